@@ -1,0 +1,6 @@
+"""`python -m lit_textclf`."""
+
+from lit_textclf.command_line import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Checkpoints: found by name, read without running code, and refused with a reason."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lit_textclf.errors import UserError
+from lit_textclf.labels import Target
+
+ALIASES = ("last", "best")
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What a checkpoint says besides its weights.
+
+    Attributes:
+        path: the file.
+        target: task and labels.
+        model: the classifier's options.
+        data: the data module's options that shape what the model sees.
+        architecture: the model's configuration, JSON.
+        tokenizer: the tokenizer's files by name.
+    """
+
+    path: Path
+    target: Target
+    model: dict[str, Any]
+    data: dict[str, Any]
+    architecture: str
+    tokenizer: dict[str, str]
+
+    def carried(self) -> dict[str, Any]:
+        """The arguments of the classifier that only a checkpoint gives."""
+        return {"target": self.target, "architecture": self.architecture, "tokenizer": self.tokenizer}
+
+
+def find_checkpoint(name: str, root: Path) -> Path:
+    """Turns `last` or `best` into the newest such file below a folder; other names are paths.
+
+    Raises:
+        UserError: if there is no such file.
+    """
+    if name not in ALIASES:
+        path = Path(name).expanduser()
+        if path.is_dir() and (path / "checkpoints" / "best.ckpt").is_file():
+            return path / "checkpoints" / "best.ckpt"
+        if path.is_dir():
+            raise UserError(f"{path}: a folder, not a checkpoint; name a .ckpt file, last or best in --ckpt_path")
+        if not path.exists():
+            raise UserError(f"{path}: no such checkpoint; change --ckpt_path (a file, last or best)")
+        return path
+    found = sorted(root.rglob(f"{name}.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"--ckpt_path {name}: no {name}.ckpt below {root}; train first, or name a file")
+    return found[-1]
+
+
+def read_checkpoint(path: Path) -> StoredRun:
+    """Reads what a checkpoint says besides its weights, with `weights_only=True` and without holding the weights.
+
+    Raises:
+        UserError: if the file is cut short, no checkpoint, or not one of this project's.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError:
+        raise UserError(f"{path}: not a checkpoint, or one that would run code when loaded; name another") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        if not _is_zip(path):
+            raise UserError(f"{path}: not a checkpoint; --ckpt_path names a .ckpt file that fit wrote") from None
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: the checkpoint is cut short or damaged ({reason:.80}); use an earlier one") from None
+    model = content.get("hyper_parameters") if isinstance(content, dict) else None
+    if not isinstance(model, dict) or not {"target", "architecture", "tokenizer"} <= model.keys():
+        raise UserError(
+            f"{path}: a checkpoint of something else, it has no labels and no tokenizer; name one that fit wrote"
+        )
+    model = dict(model)
+    return StoredRun(
+        path,
+        Target.from_dict(model.pop("target")),
+        architecture=model.pop("architecture"),
+        tokenizer=model.pop("tokenizer"),
+        model=model,
+        data=dict(content.get("datamodule_hyper_parameters", {})),
+    )
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"

@@ -1,0 +1,409 @@
+"""The fifth room: the classifier, a transformers model with its loss, optimizer and metrics."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from lit_textclf.batches import Batch, Collator, EncodedRows, Template
+from lit_textclf.errors import UserError, count, say
+from lit_textclf.labels import Target
+from lit_textclf.losses import task_loss
+from lit_textclf.metrics import StageMetrics
+from lit_textclf.optimizer import adamw, parameter_groups, schedule
+from lit_textclf.rows import Rows, rows_of_texts
+from lit_textclf.tokens import load_tokenizer, local_or_hub, tokenize, tokenizer_from_files, tokenizer_to_files
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+STAGES = ("val", "test", "predict")
+_NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path")
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
+"""Models whose first position is `pad_token_id + 1` (transformers, `create_position_ids_from_input_ids`)."""
+
+
+class Prediction(NamedTuple):
+    """What `predict_step` returns: the rows' places in the input `(batch,)` and logits, float32 `(batch, outputs)`."""
+
+    row: Tensor
+    logits: Tensor
+
+
+class TextClassifier(LightningModule):
+    """A BERT-family model that classifies texts or pairs of texts, or gives them a number.
+
+    Args:
+        model_name_or_path: a name on the Hugging Face Hub, a folder, or `package:NAME/PATH`; read only where training
+            begins, not with a checkpoint
+        tokenizer_name_or_path: likewise, or a folder with only a vocab.txt (WordPiece); null means the model's
+        learning_rate: the highest learning rate of AdamW, reached after the warm-up
+        weight_decay: AdamW's decay of matrices; biases and LayerNorm have none
+        warmup_ratio: share of all steps in which the learning rate rises from 0
+        lr_scheduler: the schedule after the warm-up, by its name in transformers (linear, cosine, constant, ...)
+        dropout: probability of all dropout layers; null keeps the model's own
+        target: task and labels; None takes them from the data module when the run begins
+        architecture: the model's configuration as JSON, to build it without the pretrained folder; set by checkpoints
+        tokenizer: the tokenizer, or its files as a checkpoint carries them
+    """
+
+    def __init__(
+        self,
+        model_name_or_path: str = "google-bert/bert-base-uncased",
+        tokenizer_name_or_path: str | None = None,
+        learning_rate: float = 2e-5,
+        weight_decay: float = 0.01,
+        warmup_ratio: float = 0.1,
+        lr_scheduler: str = "linear",
+        dropout: float | None = None,
+        target: Target | Mapping[str, Any] | None = None,
+        architecture: str | None = None,
+        tokenizer: PreTrainedTokenizerFast | dict[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["target", "architecture", "tokenizer"])
+        _check_ranges(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout)
+        self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
+        self.lr_scheduler, self.dropout = lr_scheduler, dropout
+        self.model_name_or_path = model_name_or_path
+        self.tokenizer_name_or_path = tokenizer_name_or_path
+        self.target = Target.from_dict(target) if isinstance(target, Mapping) else target
+        self._config = _config_from_json(architecture) if architecture else None
+        self._built_from_config = architecture is not None
+        self._tokenizer = tokenizer_from_files(tokenizer) if isinstance(tokenizer, dict) else tokenizer
+        self.trained_max_length: int | None = None
+        self.model: nn.Module | None = None
+        self.stages: nn.ModuleDict | None = None
+
+    # What the data module asks for ------------------------------------------------------------------------------------
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer, loaded when first asked for."""
+        if self._tokenizer is None:
+            if self.tokenizer_name_or_path is not None:
+                name, option = self.tokenizer_name_or_path, "model.tokenizer_name_or_path"
+            else:
+                name, option = self.model_name_or_path, "model.model_name_or_path"
+            self._tokenizer = load_tokenizer(name, option)
+        return self._tokenizer
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The model's configuration, loaded when first asked for."""
+        if self._config is None:
+            self._config = _load_config(self.model_name_or_path)
+        return self._config
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest sequence that the model has positions for, in tokens; None if it knows no limit."""
+        limit: int | None = getattr(self.config, "max_position_embeddings", None)
+        if limit is not None and self.config.model_type in _OFFSET_POSITIONS:
+            limit -= (self.config.pad_token_id or 0) + 1
+        if limit is None or limit <= 0:  # a tokenizer that does not know says 1e30
+            limit = self.tokenizer.model_max_length if self.tokenizer.model_max_length < 1e9 else None
+        return limit
+
+    # Building ---------------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Takes the target from the data module, unless it is known."""
+        if self.target is None:
+            self.target = getattr(getattr(self.trainer, "datamodule", None), "target", None)
+
+    def configure_model(self) -> None:
+        """Builds the model: from the pretrained weights, or from its configuration where a checkpoint gives the rest.
+
+        Raises:
+            UserError: if the labels are not known, or the pretrained weights cannot be had.
+        """
+        if self.model is not None:
+            return
+        if self.target is None:
+            raise UserError("the labels are not known: give TextClassifier a target, or train with a TextDataModule")
+        config = self.config
+        config.num_labels = self.target.num_outputs
+        config.id2label = dict(enumerate(self.target.labels or ("LABEL_0",)))
+        config.label2id = {name: index for index, name in config.id2label.items()}
+        config.problem_type = "regression" if self.target.task == "regression" else "single_label_classification"
+        if self.dropout is not None:
+            _set_dropout(config, self.dropout)
+        if config.pad_token_id is None:
+            config.pad_token_id = self.tokenizer.pad_token_id
+        model = _from_config(config) if self._built_from_config else _from_pretrained(self.model_name_or_path, config)
+        if len(self.tokenizer) > model.get_input_embeddings().num_embeddings:
+            raise UserError(
+                f"the tokenizer has {len(self.tokenizer):,} tokens, the model knows "
+                f"{model.get_input_embeddings().num_embeddings:,}; model.tokenizer_name_or_path does not fit the model"
+            )
+        # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
+        self.model = model.train()
+        self.stages = nn.ModuleDict({stage: StageMetrics(self.target, f"{stage}_") for stage in STAGES})
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """Runs the model.
+
+        Args:
+            **inputs: `input_ids`, `attention_mask` and `token_type_ids`, int64 `(batch, tokens)`.
+
+        Returns:
+            Logits, float32 `(batch, outputs)`.
+        """
+        if self.model is None:
+            self.configure_model()
+        assert self.model is not None
+        logits: Tensor = self.model(**inputs).logits
+        return logits.float()
+
+    # Steps ------------------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
+        """One training step.
+
+        Returns:
+            The mean loss of the batch, a scalar.
+
+        Raises:
+            UserError: if the loss is not finite.
+        """
+        loss = self._loss(self(**batch["inputs"]), batch["target"])
+        if not torch.isfinite(loss):
+            step = self.trainer.global_step if self._trainer is not None else batch_idx
+            raise UserError(
+                f"the loss of step {step} is {loss.item()}; "
+                "lower model.learning_rate or set trainer.precision to 32-true"
+            )
+        if self._trainer is not None:
+            self.log("train_loss", loss, prog_bar=True, batch_size=len(batch["target"]))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
+        """Adds one batch to the validation metrics."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int = 0) -> None:
+        """Adds one batch to the test metrics."""
+        self._evaluate(batch, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int = 0) -> Prediction:
+        """Predicts one batch; where its rows have labels they count in the prediction's metrics."""
+        logits = self(**batch["inputs"])
+        if "target" in batch:
+            self.stage_metrics("predict").update(logits, batch["target"], self._loss(logits, batch["target"]))
+        return Prediction(batch["row"], logits)
+
+    def stage_metrics(self, stage: str) -> StageMetrics:
+        """The metrics of `val`, `test` or `predict`."""
+        assert self.stages is not None
+        metrics = self.stages[stage]
+        assert isinstance(metrics, StageMetrics)
+        return metrics
+
+    def _evaluate(self, batch: Batch, stage: str) -> None:
+        logits = self(**batch["inputs"])
+        metrics = self.stage_metrics(stage)
+        metrics.update(logits, batch["target"], self._loss(logits, batch["target"]))
+        if self._trainer is not None:
+            self.log_dict(
+                metrics.loggable(), on_step=False, on_epoch=True, batch_size=len(batch["target"]),  # type: ignore[arg-type]
+            )  # fmt: skip
+
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        assert self.target is not None
+        return task_loss(self.target.task, logits, target)
+
+    # Optimizer --------------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, with the schedule over all optimizer steps of the run."""
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps):
+            raise UserError("the schedule needs an end: set trainer.max_epochs or trainer.max_steps")
+        fused = self.device.type in ("cpu", "cuda")
+        optimizer = adamw(parameter_groups(self.named_parameters(), self.weight_decay), self.learning_rate, fused=fused)
+        scheduler = schedule(optimizer, self.lr_scheduler, int(steps), self.warmup_ratio)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
+
+    def on_train_start(self) -> None:
+        """Lets a learning rate that was changed on resume take effect, and says so.
+
+        The optimizer's saved state would win without a word.
+        """
+        scheduler = self.lr_schedulers()
+        if not isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+            return
+        saved = scheduler.base_lrs[0]
+        if math.isclose(saved, self.learning_rate, rel_tol=1e-9):
+            return
+        scheduler.base_lrs = [self.learning_rate] * len(scheduler.base_lrs)
+        factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
+        for group in scheduler.optimizer.param_groups:
+            group["initial_lr"], group["lr"] = self.learning_rate, self.learning_rate * factor
+        say(
+            f"learning rate: {saved:g} in the checkpoint, {self.learning_rate:g} now; "
+            "the schedule goes on with the new one"
+        )
+
+    # Checkpoints ------------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what is needed to use the checkpoint alone: target, architecture and tokenizer, as plain values."""
+        assert self.target is not None
+        hparams = {name: value for name, value in self.hparams.items() if name not in _NOT_CARRIED}
+        hparams["target"] = self.target.to_dict()
+        hparams["architecture"] = _config_to_json(self.config)
+        hparams["tokenizer"] = tokenizer_to_files(self.tokenizer)
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = hparams
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses a checkpoint whose labels are others than this classifier's.
+
+        Raises:
+            UserError: if names or order differ.
+        """
+        stored = Target.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["target"])
+        if self.target is not None and (conflict := stored.conflict(self.target.task, self.target.labels)):
+            raise UserError(conflict)
+        self.trained_max_length = checkpoint.get("datamodule_hyper_parameters", {}).get("max_length")
+
+    # Use from Python --------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def classify(
+        self,
+        texts: Sequence[str],
+        text_pairs: Sequence[str] | None = None,
+        *,
+        max_length: int | None = None,
+        batch_size: int = 64,
+    ) -> list[dict[str, Any]]:
+        """Classifies texts, in order.
+
+        Args:
+            texts: the texts, or the first ones of pairs.
+            text_pairs: the second ones of pairs.
+            max_length: the most tokens that are read of a text, special tokens counted; None means as in training.
+            batch_size: texts at a time.
+
+        Returns:
+            For each text `{"label": name, "score": its probability, "probabilities": {name: probability}}`, or
+            `{"prediction": value}` for regression.
+        """
+        if self.model is None:
+            self.configure_model()
+        assert self.target is not None
+        longest = max_length or self.trained_max_length or 256
+        loader = self._loader(rows_of_texts(texts, text_pairs), min(longest, self.max_tokens or longest), batch_size)
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            logits = [self(**{k: v.to(self.device) for k, v in batch["inputs"].items()}).cpu() for batch in loader]
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        return describe(self.target, torch.cat(logits)) if logits else []
+
+    def _loader(self, rows: Rows, max_length: int, batch_size: int) -> DataLoader[Any]:
+        tokens = tokenize(rows.text, self.tokenizer)
+        pairs = None if rows.text_pair is None else tokenize(rows.text_pair, self.tokenizer)
+        encoded = EncodedRows(tokens, pairs, Template.of(self.tokenizer), max_length)
+        return DataLoader(encoded, batch_size=batch_size, collate_fn=Collator(self.tokenizer))
+
+
+def describe(target: Target, logits: Tensor) -> list[dict[str, Any]]:
+    """What logits `(rows, outputs)` say, in words; see :meth:`TextClassifier.classify`."""
+    if target.task == "regression":
+        return [{"prediction": value} for value in logits.squeeze(-1).tolist()]
+    probabilities = logits.softmax(-1).numpy()
+    return [
+        {
+            "label": target.labels[best],
+            "score": float(row[best]),
+            "probabilities": dict(zip(target.labels, row.tolist(), strict=True)),
+        }
+        for row, best in zip(probabilities, np.argmax(probabilities, axis=-1), strict=True)
+    ]
+
+
+def _check_ranges(
+    learning_rate: float, weight_decay: float, warmup_ratio: float, lr_scheduler: str, dropout: float | None
+) -> None:
+    from transformers import SchedulerType
+
+    names = [kind.value for kind in SchedulerType]
+    for option, wrong in (
+        (f"model.learning_rate {learning_rate}: not a positive number", not 0 < learning_rate < math.inf),
+        (f"model.weight_decay {weight_decay}: below 0", not weight_decay >= 0),
+        (f"model.warmup_ratio {warmup_ratio}: not between 0 and 1", not 0 <= warmup_ratio <= 1),
+        (f"model.dropout {dropout}: not between 0 and 1", dropout is not None and not 0 <= dropout < 1),
+        (f"model.lr_scheduler {lr_scheduler!r}: none of {', '.join(names)}", lr_scheduler not in names),
+    ):
+        if wrong:
+            raise UserError(option)
+
+
+def _config_from_json(text: str) -> PretrainedConfig:
+    from transformers import AutoConfig
+
+    values = json.loads(text)
+    return AutoConfig.for_model(values.pop("model_type"), **values)  # type: ignore[no-any-return]
+
+
+def _config_to_json(config: PretrainedConfig) -> str:
+    values = json.loads(config.to_json_string(use_diff=False))
+    values.pop("_name_or_path", None)  # a folder of the machine it was trained on
+    return json.dumps(values)
+
+
+def _load_config(name_or_path: str) -> PretrainedConfig:
+    from transformers import AutoConfig
+
+    source = local_or_hub(name_or_path, "model.model_name_or_path")
+    try:
+        return AutoConfig.from_pretrained(source)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise UserError(f"model.model_name_or_path {name_or_path!r}: no model ({_first_line(error)})") from None
+
+
+def _from_config(config: PretrainedConfig) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+
+
+def _from_pretrained(name_or_path: str, config: PretrainedConfig) -> Any:
+    """Loads pretrained weights in float32 and says what was not in them."""
+    from transformers import AutoModelForSequenceClassification
+
+    source = local_or_hub(name_or_path, "model.model_name_or_path")
+    try:
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    except Exception as error:
+        raise UserError(f"model.model_name_or_path {name_or_path!r}: no weights ({_first_line(error)})") from None
+    new = sorted({*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])})
+    if new:
+        shown = ", ".join(new[:4]) + (", ..." if len(new) > 4 else "")
+        say(f"{name_or_path}: {count(len(new), 'tensor')} not among its weights begin at random: {shown}")
+    return model
+
+
+def _set_dropout(config: PretrainedConfig, probability: float) -> None:
+    """Sets every dropout probability that the configuration has (`hidden_dropout_prob`, `dropout`, ...)."""
+    for name, value in config.to_dict().items():
+        if "dropout" in name and (isinstance(value, float) or name == "classifier_dropout"):
+            setattr(config, name, probability)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

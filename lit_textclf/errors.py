@@ -1,0 +1,31 @@
+"""What the tool says to its user: one-line errors and one-line notes on standard error."""
+
+from __future__ import annotations
+
+import sys
+
+from lightning_utilities.core.rank_zero import rank_zero_only
+
+
+class UserError(Exception):
+    """A mistake that the user can mend.
+
+    The command line shows the message as one line, without a traceback, and exits with code 2. The message names the
+    file, the row, the column, the value and the option that would change it, as far as they are known.
+    """
+
+
+@rank_zero_only
+def say(message: str) -> None:
+    """Prints one line on standard error, on the first process only."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> count(1, "row"), count(6920, "row"), count(2, "class", "classes")
+        ('1 row', '6,920 rows', '2 classes')
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

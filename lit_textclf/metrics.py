@@ -1,0 +1,114 @@
+"""The sixth room: what is measured, by task, with torchmetrics."""
+
+from __future__ import annotations
+
+import warnings
+
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics.classification import (
+    BinaryAUROC,
+    BinaryF1Score,
+    BinaryMatthewsCorrCoef,
+    BinaryPrecision,
+    BinaryRecall,
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
+from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, PearsonCorrCoef, SpearmanCorrCoef
+
+from lit_textclf.errors import UserError
+from lit_textclf.labels import Target
+
+
+class StageMetrics(nn.Module):
+    """All metrics of one stage, correct whatever the batch size: states are summed, never batch values averaged.
+
+    Args:
+        target: the task and its labels.
+        prefix: goes before each name, as `val_`.
+    """
+
+    def __init__(self, target: Target, prefix: str) -> None:
+        super().__init__()
+        self.target = target
+        # Not "warn", which drops NaNs, nor "disable", which ignores the weights (torchmetrics 1.9.0, aggregation.py).
+        self.loss = MeanMetric(nan_strategy="error")
+        self.prefix = prefix
+        with warnings.catch_warnings():
+            # AUROC and Spearman's rho keep all scores until the epoch ends; that is what exact values take.
+            warnings.filterwarnings("ignore", message=".*will save all (targets and predictions|.*predictions).*")
+            self._build(target, prefix)
+
+    def _build(self, target: Target, prefix: str) -> None:
+        self.outputs = MetricCollection(_output_metrics(target), prefix=prefix, compute_groups=False)
+        binary = target.positive_index is not None
+        self.positive = MetricCollection(_positive_metrics(), prefix=prefix, compute_groups=False) if binary else None
+        self.ranking = MetricCollection({"auroc": BinaryAUROC()}, prefix=prefix) if binary else None
+
+    def update(self, logits: Tensor, target: Tensor, loss: Tensor) -> None:
+        """Takes one batch: logits `(batch, outputs)`, targets `(batch,)` and the batch's mean loss.
+
+        Raises:
+            UserError: if the loss is not a number.
+        """
+        try:
+            self.loss.update(loss.detach(), weight=len(target))
+        except RuntimeError:
+            raise UserError(
+                f"{self.prefix}loss is NaN: the model's outputs are; train with a lower model.learning_rate, or set "
+                "trainer.precision to 32-true"
+            ) from None
+        if self.target.task == "regression":
+            self.outputs.update(logits.squeeze(-1), target)
+            return
+        predicted = logits.argmax(-1)
+        self.outputs.update(predicted, target)
+        if self.positive is not None and self.ranking is not None:
+            index = self.target.positive_index or 0
+            is_positive = target.eq(index).long()
+            self.positive.update(predicted.eq(index).long(), is_positive)
+            self.ranking.update(logits.softmax(-1)[:, index], is_positive)
+
+    def loggable(self) -> dict[str, Metric]:
+        """The metric objects by name, for `self.log_dict`: Lightning computes and resets them once an epoch.
+
+        Logging the objects is exact; logging what `collection(preds, target)` returns would average the batches.
+        """
+        collections = [self.outputs, self.positive, self.ranking]
+        named = {name: metric for part in collections if part is not None for name, metric in part.items()}
+        return {f"{self.prefix}loss": self.loss, **named}
+
+    def compute(self) -> dict[str, float]:
+        """All values so far."""
+        return {name: float(metric.compute()) for name, metric in self.loggable().items()}
+
+
+def _output_metrics(target: Target) -> dict[str, Metric | MetricCollection]:
+    if target.task == "regression":
+        return {
+            "mse": MeanSquaredError(),
+            "mae": MeanAbsoluteError(),
+            "pearson": PearsonCorrCoef(),
+            "spearman": SpearmanCorrCoef(),
+        }
+    classes = target.num_outputs
+    return {
+        "accuracy": MulticlassAccuracy(classes, average="micro"),
+        "precision_macro": MulticlassPrecision(classes, average="macro"),
+        "recall_macro": MulticlassRecall(classes, average="macro"),
+        "f1_macro": MulticlassF1Score(classes, average="macro"),
+        "f1_micro": MulticlassF1Score(classes, average="micro"),
+        "f1_weighted": MulticlassF1Score(classes, average="weighted"),
+    }
+
+
+def _positive_metrics() -> dict[str, Metric | MetricCollection]:
+    return {
+        "f1": BinaryF1Score(),
+        "precision": BinaryPrecision(),
+        "recall": BinaryRecall(),
+        "mcc": BinaryMatthewsCorrCoef(),
+    }

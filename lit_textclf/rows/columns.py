@@ -1,0 +1,69 @@
+"""Which column is which: found by name, or named by the user, and said."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lit_textclf.errors import UserError
+
+KNOWN_TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
+    ("text", None),
+    ("text_a", "text_b"),
+    ("sentence", None),
+    ("sentence1", "sentence2"),
+)
+"""Text columns that are found without being named, in order of preference."""
+
+
+@dataclass(frozen=True)
+class ColumnNames:
+    """The names of the columns that matter; None where there is none or it is still to be found."""
+
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = "label"
+    id: str | None = None
+
+    def found_in(self, names: Sequence[str], where: str, *, label_required: bool) -> ColumnNames:
+        """Fills in the text columns from a file's column names and checks that all the others are there.
+
+        Args:
+            names: the file's columns.
+            where: the file, for the messages.
+            label_required: False lets a missing label column pass, as `label=None`.
+
+        Raises:
+            UserError: if a column is missing, with the columns there are and the nearest name.
+        """
+        columns = self
+        if self.text is None:
+            if self.text_pair is not None:
+                raise UserError("data.text_pair_column is set but data.text_column is not; set both")
+            for text, pair in KNOWN_TEXT_COLUMNS:
+                if text in names and (pair is None or pair in names):
+                    columns = replace(self, text=text, text_pair=pair)
+                    break
+            else:
+                raise UserError(f"{where}: no text column ({_listed(names, 'text')}); name it with data.text_column")
+        if columns.label is not None and columns.label not in names and not label_required:
+            columns = replace(columns, label=None)
+        for name, option in (
+            (columns.text, "data.text_column"),
+            (columns.text_pair, "data.text_pair_column"),
+            (columns.label, "data.label_column"),
+            (columns.id, "data.id_column"),
+        ):
+            if name is not None and name not in names:
+                raise UserError(f"{where}: no column {name!r} ({_listed(names, name)}); change {option}")
+        used = [name for name in (columns.text, columns.text_pair, columns.label) if name is not None]
+        if len(set(used)) != len(used):
+            raise UserError(f"{where}: one column is named twice, as text, pair or label: {', '.join(used)}")
+        return columns
+
+
+def _listed(names: Sequence[str], wanted: str) -> str:
+    nearest = difflib.get_close_matches(wanted, names, n=1)
+    listed = f"the columns are: {', '.join(map(repr, names))}"
+    return f"{listed}; did you mean {nearest[0]!r}?" if nearest else listed

@@ -1,0 +1,114 @@
+"""CSV and TSV, strictly: a row too long, too short or misquoted is an error that names it, never a shifted column.
+
+Python's `csv` in strict mode does the parsing. `pyarrow.csv` is twice as fast (1,000,000 short rows: 0.8 s, not 1.6 s),
+but reads `"abc"def` as `abcdef`, takes the second of two columns of one name and does not see a NUL, all in silence.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from lit_textclf.errors import UserError, count, say
+from lit_textclf.rows.text_files import ENCODING_REMEDY, open_text, undecodable
+
+CHUNK_ROWS = 8192
+"""Rows that are read and handed on at a time."""
+
+csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters refuses long documents
+
+
+def read_delimited(path: Path, encoding: str, delimiter: str, quote_char: str) -> Iterator[pa.Table]:
+    """Reads a file with a header row; every value is a string.
+
+    Args:
+        path: the file.
+        encoding: its encoding.
+        delimiter: one character.
+        quote_char: one character, or the empty string for files whose quotes mean nothing.
+
+    Yields:
+        Tables of up to :data:`CHUNK_ROWS` rows.
+
+    Raises:
+        UserError: naming file, row (from 0, the header not counted) and line of the first thing that is wrong.
+    """
+    quoting = {"quotechar": quote_char} if quote_char else {"quoting": csv.QUOTE_NONE}
+    blank_lines = 0
+    with open_text(path, encoding) as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True, **quoting)  # type: ignore[arg-type]
+        names = _header(reader, path, encoding)
+        records: list[list[str]] = []
+        done = 0
+        try:
+            for record in reader:
+                if len(record) != len(names):
+                    if not record:
+                        blank_lines += 1
+                        continue
+                    raise UserError(
+                        f"{path}: row {done + len(records)} (line {reader.line_num}) has "
+                        f"{count(len(record), 'field')}, the header has {len(names)}; "
+                        "mend the row (a text with a delimiter in it stands in quotes) or set data.delimiter"
+                    )
+                records.append(record)
+                if len(records) == CHUNK_ROWS:
+                    yield _table(records, names, path, encoding, done)
+                    done += len(records)
+                    records = []
+        except csv.Error as error:
+            raise UserError(
+                f"{path}: row {done + len(records)} (line {reader.line_num}): {_readable(error)}; "
+                "mend the quotes, or set data.quote_char to '' if quotes mean nothing in this file"
+            ) from None
+        if records or not done:
+            yield _table(records, names, path, encoding, done)
+    if blank_lines:
+        say(f"{path}: {count(blank_lines, 'blank line')} skipped")
+
+
+def _header(reader: Iterator[list[str]], path: Path, encoding: str) -> list[str]:
+    try:
+        names = next(reader, None)
+    except csv.Error as error:
+        raise UserError(f"{path}: the header row: {_readable(error)}") from None
+    if not names:
+        raise UserError(f"{path}: the file is empty or begins with a blank line; it needs a header row")
+    for name in names:
+        if reason := undecodable(name, encoding):
+            raise UserError(f"{path}: the header row: {reason}; {ENCODING_REMEDY}")
+        if name and names.count(name) > 1:
+            raise UserError(f"{path}: the header names the column {name!r} {names.count(name)} times; rename one")
+    return names
+
+
+def _table(records: list[list[str]], names: list[str], path: Path, encoding: str, start: int) -> pa.Table:
+    columns = [list(column) for column in zip(*records, strict=True)] or [[] for _ in names]
+    return string_table(dict(zip(names, columns, strict=True)), path, encoding, start)
+
+
+def string_table(columns: Mapping[str, Sequence[str | None]], path: Path, encoding: str, start: int) -> pa.Table:
+    """Builds a table of string columns.
+
+    Raises:
+        UserError: naming row and column of the first value with a NUL, a bad byte or a lone surrogate.
+    """
+    for name, values in columns.items():
+        for row, value in enumerate(values):
+            if (value is not None and not value.isascii()) or (value and "\0" in value):
+                reason = undecodable(value, encoding)
+                if reason:
+                    raise UserError(f"{path}: row {start + row}, column {name!r}: {reason}; {ENCODING_REMEDY}")
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+
+
+def _readable(error: csv.Error) -> str:
+    text = str(error)
+    if "unexpected end of data" in text:
+        return "a quoted field is never closed"
+    if "expected after" in text:
+        return "text follows a closing quote (a quote inside a quoted field is doubled)"
+    return text

@@ -1,0 +1,250 @@
+"""One way in for every input: files by their ending, folders and data sets become :class:`Rows`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lit_textclf.errors import UserError, count, say
+from lit_textclf.rows.class_folders import read_folder
+from lit_textclf.rows.columns import ColumnNames
+from lit_textclf.rows.delimited import read_delimited
+from lit_textclf.rows.json_lines import read_json
+from lit_textclf.rows.paths import resolve_files
+from lit_textclf.rows.text_files import pick_encoding
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+LATER = (".parquet", ".arrow", ".gz", ".zst")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How files are read: `data.encoding`, `data.delimiter` and `data.quote_char`."""
+
+    encodings: tuple[str, ...] = ("utf-8",)
+    delimiter: str | None = None
+    quote_char: str = '"'
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as read.
+
+    Attributes:
+        text: the first texts, strings, `(rows,)`.
+        text_pair: the second texts, or None for single texts.
+        label: the labels' names (null where there is none), or None without a label column.
+        id: the values of the id column, or None.
+        kept: all columns of the input, or None unless they were asked for.
+        columns: which column was which.
+        sources: each file's name with the number of its first row in this table.
+        row_numbers: for each row its place in the input, `(rows,)`, or None where it is the row's index.
+    """
+
+    text: pa.ChunkedArray
+    text_pair: pa.ChunkedArray | None
+    label: pa.ChunkedArray | None
+    id: pa.ChunkedArray | None
+    kept: pa.Table | None
+    columns: ColumnNames
+    sources: tuple[tuple[str, int], ...]
+    row_numbers: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def where(self, index: int) -> str:
+        """Names the file and the row (from 0) of a row of this table."""
+        number = index if self.row_numbers is None else int(self.row_numbers[index])
+        name, start = next(source for source in reversed(self.sources) if source[1] <= number)
+        return f"{name}: row {number - start}"
+
+    def take(self, indices: np.ndarray) -> Rows:
+        """Returns the rows at these indices, which still know where they came from."""
+
+        def taken(column: Any) -> Any:
+            return None if column is None else column.take(pa.array(indices))
+
+        numbers = indices if self.row_numbers is None else self.row_numbers[indices]
+        return Rows(
+            taken(self.text), taken(self.text_pair), taken(self.label), taken(self.id), taken(self.kept),
+            self.columns, self.sources, numbers,
+        )  # fmt: skip
+
+    def blank(self) -> np.ndarray:
+        """Indices of the rows in which a text is empty or white space only."""
+        blank = pc.equal(pc.utf8_trim_whitespace(self.text), "")
+        if self.text_pair is not None:
+            blank = pc.or_(blank, pc.equal(pc.utf8_trim_whitespace(self.text_pair), ""))
+        return np.flatnonzero(blank.to_numpy())
+
+    def unlabelled(self) -> np.ndarray:
+        """Indices of the rows without a label."""
+        if self.label is None:
+            return np.arange(len(self))
+        missing = pc.or_kleene(pc.is_null(self.label), pc.equal(pc.utf8_trim_whitespace(self.label), ""))
+        return np.flatnonzero(missing.to_numpy())
+
+
+def read_files(
+    files: str | Sequence[str],
+    columns: ColumnNames,
+    options: ReadOptions,
+    *,
+    option: str,
+    label_required: bool = True,
+    keep_columns: bool = False,
+) -> Rows:
+    """Reads one or several files or folders, in order, into one set of rows.
+
+    Args:
+        files: what the option says: a path, a glob or a list of them.
+        columns: the columns to read; text columns left open are found and said.
+        options: encodings and delimiters.
+        option: the option's name, for messages.
+        label_required: whether a missing label column is an error.
+        keep_columns: whether to hold all other columns too.
+
+    Raises:
+        UserError: naming the file and row of the first thing that is wrong.
+    """
+    parts: list[pa.Table] = []
+    sources: list[tuple[str, int]] = []
+    asked, total = columns, 0
+    for path in resolve_files(files, option):
+        sources.append((str(path), total))
+        rows_of_file = 0
+        for position, table in enumerate(_tables(path, options)):
+            if position == 0:
+                found = columns.found_in(table.column_names, str(path), label_required=label_required)
+                if len(sources) > 1 and found.label != columns.label:
+                    raise UserError(f"{path}: no column {columns.label!r}, which {sources[0][0]} has")
+                columns = found
+            parts.append(_select(table, columns, keep_columns))
+            rows_of_file += len(table)
+        if not rows_of_file:
+            raise UserError(f"{path}: no rows below the header; change {option}")
+        total += rows_of_file
+    if asked.text is None and (columns.text, columns.text_pair) != ("text", None):
+        chosen = columns.text if columns.text_pair is None else f"{columns.text} and {columns.text_pair}"
+        say(f"{sources[0][0]}: text column: {chosen} (found; data.text_column would change it)")
+    return _rows(parts, columns, sources, keep_columns)
+
+
+def rows_of_texts(texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Rows:
+    """Makes rows of texts in memory, as for `--text`."""
+    columns = {"text": pa.array(texts, pa.string())}
+    if text_pairs is not None:
+        columns["text_pair"] = pa.array(text_pairs, pa.string())
+    table = pa.table(columns)
+    names = ColumnNames("text", "text_pair" if text_pairs is not None else None, None)
+    return _rows([_select(table, names, keep=False)], names, [("--text", 0)], keep=False)
+
+
+def read_dataset(
+    name: str, config_name: str | None, split: str, columns: ColumnNames, *, label_required: bool = True,
+    keep_columns: bool = False,
+) -> Rows | None:  # fmt: skip
+    """Reads a split of a data set of the Hub, or of a folder that `datasets` can load.
+
+    Class numbers become their names; -1, which stands for 'no label', becomes null.
+
+    Returns:
+        The rows, or None if there is no such split.
+
+    Raises:
+        UserError: if the data set cannot be had.
+    """
+    import datasets  # takes a second, and only this input needs it
+
+    try:
+        loaded = datasets.load_dataset(name, config_name)
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(f"data.dataset_name {name!r} cannot be loaded: {reason[0]}") from None
+    if split not in loaded:
+        return None
+    dataset = loaded[split]
+    table = dataset.with_format("arrow")[:]
+    columns = columns.found_in(table.column_names, f"{name}[{split}]", label_required=label_required)
+    strings = {}
+    for column in table.column_names:
+        values, feature = table[column], dataset.features[column]
+        if isinstance(feature, datasets.ClassLabel):
+            names = pa.array(feature.names)
+            values = names.take(pc.if_else(pc.less(values, 0), None, values).combine_chunks())
+        elif pa.types.is_boolean(values.type) or pa.types.is_primitive(values.type) or pa.types.is_string(values.type):
+            values = values.cast(pa.string())
+        elif column in (columns.text, columns.text_pair, columns.label):
+            raise UserError(f"{name}[{split}]: column {column!r} holds {values.type}, not strings or numbers")
+        else:
+            values = pa.array([str(value) for value in values.to_pylist()], pa.string())
+        strings[column] = values
+    return _rows([_select(pa.table(strings), columns, keep_columns)], columns, [(f"{name}[{split}]", 0)], keep_columns)
+
+
+def _tables(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
+    """Reads one file or folder by its ending; a new format is one line here and one file beside this one."""
+    if path.is_dir():
+        return read_folder(path, options.encodings)
+    suffix = path.suffix.lower()
+    if suffix in LATER:
+        raise UserError(f"{path}: {suffix} files are not read yet; convert it to CSV, TSV or JSON lines")
+    encoding = pick_encoding(path, options.encodings)
+    if encoding != options.encodings[0]:
+        say(f"{path}: 1 file read as {encoding}, not {options.encodings[0]}")
+    if suffix in DELIMITERS or (options.delimiter and suffix not in (".json", ".jsonl")):
+        delimiter = options.delimiter or DELIMITERS[suffix]
+        return read_delimited(path, encoding, delimiter, options.quote_char)
+    if suffix in (".jsonl", ".json"):
+        return read_json(path, encoding)
+    raise UserError(f"{path}: unknown kind of file {suffix!r}; use .csv, .tsv, .jsonl, .json or a folder of classes")
+
+
+def _select(table: pa.Table, columns: ColumnNames, keep: bool) -> pa.Table:
+    """Names the used columns by their role; all input columns follow, as `kept.NAME`, where they are asked for."""
+    selected = {"text": columns.text, "text_pair": columns.text_pair, "label": columns.label, "id": columns.id}
+    present = set(table.column_names)  # an empty JSON chunk has no columns at all
+    arrays = {role: table[name] for role, name in selected.items() if name is not None and name in present}
+    for role in ("text", "text_pair"):
+        if role in arrays and arrays[role].null_count:
+            arrays[role] = pc.fill_null(arrays[role], "")
+    if keep:
+        arrays.update({f"kept.{name}": table[name] for name in table.column_names if name})
+    return pa.table(arrays)
+
+
+def _rows(parts: list[pa.Table], columns: ColumnNames, sources: list[tuple[str, int]], keep: bool) -> Rows:
+    table = pa.concat_tables(parts, promote_options="default")
+    kept = None
+    if keep:
+        names = [name for name in table.column_names if name.startswith("kept.")]
+        kept = table.select(names).rename_columns([name.removeprefix("kept.") for name in names])
+
+    def column(name: str) -> pa.ChunkedArray | None:
+        return table[name] if name in table.column_names else None
+
+    return Rows(table["text"], column("text_pair"), column("label"), column("id"), kept, columns, tuple(sources))
+
+
+def report_blank(rows: Rows, split: str, *, refuse: bool) -> None:
+    """Refuses blank texts, or says how many there are.
+
+    Raises:
+        UserError: naming the first row, if there is one and `refuse` is set.
+    """
+    blank = rows.blank()
+    if not len(blank):
+        return
+    if refuse:
+        raise UserError(
+            f"{rows.where(int(blank[0]))}: the text is blank ({count(len(blank), 'such row')}); "
+            "remove them or set data.allow_blank_text"
+        )
+    say(f"{split}: {count(len(blank), 'row')} with a blank text, kept (first: {rows.where(int(blank[0]))})")

@@ -1,0 +1,169 @@
+"""Lightning's Trainer with two additions: `precision: auto`, and predictions to CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
+from lightning.pytorch.callbacks import Callback
+
+from lit_textclf.classifier import Prediction, TextClassifier
+from lit_textclf.data import TextDataModule
+from lit_textclf.errors import UserError, say
+from lit_textclf.predictions import PredictionFile
+
+Precision = Literal[
+    "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "32", "16", "bf16", "64",
+    "transformer-engine", "transformer-engine-float16",
+]  # fmt: skip
+
+
+class Trainer(pl.Trainer):
+    """Lightning's Trainer; all its arguments mean what Lightning says.
+
+    Args:
+        precision: Lightning's, or auto: bf16-mixed where the processor has it natively, 16-mixed on older CUDA
+            devices, 32-true elsewhere
+        max_epochs: epochs of training
+        gradient_clip_val: the largest norm of the gradient
+        log_every_n_steps: training steps from one logged loss to the next
+        **kwargs: all other arguments of Lightning's Trainer
+    """
+
+    def __init__(
+        self,
+        *,
+        precision: Precision = "auto",
+        max_epochs: int | None = 3,
+        gradient_clip_val: float | None = 1.0,
+        log_every_n_steps: int | None = 10,
+        **kwargs: Any,
+    ) -> None:
+        kind = device_kind(kwargs.get("accelerator", "auto"))
+        super().__init__(
+            precision=choose_precision(precision, kind),  # type: ignore[arg-type]
+            max_epochs=max_epochs,
+            gradient_clip_val=gradient_clip_val,
+            log_every_n_steps=log_every_n_steps,
+            **kwargs,
+        )
+
+    def predict(  # type: ignore[override]
+        self,
+        model: TextClassifier | None = None,
+        dataloaders: Any = None,
+        datamodule: TextDataModule | None = None,
+        ckpt_path: str | None = None,
+        output: str = "predictions.csv",
+        overwrite: bool = False,
+        with_logits: bool = False,
+        keep_columns: bool = False,
+        text: str | None = None,
+        output_encoding: str = "utf-8",
+    ) -> dict[str, float]:
+        """Predicts rows and writes them to a CSV file, in input order.
+
+        Args:
+            model: the classifier
+            dataloaders: not used; the rows come from the data module
+            datamodule: gives the rows
+            ckpt_path: the checkpoint to predict with
+            output: the CSV file to write; it appears whole or not at all
+            overwrite: replace the file if it exists
+            with_logits: add a column logit_<name> for each label
+            keep_columns: add the input's other columns
+            text: predict this text in place of a file
+            output_encoding: utf-8, or utf-8-sig for spreadsheets
+
+        Returns:
+            The predictions' metrics, if every row has a label; else an empty dictionary.
+
+        Raises:
+            UserError: if the file exists, cannot be written, or the input is wrong.
+        """
+        if model is None or datamodule is None:
+            raise UserError("predict needs a TextClassifier and a TextDataModule")
+        if self.world_size > 1:
+            raise UserError("predict does not run in several processes yet; set --trainer.devices 1")
+        if text is not None:
+            datamodule.predict_texts = [text]
+        datamodule.keep_columns = keep_columns
+        file = PredictionFile(Path(output), overwrite=overwrite, encoding=output_encoding, with_logits=with_logits)
+        writer = _WritePredictions(file)
+        self.callbacks.append(writer)  # type: ignore[attr-defined]
+        try:
+            super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
+            file.commit()
+        finally:
+            self.callbacks.remove(writer)  # type: ignore[attr-defined]
+            file.discard()
+        labelled = "predict" in datamodule.encoded and datamodule.encoded["predict"].targets is not None
+        return model.stage_metrics("predict").compute() if labelled else {}
+
+
+class _WritePredictions(Callback):
+    """Hands each batch of predictions to the file."""
+
+    def __init__(self, file: PredictionFile) -> None:
+        self.file = file
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, TextClassifier)
+        assert pl_module.target is not None
+        self.file.begin(pl_module.target, trainer.datamodule.rows["predict"])  # type: ignore[attr-defined]
+
+    def on_predict_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        assert isinstance(outputs, Prediction)
+        self.file.write(outputs.row, outputs.logits)
+
+
+def device_kind(accelerator: Any) -> str:
+    """`cuda`, `mps`, `tpu` or `cpu`: what Lightning will take for this value of `trainer.accelerator`."""
+    if accelerator in ("auto", "gpu"):
+        found: Mapping[str, bool] = {
+            "tpu": accelerator == "auto" and XLAAccelerator.is_available(),
+            "mps": MPSAccelerator.is_available(),
+            "cuda": CUDAAccelerator.is_available(),
+        }
+        return next((kind for kind, there in found.items() if there), "cpu")
+    return str(accelerator)
+
+
+def choose_precision(precision: str | int, kind: str) -> str:
+    """Resolves `auto`, and refuses or replaces what would go wrong without a word.
+
+    Args:
+        precision: the value of `trainer.precision`.
+        kind: see :func:`device_kind`.
+
+    Raises:
+        UserError: for 16-true on a CPU, whose losses are NaN.
+    """
+    precision = str(precision)
+    if precision == "auto":
+        if kind == "cuda":
+            return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+        return "bf16-mixed" if kind == "cpu" and cpu_has_bf16() else "32-true"
+    if kind == "cpu" and precision == "16-true":
+        raise UserError("trainer.precision 16-true gives NaN losses on a CPU; use bf16-mixed, 32-true or auto")
+    if kind == "cpu" and precision in ("16-mixed", "16"):
+        say(f"trainer.precision: a CPU has no {precision}; bf16-mixed is used in its place")
+        return "bf16-mixed"
+    return precision
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bf16 natively: AVX512_BF16 or AMX on x86, BF16 on Arm."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            flags = next((line for line in file if line.startswith(("flags", "Features"))), "").split()
+    except OSError:
+        return False
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -1,0 +1,122 @@
+"""A tiny BERT built in code, small files of rows, and runs of the real command line in process."""
+
+from __future__ import annotations
+
+import csv
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
+torch.set_num_threads(1)  # models this small are faster on one
+
+WORDS = [
+    "good",
+    "fine",
+    "great",
+    "bad",
+    "awful",
+    "poor",
+    "film",
+    "book",
+    "meal",
+    "the",
+    "a",
+    "was",
+    "very",
+    "not",
+    "##s",
+    ".",
+]
+
+
+@pytest.fixture(autouse=True)
+def _sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No cache but the test's own, and a working folder of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random BERT of two layers, 48 positions, and a WordPiece tokenizer of a few words."""
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny_bert")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    tokenizer = BertTokenizer(vocab=str(folder / "vocab.txt"))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=48,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        BertModel(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+    return path
+
+
+def sentences(number: int) -> list[tuple[str, str]]:
+    """Distinct texts whose label their words tell."""
+    rows = []
+    for index in range(number):
+        positive = index % 2 == 0
+        words = (["good", "fine", "great"] if positive else ["bad", "awful", "poor"])[index // 2 % 3]
+        length = 1 + index % 5
+        text = " ".join(["the", ["film", "book", "meal"][index % 3], "was", *["very"] * length, words, str(index)])
+        rows.append((text, "positive" if positive else "negative"))
+    return rows
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> dict[str, Path]:
+    """CSV files: 48 rows to train on, 16 for validation, 15 for test, with an `id` column."""
+    rows = [(text, label, f"r{index}") for index, (text, label) in enumerate(sentences(79))]
+    parts = {"train": rows[:48], "validation": rows[48:64], "test": rows[64:]}
+    return {split: write_csv(tmp_path / f"{split}.csv", ["text", "label", "id"], part) for split, part in parts.items()}
+
+
+@pytest.fixture
+def fit_args(tiny_bert: Path, reviews: dict[str, Path]) -> list[str]:
+    """A `fit` of a second or two."""
+    return [
+        "fit", "--model.model_name_or_path", str(tiny_bert), "--data.train_file", str(reviews["train"]),
+        "--data.validation_file", str(reviews["validation"]), "--data.max_length", "16", "--data.batch_size", "8",
+        "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu", "--trainer.devices", "1",
+        "--trainer.precision", "32-true", "--model.learning_rate", "1e-3",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def fails(capfd: pytest.CaptureFixture[str]) -> Callable[[Sequence[str]], str]:
+    """Runs a command that must end with exit code 2 and one `error: ` line on standard error; returns the line."""
+
+    def run(args: Sequence[str]) -> str:
+        from lit_textclf import main
+
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as raised:
+            main(list(args))
+        assert raised.value.code == 2
+        err = capfd.readouterr().err
+        assert "Traceback" not in err
+        lines = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, err
+        assert err.rstrip().splitlines()[-1] == lines[0]
+        return lines[0]
+
+    return run

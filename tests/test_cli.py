@@ -1,0 +1,277 @@
+"""The commands end to end, in process, with a tiny BERT: files, order of precedence, checkpoints that cannot lie."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch.cli import LightningCLI
+from sklearn.metrics import accuracy_score, f1_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lit_textclf import TextClassifier, main
+from tests.conftest import write_csv
+
+Fails = Callable[[list[str]], str]
+
+
+def read(path: Path | str) -> list[dict[str, str]]:
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+@pytest.fixture
+def run(fit_args: list[str]) -> Path:
+    """The folder of a finished run, of a model that has learned something."""
+    main([*fit_args, "--trainer.max_epochs", "12", "--model.learning_rate", "3e-3"])
+    return Path("lightning_logs/version_0")
+
+
+def test_fit_writes_what_the_contract_says(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    metrics = main(fit_args)
+    out, err = capfd.readouterr()
+    folder = Path("lightning_logs/version_0")
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert {
+        "val_loss", "val_accuracy", "val_precision_macro", "val_recall_macro", "val_f1_macro", "val_f1_micro",
+        "val_f1_weighted", "val_f1", "val_precision", "val_recall", "val_auroc", "val_mcc", "epochs", "seconds",
+        "rows_per_second", "tokens_per_second",
+    } == metrics.keys()  # fmt: skip
+    assert metrics["epochs"] == 2
+    assert "train: 48 rows, 0 (0.0%) truncated to 16 tokens" in err
+    assert "single_label, 2 labels (negative 24, positive 24); 48 rows train, 16 rows validation" in err
+    assert "32-true on 1 cpu; 12 steps of 8 rows" in err
+    written = out.strip().splitlines()[-1].split()
+    assert written[0] == "wrote"
+    assert all(Path(name).is_file() for name in written[1:])
+    assert len(written) == 4
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    assert {"train_loss", "val_loss", "val_f1_macro", "lr/pg1", "epoch"} <= set(events.Tags()["scalars"])
+
+
+def test_it_learns(fit_args: list[str]) -> None:
+    assert main([*fit_args, "--trainer.max_epochs", "25", "--model.learning_rate", "3e-3"])["val_accuracy"] == 1.0
+
+
+def test_without_validation_rows_best_is_last(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    position = fit_args.index("--data.validation_file")
+    metrics = main([*fit_args[:position], *fit_args[position + 2 :]])
+    folder = Path("lightning_logs/version_0/checkpoints")
+    assert (folder / "best.ckpt").read_bytes() == (folder / "last.ckpt").read_bytes()
+    assert "no validation rows: best.ckpt will be the same as last.ckpt" in capfd.readouterr().err
+    assert not [name for name in metrics if name.startswith("val_")]
+
+
+def test_test_gives_the_metrics_of_the_predictions(run: Path, reviews: dict[str, Path]) -> None:
+    checkpoint = str(run / "checkpoints" / "best.ckpt")
+    common = ["--ckpt_path", checkpoint, "--trainer.accelerator", "cpu", "--trainer.precision", "32-true"]
+    metrics = main(["test", *common, "--data.test_file", str(reviews["test"])])
+    assert json.loads(Path("lightning_logs/version_1/metrics.json").read_text()) == metrics
+    predicted = main(["predict", *common, "--data.predict_file", str(reviews["test"])])
+    labels = [row["label"] for row in read(reviews["test"])]
+    found = [row["label"] for row in read("predictions.csv")]
+    assert metrics["test_accuracy"] == pytest.approx(accuracy_score(labels, found))
+    assert metrics["test_f1_macro"] == pytest.approx(f1_score(labels, found, average="macro"))
+    assert metrics["test_f1"] == pytest.approx(f1_score(labels, found, pos_label="positive"))
+    for name, value in metrics.items():
+        assert predicted[name.replace("test_", "predict_")] == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 15])
+def test_metrics_do_not_depend_on_the_batch_size(run: Path, reviews: dict[str, Path], batch_size: int) -> None:
+    common = ["test", "--ckpt_path", "best", "--data.test_file", str(reviews["test"]), "--trainer.precision", "32-true"]
+    whole = main([*common, "--data.eval_batch_size", "64"])
+    parts = main([*common, "--data.eval_batch_size", str(batch_size)])
+    for name, value in whole.items():
+        assert parts[name] == pytest.approx(value, abs=1e-6), name
+
+
+def test_positive_label(fit_args: list[str], run: Path, reviews: dict[str, Path]) -> None:
+    common = ["test", "--ckpt_path", "best", "--data.test_file", str(reviews["test"])]
+    main(["predict", "--ckpt_path", "best", "--data.predict_file", str(reviews["test"])])
+    labels = [row["label"] for row in read(reviews["test"])]
+    found = [row["label"] for row in read("predictions.csv")]
+    main([*fit_args, "--data.positive_label", "negative"])
+    metrics = main(common)
+    main(["predict", "--ckpt_path", "best", "--data.predict_file", str(reviews["test"]), "--output", "second.csv"])
+    found = [row["label"] for row in read("second.csv")]
+    assert metrics["test_f1"] == pytest.approx(f1_score(labels, found, pos_label="negative"))
+
+
+def test_predict_columns_order_and_text(run: Path, reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+    args = ["predict", "--ckpt_path", "best", "--data.predict_file", str(reviews["test"]), "--data.id_column", "id"]
+    main([*args, "--with_logits", "--keep_columns", "--output", "all.csv"])
+    rows, given = read("all.csv"), read(reviews["test"])
+    assert list(rows[0]) == [
+        "row", "id", "label", "score", "prob_negative", "prob_positive", "logit_negative", "logit_positive", "text",
+        "input_label",
+    ]  # fmt: skip
+    assert [row["row"] for row in rows] == [str(index) for index in range(15)]
+    assert [(row["id"], row["text"], row["input_label"]) for row in rows] == [
+        (row["id"], row["text"], row["label"]) for row in given
+    ]
+    for row in rows:
+        logits = torch.tensor([float(row["logit_negative"]), float(row["logit_positive"])])
+        assert float(row["prob_positive"]) == pytest.approx(float(logits.softmax(0)[1]), abs=1e-6)
+        assert row["score"] == row[f"prob_{row['label']}"]
+    assert capfd.readouterr().out.strip().splitlines()[-1] == "wrote all.csv"
+    main(["predict", "--ckpt_path", "best", "--text", given[3]["text"], "--output", "one.csv"])
+    assert float(read("one.csv")[0]["prob_positive"]) == pytest.approx(float(rows[3]["prob_positive"]), abs=2e-2)
+    assert capfd.readouterr().out.strip().splitlines()[-1] == "wrote one.csv"
+
+
+def test_a_checkpoint_alone_is_enough(
+    fit_args: list[str], tiny_bert: Path, reviews: dict[str, Path], tmp_path: Path
+) -> None:
+    pretrained = tmp_path / "pretrained"
+    shutil.copytree(tiny_bert, pretrained)
+    main([*fit_args, "--model.model_name_or_path", str(pretrained)])
+    shutil.copy(reviews["test"], tmp_path / "rows.csv")
+    args = ["predict", "--ckpt_path", "best", "--data.predict_file", "rows.csv", "--output"]
+    main([*args, "before.csv"])
+    shutil.rmtree(pretrained)
+    for file in reviews.values():
+        file.unlink()
+    shutil.rmtree(os.environ["XDG_CACHE_HOME"])
+    shutil.move("lightning_logs/version_0/checkpoints/best.ckpt", "moved.ckpt")
+    shutil.rmtree("lightning_logs")
+    args[2] = "moved.ckpt"
+    main([*args, "after.csv"])
+    assert Path("before.csv").read_bytes() == Path("after.csv").read_bytes()
+    content = torch.load("moved.ckpt", weights_only=True)
+    assert content["hyper_parameters"]["target"]["labels"] == ["negative", "positive"]
+    assert not [value for value in content["datamodule_hyper_parameters"].values() if "csv" in str(value)]
+    assert str(tmp_path) not in json.dumps([content["hyper_parameters"], content["datamodule_hyper_parameters"]])
+    classifier = TextClassifier.load_from_checkpoint("moved.ckpt")
+    texts = [row["text"] for row in read("rows.csv")]
+    for answer, row in zip(classifier.classify(texts), read("after.csv"), strict=True):
+        assert answer["label"] == row["label"] or abs(answer["score"] - 0.5) < 1e-2
+        assert answer["probabilities"]["positive"] == pytest.approx(float(row["prob_positive"]), abs=2e-2)
+    assert classifier.trained_max_length == 16
+
+
+def effective(args: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The options that a command would run with."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main([*args, "--print_config"])
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_order_of_precedence(run: Path, reviews: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """defaults < checkpoint < config file < environment < flags, read off what a saved config of `test` says."""
+
+    def max_length(*args: str) -> int:
+        main(
+            ["test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), "--data.test_file", str(reviews["test"]), *args]
+        )
+        newest = max(Path("lightning_logs").iterdir(), key=lambda path: int(path.name.partition("_")[2] or -1))
+        return int(yaml.safe_load((newest / "config.yaml").read_text())["data"]["max_length"])
+
+    Path("cfg.yaml").write_text("data: {max_length: 20}\n", encoding="utf-8")
+    Path("later.yaml").write_text("data: {max_length: 21}\n", encoding="utf-8")
+    assert max_length() == 16  # the checkpoint's, not the default 256
+    assert max_length("--config", "cfg.yaml") == 20
+    assert max_length("--config", "cfg.yaml", "--config", "later.yaml") == 21
+    monkeypatch.setenv("LIT_TEXTCLF_DATA__MAX_LENGTH", "22")
+    assert max_length("--config", "cfg.yaml") == 22
+    assert max_length("--data.max_length", "23", "--config", "cfg.yaml") == 23
+
+
+def test_a_saved_config_runs_every_command(run: Path, reviews: dict[str, Path]) -> None:
+    saved = str(run / "config.yaml")
+    again = main(["fit", "--config", saved])
+    first = json.loads((run / "metrics.json").read_text())
+    assert again["val_loss"] == first["val_loss"]
+    assert main(["validate", "--config", saved, "--ckpt_path", "best"])["val_loss"] == pytest.approx(first["val_loss"])
+    main(["test", "--config", saved, "--ckpt_path", "best", "--data.test_file", str(reviews["test"])])
+    main(["predict", "--config", saved, "--ckpt_path", "best", "--data.predict_file", str(reviews["test"])])
+
+
+def test_resume_goes_on_in_the_run_and_says_a_changed_learning_rate(
+    fit_args: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    main(fit_args)
+    capfd.readouterr()
+    metrics = main([*fit_args, "--ckpt_path", "last", "--trainer.max_epochs", "4"])
+    assert metrics["epochs"] == 4
+    assert "learning rate:" not in capfd.readouterr().err
+    assert [path.name for path in Path("lightning_logs").iterdir() if path.is_dir()] == ["version_0"]
+    last = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == 24
+    main([*fit_args, "--ckpt_path", "last", "--trainer.max_epochs", "6", "--model.learning_rate", "5e-4"])
+    assert "learning rate: 0.001 in the checkpoint, 0.0005 now" in capfd.readouterr().err
+    last = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert last["lr_schedulers"][0]["base_lrs"] == [5e-4, 5e-4]
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_the_newest_checkpoint_is_meant(fit_args: list[str], name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    main(fit_args)
+    time.sleep(0.02)
+    main(fit_args)
+    os.utime("lightning_logs/version_0/checkpoints/last.ckpt", (0, 0))
+    os.utime("lightning_logs/version_0/checkpoints/best.ckpt", (0, 0))
+    capfd.readouterr()
+    main(["validate", "--ckpt_path", name, "--data.validation_file", "validation.csv"])
+    assert f"version_1/checkpoints/{name}.ckpt" in capfd.readouterr().out
+
+
+def test_regression_and_pairs(tiny_bert: Path, tmp_path: Path) -> None:
+    rows = [(f"the film was good {i}", f"a book was bad {i}", f"{i / 7:.3f}") for i in range(1, 41)]
+    train = write_csv(tmp_path / "pairs.csv", ["text_a", "text_b", "label"], rows)
+    metrics = main(
+        ["fit", "--model.model_name_or_path", str(tiny_bert), "--data.train_file", str(train),
+         "--data.max_length", "24", "--data.validation_split", "0.25", "--trainer.max_epochs", "1",
+         "--trainer.precision", "32-true"]
+    )  # fmt: skip
+    assert {"val_loss", "val_mse", "val_mae", "val_pearson", "val_spearman"} <= metrics.keys()
+    assert metrics["val_loss"] == pytest.approx(metrics["val_mse"], rel=1e-5)
+    predicted = main(
+        ["predict", "--ckpt_path", "best", "--data.predict_file", str(train), "--trainer.precision", "32-true"]
+    )
+    found = read("predictions.csv")
+    assert list(found[0]) == ["row", "prediction"]
+    error = [(float(row["prediction"]) - float(given[2])) ** 2 for row, given in zip(found, rows, strict=True)]
+    assert predicted["predict_mse"] == pytest.approx(sum(error) / len(error), rel=1e-4)
+
+
+def test_equal_texts_never_stand_on_two_sides(
+    tiny_bert: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"film {i % 30}", ["a", "b", "c"][i % 3]) for i in range(120)]
+    train = write_csv(tmp_path / "all.csv", ["text", "label"], rows)
+    main(
+        ["fit", "--model.model_name_or_path", str(tiny_bert), "--data.train_file", str(train), "--data.max_length", "8",
+         "--data.validation_split", "0.2", "--data.test_split", "0.2", "--trainer.max_epochs", "1"]
+    )  # fmt: skip
+    assert "split by a hash of the text: 72 rows train, 24 rows validation, 24 rows test" in capfd.readouterr().err
+    metrics = main(["test", "--config", "lightning_logs/version_0/config.yaml", "--ckpt_path", "best"])
+    assert "test_accuracy" in metrics
+
+
+def test_early_stopping_by_config(fit_args: list[str]) -> None:
+    stop = {
+        "class_path": "lightning.pytorch.callbacks.EarlyStopping",
+        "init_args": {"monitor": "val_loss", "patience": 1},
+    }
+    stop["init_args"]["min_delta"] = 100.0
+    Path("stop.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks": [stop], "max_epochs": 9}}), encoding="utf-8")
+    position = fit_args.index("--trainer.max_epochs")
+    assert main([*fit_args[:position], *fit_args[position + 2 :], "--config", "stop.yaml"])["epochs"] == 2
+
+
+def test_what_the_cli_leans_on_is_there() -> None:
+    """Lightning's private hook that we replace: without it the checkpoint would beat the flags again."""
+    assert callable(LightningCLI._parse_ckpt_path)
