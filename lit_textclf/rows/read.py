@@ -20,6 +20,7 @@ from lit_textclf.rows.paths import resolve_files
 from lit_textclf.rows.text_files import pick_encoding
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_SPELLED = (pa.types.is_primitive, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
 LATER = (".parquet", ".arrow", ".gz", ".zst")
 
 
@@ -179,7 +180,7 @@ def read_dataset(
         if isinstance(feature, datasets.ClassLabel):
             names = pa.array(feature.names)
             values = names.take(pc.if_else(pc.less(values, 0), None, values).combine_chunks())
-        elif pa.types.is_boolean(values.type) or pa.types.is_primitive(values.type) or pa.types.is_string(values.type):
+        elif any(test(values.type) for test in _SPELLED):
             values = values.cast(pa.string())
         elif column in (columns.text, columns.text_pair, columns.label):
             raise UserError(f"{name}[{split}]: column {column!r} holds {values.type}, not strings or numbers")

@@ -1,0 +1,141 @@
+"""The data module: splits, samples, data sets, and use without a Trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertTokenizer
+
+from lit_textclf import TextClassifier, TextDataModule, UserError
+from tests.conftest import sentences, write_csv
+
+
+@pytest.fixture
+def tokenizer(tiny_bert: Path) -> BertTokenizer:
+    return BertTokenizer.from_pretrained(tiny_bert)
+
+
+def texts(data: TextDataModule, split: str) -> list[str]:
+    return data.rows[split].text.to_pylist()
+
+
+def test_batches_without_a_trainer(reviews: dict[str, Path], tokenizer: BertTokenizer, tiny_bert: Path) -> None:
+    data = TextDataModule(train_file=str(reviews["train"]), batch_size=7, max_length=10, tokenizer=tokenizer)
+    data.setup("fit")
+    batches = list(data.train_dataloader())
+    assert [len(batch["row"]) for batch in batches] == [7, 7, 7, 7, 7, 7, 6]
+    assert sorted(torch.cat([batch["row"] for batch in batches]).tolist()) == list(range(48))
+    given = texts(data, "train")
+    for batch in batches:
+        expected = tokenizer(
+            [given[row] for row in batch["row"]], truncation=True, max_length=10, padding=True, return_tensors="pt"
+        )
+        assert batch["inputs"].keys() == expected.keys()
+        for name in expected:
+            assert torch.equal(batch["inputs"][name], expected[name]), name
+        assert batch["tokens"] == int(expected["attention_mask"].sum())
+    model = TextClassifier(str(tiny_bert), target=data.target)
+    model.configure_model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    model.training_step(batches[0]).backward()
+    optimizer.step()
+
+
+def test_held_out_rows_are_the_same_in_every_command(reviews: dict[str, Path]) -> None:
+    options = {"train_file": str(reviews["train"]), "validation_split": 0.2, "test_split": 0.2}
+    fit, test = TextDataModule(**options), TextDataModule(**options)
+    fit.read("fit")
+    test.target = fit.target
+    test.read("test")
+    for split in ("train", "validation", "test"):
+        assert texts(fit, split) == texts(test, split)
+    assert not set(texts(fit, "train")) & (set(texts(fit, "test")) | set(texts(fit, "validation")))
+    assert len(fit.rows["test"]) == len(fit.rows["validation"]) == 10
+
+
+def test_a_file_beats_a_share(reviews: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    data = TextDataModule(
+        train_file=str(reviews["train"]), validation_file=str(reviews["validation"]), validation_split=0.5
+    )
+    data.read("fit")
+    assert len(data.rows["train"]) == 48
+    assert "data.validation_split is not used" in capsys.readouterr().err
+
+
+def test_samples(reviews: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def sampled(seed: str) -> list[str]:
+        monkeypatch.setenv("PL_GLOBAL_SEED", seed)
+        data = TextDataModule(
+            train_file=str(reviews["train"]), validation_file=str(reviews["validation"]), max_train_samples=10,
+            max_eval_samples=3,
+        )  # fmt: skip
+        data.read("fit")
+        assert texts(data, "validation") == [text for text, _ in sentences(79)[48:51]]
+        assert data.rows["train"].label is not None
+        assert data.rows["train"].label.to_pylist().count("positive") == 5
+        return texts(data, "train")
+
+    assert sampled("1") == sampled("1") != sampled("2")
+    assert "train: 10 of 48 rows used" in capsys.readouterr().err
+
+
+def test_padding_to_max_length(reviews: dict[str, Path], tokenizer: BertTokenizer) -> None:
+    data = TextDataModule(train_file=str(reviews["train"]), max_length=20, pad_to_max_length=True, tokenizer=tokenizer)
+    data.setup("fit")
+    assert {batch["inputs"]["input_ids"].shape[1] for batch in data.train_dataloader()} == {20}
+
+
+def test_workers_give_the_same_batches(reviews: dict[str, Path], tokenizer: BertTokenizer) -> None:
+    found = []
+    for workers in (0, 2):
+        data = TextDataModule(
+            test_file=str(reviews["test"]), num_workers=workers, eval_batch_size=4, tokenizer=tokenizer
+        )
+        fitted = TextDataModule(train_file=str(reviews["train"]))
+        fitted.read("fit")
+        data.target = fitted.target
+        data.setup("test")
+        found.append(torch.cat([batch["row"] for batch in data.test_dataloader()]).tolist())
+    assert found[0] == found[1] == list(range(15))
+
+
+def test_a_hub_data_set_from_a_folder(reviews: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    for split, path in reviews.items():
+        path.rename(folder / f"{split}.csv")
+    data = TextDataModule(dataset_name=str(folder), max_eval_samples=9)
+    data.read("fit")
+    assert (len(data.rows["train"]), len(data.rows["validation"])) == (48, 9)
+    assert texts(data, "train") == [text for text, _ in sentences(48)]
+
+
+def test_predictions_of_rows_with_some_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = write_csv(tmp_path / "t.csv", ["text", "label"], sentences(6))
+    fitted = TextDataModule(train_file=str(train))
+    fitted.read("fit")
+    from lit_textclf.data import _targets_if_all
+
+    for label, reason in (("", "the label is missing (1 such row)"), ("neutral", "'neutral' is unknown")):
+        some = write_csv(tmp_path / "p.csv", ["text", "label"], [("a", "positive"), ("b", label)])
+        data = TextDataModule(predict_file=str(some))
+        data.target = fitted.target
+        data.read("predict")
+        assert _targets_if_all(data.target, data.rows["predict"]) is None  # type: ignore[arg-type]
+        err = capsys.readouterr().err
+        assert "no metrics of the predictions" in err
+        assert reason in err
+    whole = write_csv(tmp_path / "p.csv", ["text", "label"], [("a", "positive"), ("b", "negative")])
+    data = TextDataModule(predict_file=str(whole))
+    data.target = fitted.target
+    data.read("predict")
+    found = _targets_if_all(data.target, data.rows["predict"])  # type: ignore[arg-type]
+    assert np.array_equal(found, [1, 0])
+
+
+def test_a_tokenizer_is_needed(reviews: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match="has no tokenizer"):
+        TextDataModule(train_file=str(reviews["train"])).setup("fit")
