@@ -162,7 +162,7 @@ class TextCLI(LightningCLI):
             kwargs["enable_checkpointing"] = False
         elif "validation" not in self.datamodule.rows:
             kwargs["limit_val_batches"] = 0  # said already; Lightning would warn of a loader of length 0
-        kwargs |= {"enable_progress_bar": progress, "enable_model_summary": trainer.enable_model_summary or False}
+        kwargs["enable_progress_bar"] = progress
         config = {**vars(trainer), **kwargs}
         try:
             return self._instantiate_trainer(config, callbacks)  # type: ignore[return-value]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from lightning_utilities.core.rank_zero import rank_zero_only
+
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+# Lightning sets it when it is imported, from the same variables; until then rank_zero_only would refuse to run.
+if not hasattr(rank_zero_only, "rank"):
+    rank_zero_only.rank = int(next(filter(None, map(os.environ.get, _RANKS)), 0))  # type: ignore[attr-defined]
 
 
 class UserError(Exception):

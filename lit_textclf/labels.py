@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -13,6 +12,8 @@ import pyarrow.compute as pc
 
 from lit_textclf.errors import UserError, count
 from lit_textclf.rows import Rows
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 Task = Literal["single_label", "regression"]
 TaskOption = Literal["auto", "single_label", "multi_label", "regression"]
@@ -129,12 +130,15 @@ def decide_target(rows: Rows, task: TaskOption, labels: Sequence[str] | None, po
     numeric = all(value is not None for value in values)
     if task == "auto":
         fractional = numeric and any(not _is_integer(name) for name in names)
-        if not fractional and any(name.startswith("[") for name in names):
+        if not fractional and all(name.startswith("[") for name in names):
             task = "multi_label"
         else:
             task = "regression" if fractional and labels is None else "single_label"
     if task == "multi_label":
-        raise UserError(f"{rows.where(0)}: multi-label tasks are not supported yet; use one label a row")
+        raise UserError(
+            f"{rows.where(0)}: multi-label tasks are not supported yet; use one label a row, "
+            "or set data.task to single_label if these are plain names"
+        )
     if task == "regression":
         if labels is not None:
             raise UserError("data.labels has no meaning for regression; remove it or set data.task to single_label")
@@ -176,7 +180,7 @@ def _number(name: str) -> float | None:
         value = float(name)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= _LARGEST else None  # not for NaN either
 
 
 def _is_integer(name: str) -> bool:

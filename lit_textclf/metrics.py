@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import (
@@ -18,6 +19,7 @@ from torchmetrics.classification import (
     MulticlassRecall,
 )
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, PearsonCorrCoef, SpearmanCorrCoef
+from torchmetrics.utilities import dim_zero_cat
 
 from lit_textclf.errors import UserError
 from lit_textclf.labels import Target
@@ -46,7 +48,7 @@ class StageMetrics(nn.Module):
         self.outputs = MetricCollection(_output_metrics(target), prefix=prefix, compute_groups=False)
         binary = target.positive_index is not None
         self.positive = MetricCollection(_positive_metrics(), prefix=prefix, compute_groups=False) if binary else None
-        self.ranking = MetricCollection({"auroc": BinaryAUROC()}, prefix=prefix) if binary else None
+        self.ranking = MetricCollection({"auroc": _AUROC()}, prefix=prefix) if binary else None
 
     def update(self, logits: Tensor, target: Tensor, loss: Tensor) -> None:
         """Takes one batch: logits `(batch, outputs)`, targets `(batch,)` and the batch's mean loss.
@@ -105,10 +107,30 @@ def _output_metrics(target: Target) -> dict[str, Metric | MetricCollection]:
     }
 
 
+class _MatthewsCorrCoef(BinaryMatthewsCorrCoef):
+    """0 where all rows or all predictions have one label, as scikit-learn has it; torchmetrics 1.9.0 gives others."""
+
+    def compute(self) -> Tensor:
+        """The coefficient, a scalar."""
+        confusion = self.confmat
+        if (confusion.sum(0) == 0).any() or (confusion.sum(1) == 0).any():
+            return torch.zeros(())
+        return super().compute()
+
+
+class _AUROC(BinaryAUROC):
+    """NaN where all rows have one label, as scikit-learn has it: torchmetrics' 0 would read as all wrong."""
+
+    def compute(self) -> Tensor:  # type: ignore[override]
+        """The area, a scalar."""
+        target = dim_zero_cat(self.target)
+        return super().compute() if target.min() != target.max() else torch.tensor(torch.nan)
+
+
 def _positive_metrics() -> dict[str, Metric | MetricCollection]:
     return {
         "f1": BinaryF1Score(),
         "precision": BinaryPrecision(),
         "recall": BinaryRecall(),
-        "mcc": BinaryMatthewsCorrCoef(),
+        "mcc": _MatthewsCorrCoef(),
     }

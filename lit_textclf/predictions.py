@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import os
 import tempfile
@@ -47,7 +46,7 @@ class PredictionFile:
         if not path.parent.is_dir():
             raise UserError(f"{path}: the folder {path.parent} does not exist; make it, or choose another --output")
         try:
-            codecs.lookup(encoding)
+            "".encode(encoding)
         except LookupError:
             raise UserError(f"--output_encoding {encoding!r}: no such encoding; use utf-8 or utf-8-sig") from None
         try:
@@ -63,29 +62,27 @@ class PredictionFile:
     def begin(self, target: Target, rows: Rows) -> None:
         """Writes the header."""
         self.target, self.rows = target, rows
-        header = ["row"]
-        if rows.columns.id is not None:
-            header.append(rows.columns.id)
         if target.task == "regression":
-            header.append("prediction")
+            ours = ["prediction"]
         else:
-            header += ["label", "score", *(f"prob_{name}" for name in target.labels)]
+            ours = ["label", "score", *(f"prob_{name}" for name in target.labels)]
         if self.with_logits:
-            header += [f"logit_{name}" for name in target.labels or ("prediction",)]
-        taken = set(header)
-        self._kept: list[str] = []
-        for name in rows.kept.column_names if rows.kept is not None else ():
-            if name == rows.columns.id:
-                continue
-            unique = name
-            while unique in taken:
-                unique = f"input_{unique}"
-            if unique != name:
-                say(f"{self.path}: the input's column {name!r} is written as {unique!r}")
-            self._kept.append(name)
-            taken.add(unique)
-            header.append(unique)
-        self._write([header])
+            ours += [f"logit_{name}" for name in target.labels or ("prediction",)]
+        taken = {"row", *ours}
+        ids = [] if rows.columns.id is None else [self._unique(rows.columns.id, taken)]
+        kept = rows.kept.column_names if rows.kept is not None else []
+        self._kept = [name for name in kept if name != rows.columns.id]
+        self._write([["row", *ids, *ours, *(self._unique(name, taken) for name in self._kept)]])
+
+    def _unique(self, name: str, taken: set[str]) -> str:
+        """A name for an input's column that is not taken; says so where it is another."""
+        unique = name
+        while unique in taken:
+            unique = f"input_{unique}"
+        taken.add(unique)
+        if unique != name:
+            say(f"{self.path}: the input's column {name!r} is written as {unique!r}")
+        return unique
 
     def write(self, row: Tensor, logits: Tensor) -> None:
         """Writes a batch, which must go on where the last one ended.

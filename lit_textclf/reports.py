@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import time
@@ -119,7 +120,9 @@ def write_metrics(metrics: dict[str, float], folder: Path) -> Path:
     """Writes `metrics.json`, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     path, temporary = folder / "metrics.json", folder / ".metrics.json.part"
-    temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    # JSON has no NaN: the area under the curve of rows that all have one label is null.
+    values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    temporary.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)
     return path
 

@@ -34,7 +34,7 @@ def hold_out(keys: np.ndarray, strata: np.ndarray | None, *shares: float | None)
     """Splits rows into a training part and held-out parts.
 
     Within each stratum the texts stand in the order of their hash; the first held-out part takes texts from the front
-    until its share is reached, the next goes on from there. A text with several labels counts where its smallest is.
+    until its share is reached, the next goes on from there. A text with several labels counts with its rarest.
     A held-out part's texts thus do not depend on the shares of the parts after it, and hardly on rows added later.
 
     Args:
@@ -53,8 +53,10 @@ def hold_out(keys: np.ndarray, strata: np.ndarray | None, *shares: float | None)
     groups, inverse, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     stratum = np.zeros(len(groups), np.int64)
     if strata is not None:
-        stratum = np.full(len(groups), np.iinfo(np.int64).max)
-        np.minimum.at(stratum, inverse, strata)
+        by_rarity = np.unique(strata, return_counts=True)
+        rank = np.argsort(np.argsort(by_rarity[1], kind="stable"), kind="stable")  # 0 for the rarest label
+        stratum = np.full(len(groups), len(rank))
+        np.minimum.at(stratum, inverse, rank[np.searchsorted(by_rarity[0], strata)])
     side = np.zeros(len(groups), np.int64)
     members: dict[int, list[int]] = defaultdict(list)
     for group, of in enumerate(stratum):  # np.unique has sorted the groups by their hash

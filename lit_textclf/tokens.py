@@ -131,7 +131,7 @@ def tokenize(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast, cache_d
         return TokenColumn(pa.Table.from_batches(_encoded(texts, tokenizer), _SCHEMA))
     path = cache_dir / f"{_content_key(texts, tokenizer)}.arrow"
     try:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return _mapped(path, len(texts))
     except (pa.ArrowInvalid, OSError) as error:
         say(f"{path}: token cache unusable ({str(error).splitlines()[0]}), made anew")

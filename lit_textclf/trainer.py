@@ -31,6 +31,7 @@ class Trainer(pl.Trainer):
         max_epochs: epochs of training
         gradient_clip_val: the largest norm of the gradient
         log_every_n_steps: training steps from one logged loss to the next
+        enable_model_summary: print a table of the modules
         **kwargs: all other arguments of Lightning's Trainer
     """
 
@@ -41,6 +42,7 @@ class Trainer(pl.Trainer):
         max_epochs: int | None = 3,
         gradient_clip_val: float | None = 1.0,
         log_every_n_steps: int | None = 10,
+        enable_model_summary: bool | None = False,
         **kwargs: Any,
     ) -> None:
         kind = device_kind(kwargs.get("accelerator", "auto"))
@@ -49,6 +51,7 @@ class Trainer(pl.Trainer):
             max_epochs=max_epochs,
             gradient_clip_val=gradient_clip_val,
             log_every_n_steps=log_every_n_steps,
+            enable_model_summary=enable_model_summary,
             **kwargs,
         )
 

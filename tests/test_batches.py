@@ -65,10 +65,12 @@ def xlnet() -> PreTrainedTokenizerFast:
     backend.post_processor = processors.TemplateProcessing(
         single="$A:0 </s>:0 <s>:2", pair="$A:0 </s>:0 $B:1 </s>:1 <s>:2", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
-    return PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, cls_token="<s>", sep_token="</s>", unk_token="<unk>", pad_token="<pad>",
-        padding_side="left", pad_token_type_id=3, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        padding_side="left", model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )  # fmt: skip
+    tokenizer._pad_token_type_id = 3  # as XLNetTokenizer does; there is no argument for it
+    return tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +169,14 @@ def test_a_pair_by_hand(kinds: dict[str, PreTrainedTokenizerFast]) -> None:
     assert inputs["input_ids"].tolist() == [[2, 14, 11, 16, 3, 8, 3], [2, 3, 8, 3, 0, 0, 0]]
     assert inputs["token_type_ids"].tolist() == [[0, 0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 0, 0, 0]]
     assert inputs["attention_mask"].tolist() == [[1] * 7, [1, 1, 1, 1, 0, 0, 0]]
+
+
+def test_padding_on_the_left_by_hand(kinds: dict[str, PreTrainedTokenizerFast]) -> None:
+    inputs = batch_of(kinds["xlnet"], ["a", ""], None, 9)["inputs"]
+    letter = kinds["xlnet"].convert_tokens_to_ids("a")
+    assert inputs["input_ids"].tolist() == [[letter, 2, 0], [1, 2, 0]]
+    assert inputs["token_type_ids"].tolist() == [[0, 0, 2], [3, 0, 2]]
+    assert inputs["attention_mask"].tolist() == [[1, 1, 1], [0, 1, 1]]
 
 
 @pytest.mark.parametrize("pairs", [None, PAIRS], ids=["singles", "pairs"])

@@ -98,7 +98,7 @@ def test_case_and_spaces_make_another_label() -> None:
 
 def test_many_known_labels_are_not_all_listed() -> None:
     target = Target("single_label", tuple(f"c{number:02d}" for number in range(40)))
-    with pytest.raises(UserError, match="'c00', 'c01'.*'c11' and 28 more"):
+    with pytest.raises(UserError, match=r"'c00', 'c01'.*'c11' and 28 more"):
         target.encode(labelled("x"))
 
 

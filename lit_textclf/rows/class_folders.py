@@ -26,7 +26,7 @@ def read_folder(folder: Path, encodings: Sequence[str]) -> Iterator[pa.Table]:
     files = files or sorted(folder.glob("*.txt"))
     if not files:
         raise UserError(f"{folder}: a folder without .txt files; it needs one sub-folder of .txt files for each class")
-    others = sum(path.is_file() for path in folder.rglob("*")) - len(files)
+    others = len({path for path in folder.rglob("*") if path.is_file()} - set(files))
     if others:
         say(f"{folder}: {count(others, 'file')} left out (not a .txt file in a class's folder)")
     replaced: dict[str, int] = {}
@@ -43,15 +43,6 @@ def read_folder(folder: Path, encodings: Sequence[str]) -> Iterator[pa.Table]:
         if labelled:
             columns["label"] = [path.parent.name for path in part]
         columns["file"] = [path.relative_to(folder).as_posix() for path in part]
-        try:
-            yield string_table(columns, folder, encodings[0], start)
-        except UserError as error:
-            raise UserError(_with_file(str(error), part, start)) from None
+        yield string_table(columns, folder, encodings[0], start, part)
     for encoding, number in replaced.items():
         say(f"{folder}: {count(number, 'file')} read as {encoding}, not {encodings[0]}")
-
-
-def _with_file(message: str, files: list[Path], start: int) -> str:
-    """Names the file instead of the folder's row."""
-    row = int(message.split(": row ", 1)[1].split(",", 1)[0])
-    return f"{files[row - start]}: {message.split(': ', 2)[2]}"

@@ -90,18 +90,34 @@ def _table(records: list[list[str]], names: list[str], path: Path, encoding: str
     return string_table(dict(zip(names, columns, strict=True)), path, encoding, start)
 
 
-def string_table(columns: Mapping[str, Sequence[str | None]], path: Path, encoding: str, start: int) -> pa.Table:
+def string_table(
+    columns: Mapping[str, Sequence[str | None]],
+    path: Path,
+    encoding: str,
+    start: int = 0,
+    files: Sequence[Path] | None = None,
+) -> pa.Table:
     """Builds a table of string columns.
+
+    Args:
+        columns: the values by column name.
+        path: where they come from, for messages.
+        encoding: likewise.
+        start: the first row's number in the file.
+        files: each row's own file, where it has one.
 
     Raises:
         UserError: naming row and column of the first value with a NUL, a bad byte or a lone surrogate.
     """
     for name, values in columns.items():
+        if reason := undecodable(name, encoding):
+            raise UserError(f"{path}: the column name {name!a}: {reason}; {ENCODING_REMEDY}")
         for row, value in enumerate(values):
             if (value is not None and not value.isascii()) or (value and "\0" in value):
                 reason = undecodable(value, encoding)
                 if reason:
-                    raise UserError(f"{path}: row {start + row}, column {name!r}: {reason}; {ENCODING_REMEDY}")
+                    where = f"{files[row]}" if files else f"{path}: row {start + row}, column {name!r}"
+                    raise UserError(f"{where}: {reason}; {ENCODING_REMEDY}")
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -68,12 +69,18 @@ def _parse(text: str, where: str) -> Any:
         return dict(pairs)
 
     def refuse(constant: str) -> NoReturn:
-        raise UserError(f"{where}: {constant} is not JSON; use null or a number")
+        raise UserError(f"{where}: {constant} is no number; use null or a finite one")
+
+    def finite(number: str) -> float:
+        return float(number) if math.isfinite(float(number)) else refuse(number)
 
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse, parse_float=finite)
     except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error.msg} at column {error.colno}); mend it") from None
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        raise UserError(f"{where}: not JSON ({error.msg} at {line}column {error.colno}); mend it") from None
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise UserError(f"{where}: not readable JSON ({error}); mend it") from None
     except RecursionError:
         raise UserError(f"{where}: not readable JSON (nested too deeply)") from None
 

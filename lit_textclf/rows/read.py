@@ -20,7 +20,13 @@ from lit_textclf.rows.paths import resolve_files
 from lit_textclf.rows.text_files import pick_encoding
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_SPELLED = (pa.types.is_primitive, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
+_SPELLED = (
+    pa.types.is_primitive,
+    pa.types.is_boolean,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+)
 LATER = (".parquet", ".arrow", ".gz", ".zst")
 
 
