@@ -11,6 +11,7 @@ import torch
 from lightning.fabric.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
 from lightning.pytorch.callbacks import Callback
 
+from lit_textclf import allocator
 from lit_textclf.classifier import Prediction, TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, say
@@ -32,6 +33,7 @@ class Trainer(pl.Trainer):
         gradient_clip_val: the largest norm of the gradient
         log_every_n_steps: training steps from one logged loss to the next
         enable_model_summary: print a table of the modules
+        keep_freed_memory: on a CPU, do not give memory back between steps; long texts train a third faster
         **kwargs: all other arguments of Lightning's Trainer
     """
 
@@ -43,9 +45,12 @@ class Trainer(pl.Trainer):
         gradient_clip_val: float | None = 1.0,
         log_every_n_steps: int | None = 10,
         enable_model_summary: bool | None = False,
+        keep_freed_memory: bool = True,
         **kwargs: Any,
     ) -> None:
         kind = device_kind(kwargs.get("accelerator", "auto"))
+        if keep_freed_memory and kind == "cpu":
+            allocator.keep_freed_memory()
         super().__init__(
             precision=choose_precision(precision, kind),  # type: ignore[arg-type]
             max_epochs=max_epochs,
