@@ -198,6 +198,7 @@ class TextCLI(LightningCLI):
     def fit(self, **kwargs: Any) -> None:
         """Trains, and writes what there is to say of it."""
         self.trainer.fit(**kwargs)
+        folder = self.trainer.log_dir  # a collective call: every rank asks
         if not self.trainer.is_global_zero or self.config[self.subcommand].trainer.fast_dev_run:
             return
         last = self.checkpoints.get("last")
@@ -207,11 +208,11 @@ class TextCLI(LightningCLI):
                 same_as_last(path.with_name("best.ckpt"), path)
             self.written += [path.with_name("best.ckpt"), path]
         self.metrics = self.report.metrics(self.trainer)
-        self._write_metrics()
-        if self.written and last is not None:
+        self._write_metrics(folder)
+        if self.checkpoints and self.written:
             say(f"next: lit-textclf test --ckpt_path {self.written[0]} --data.test_file FILE")
-        if self.trainer.log_dir is not None:
-            say(f"next: tensorboard --logdir {Path(self.trainer.log_dir).parent}")
+        if folder is not None:
+            say(f"next: tensorboard --logdir {Path(folder).parent}")
 
     def validate(self, **kwargs: Any) -> None:
         """Measures on the validation rows."""
@@ -232,13 +233,14 @@ class TextCLI(LightningCLI):
 
     def _evaluated(self, prefix: str, split: str) -> None:
         self.metrics = stage_metrics(self.trainer, prefix)
+        folder = self.trainer.log_dir
         if self.trainer.is_global_zero:
             print_table(self.metrics, f"{split} of {self.config[self.subcommand].ckpt_path}")
-            self._write_metrics()
+            self._write_metrics(folder)
 
-    def _write_metrics(self) -> None:
-        if self.trainer.log_dir is not None:
-            self.written.append(write_metrics(self.metrics, Path(self.trainer.log_dir)))
+    def _write_metrics(self, folder: str | None) -> None:
+        if folder is not None:
+            self.written.append(write_metrics(self.metrics, Path(folder)))
 
 
 def run(args: Sequence[str]) -> dict[str, float]:

@@ -121,6 +121,11 @@ def string_table(
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
 
 
+def nested_field(name: str, holds: str) -> pa.Field:
+    """A string column that spells lists or objects: fine for labels and kept columns, no text for a model."""
+    return pa.field(name, pa.string(), metadata={"nested": holds})
+
+
 def _readable(error: csv.Error) -> str:
     text = str(error)
     if "unexpected end of data" in text:

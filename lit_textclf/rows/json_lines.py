@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from lit_textclf.errors import UserError, count, say
-from lit_textclf.rows.delimited import CHUNK_ROWS, string_table
+from lit_textclf.rows.delimited import CHUNK_ROWS, nested_field, string_table
 from lit_textclf.rows.text_files import open_text
 
 
@@ -44,14 +45,17 @@ def read_json(path: Path, encoding: str) -> Iterator[pa.Table]:
 def _records(path: Path, encoding: str) -> Iterator[dict[str, Any]]:
     blank_lines = 0
     with open_text(path, encoding) as file:
-        first = next((line for line in file if line.strip()), "")
-        file.seek(0)
-        if first.lstrip().startswith("["):
-            content = file.read()
+        begin: list[str] = []
+        for line in file:
+            begin.append(line)
+            if line.strip():
+                break
+        if begin and begin[-1].lstrip("\ufeff \t").startswith("["):
+            content = "".join(begin) + file.read()
             for row, record in enumerate(_parse(content.removeprefix("\ufeff"), str(path))):
                 yield _object(record, f"{path}: row {row}")
             return
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(itertools.chain(begin, file), start=1):
             if line.strip():
                 yield _object(_parse(line.removeprefix("\ufeff"), f"{path}: line {number}"), f"{path}: line {number}")
             else:
@@ -97,7 +101,13 @@ def _keys(records: list[dict[str, Any]]) -> list[str]:
 
 def _table(records: list[dict[str, Any]], names: list[str], path: Path, encoding: str, start: int) -> pa.Table:
     columns = {name: [_spelled(record.get(name)) for record in records] for name in names}
-    return string_table(columns, path, encoding, start)
+    table = string_table(columns, path, encoding, start)
+    for place, name in enumerate(names):
+        nested = (row for row, record in enumerate(records) if isinstance(record.get(name), (list, dict)))
+        if (row := next(nested, None)) is not None:
+            kind = "a list" if isinstance(records[row][name], list) else "an object"
+            table = table.set_column(place, nested_field(name, f"{kind} in row {start + row}"), table[name])
+    return table
 
 
 def _spelled(value: Any) -> str | None:

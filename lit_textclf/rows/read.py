@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from lit_textclf.errors import UserError, count, say
 from lit_textclf.rows.class_folders import read_folder
+from lit_textclf.rows.columnar import as_strings, read_arrow, read_parquet
 from lit_textclf.rows.columns import ColumnNames
 from lit_textclf.rows.delimited import read_delimited
 from lit_textclf.rows.json_lines import read_json
@@ -20,14 +21,7 @@ from lit_textclf.rows.paths import resolve_files
 from lit_textclf.rows.text_files import pick_encoding
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_SPELLED = (
-    pa.types.is_primitive,
-    pa.types.is_boolean,
-    pa.types.is_string,
-    pa.types.is_large_string,
-    pa.types.is_string_view,
-)
-LATER = (".parquet", ".arrow", ".gz", ".zst")
+COMPRESSED = (".gz", ".zst")
 
 
 @dataclass(frozen=True)
@@ -133,7 +127,7 @@ def read_files(
                 if len(sources) > 1 and found.label != columns.label:
                     raise UserError(f"{path}: no column {columns.label!r}, which {sources[0][0]} has")
                 columns = found
-            parts.append(_select(table, columns, keep_columns))
+            parts.append(_select(table, columns, keep_columns, str(path)))
             rows_of_file += len(table)
         if not rows_of_file:
             raise UserError(f"{path}: no rows below the header; change {option}")
@@ -151,7 +145,7 @@ def rows_of_texts(texts: Sequence[str], text_pairs: Sequence[str] | None = None)
         columns["text_pair"] = pa.array(text_pairs, pa.string())
     table = pa.table(columns)
     names = ColumnNames("text", "text_pair" if text_pairs is not None else None, None)
-    return _rows([_select(table, names, keep=False)], names, [("--text", 0)], keep=False)
+    return _rows([_select(table, names, False, "--text")], names, [("--text", 0)], keep=False)
 
 
 def read_dataset(
@@ -179,21 +173,15 @@ def read_dataset(
         return None
     dataset = loaded[split]
     table = dataset.with_format("arrow")[:]
-    columns = columns.found_in(table.column_names, f"{name}[{split}]", label_required=label_required)
-    strings = {}
-    for column in table.column_names:
-        values, feature = table[column], dataset.features[column]
-        if isinstance(feature, datasets.ClassLabel):
+    where = f"{name}[{split}]"
+    columns = columns.found_in(table.column_names, where, label_required=label_required)
+    for place, column in enumerate(table.column_names):
+        if isinstance(feature := dataset.features[column], datasets.ClassLabel):
             names = pa.array(feature.names)
-            values = names.take(pc.if_else(pc.less(values, 0), None, values).combine_chunks())
-        elif any(test(values.type) for test in _SPELLED):
-            values = values.cast(pa.string())
-        elif column in (columns.text, columns.text_pair, columns.label):
-            raise UserError(f"{name}[{split}]: column {column!r} holds {values.type}, not strings or numbers")
-        else:
-            values = pa.array([str(value) for value in values.to_pylist()], pa.string())
-        strings[column] = values
-    return _rows([_select(pa.table(strings), columns, keep_columns)], columns, [(f"{name}[{split}]", 0)], keep_columns)
+            codes = pc.if_else(pc.less(table[column], 0), None, table[column]).combine_chunks()
+            table = table.set_column(place, column, names.take(codes))
+    table = as_strings(table)
+    return _rows([_select(table, columns, keep_columns, where)], columns, [(where, 0)], keep_columns)
 
 
 def _tables(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
@@ -201,8 +189,12 @@ def _tables(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
     if path.is_dir():
         return read_folder(path, options.encodings)
     suffix = path.suffix.lower()
-    if suffix in LATER:
-        raise UserError(f"{path}: {suffix} files are not read yet; convert it to CSV, TSV or JSON lines")
+    if suffix == ".parquet":
+        return read_parquet(path)
+    if suffix == ".arrow":
+        return read_arrow(path)
+    if suffix in COMPRESSED:
+        suffix = Path(path.stem).suffix.lower()
     encoding = pick_encoding(path, options.encodings)
     if encoding != options.encodings[0]:
         say(f"{path}: 1 file read as {encoding}, not {options.encodings[0]}")
@@ -211,11 +203,18 @@ def _tables(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
         return read_delimited(path, encoding, delimiter, options.quote_char)
     if suffix in (".jsonl", ".json"):
         return read_json(path, encoding)
-    raise UserError(f"{path}: unknown kind of file {suffix!r}; use .csv, .tsv, .jsonl, .json or a folder of classes")
+    raise UserError(
+        f"{path}: unknown kind of file {suffix!r}; use .csv, .tsv, .jsonl, .json (.gz and .zst "
+        "too), .parquet, .arrow or a folder of classes"
+    )
 
 
-def _select(table: pa.Table, columns: ColumnNames, keep: bool) -> pa.Table:
+def _select(table: pa.Table, columns: ColumnNames, keep: bool, where: str) -> pa.Table:
     """Names the used columns by their role; all input columns follow, as `kept.NAME`, where they are asked for."""
+    for name in (columns.text, columns.text_pair, columns.id):
+        holds = (table.schema.field(name).metadata or {}).get(b"nested") if name in table.column_names else None
+        if holds is not None:
+            raise UserError(f"{where}: column {name!r} holds {holds.decode()}, not strings or numbers")
     selected = {"text": columns.text, "text_pair": columns.text_pair, "label": columns.label, "id": columns.id}
     present = set(table.column_names)  # an empty JSON chunk has no columns at all
     arrays = {role: table[name] for role, name in selected.items() if name is not None and name in present}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
+
+import pyarrow as pa
 
 from lit_textclf.errors import UserError
 
@@ -26,7 +29,7 @@ def pick_encoding(path: Path, encodings: Sequence[str]) -> str:
     """Returns the first of the encodings in which the whole file can be decoded, else the first of all."""
     for encoding in encodings if len(encodings) > 1 else ():
         decoder = codecs.getincrementaldecoder(_codec(encoding))()
-        with path.open("rb") as file:
+        with _open_bytes(path) as file:
             try:
                 while block := file.read(_BLOCK):
                     decoder.decode(block)
@@ -37,6 +40,14 @@ def pick_encoding(path: Path, encodings: Sequence[str]) -> str:
     return encodings[0]
 
 
+def _open_bytes(path: Path) -> BinaryIO:
+    """Opens a file, decompressed if it ends in .gz or .zst."""
+    if path.suffix.lower() in (".gz", ".zst"):
+        kind = "gzip" if path.suffix.lower() == ".gz" else "zstd"
+        return pa.input_stream(str(path), compression=kind)  # type: ignore[no-any-return]
+    return path.open("rb")
+
+
 @contextmanager
 def open_text(path: Path, encoding: str) -> Iterator[TextIO]:
     """Opens a text file for reading, line ends untouched; bytes that do not decode come as lone surrogates.
@@ -44,15 +55,16 @@ def open_text(path: Path, encoding: str) -> Iterator[TextIO]:
     Raises:
         UserError: if the file cannot be opened, or has a bad byte in an encoding that cannot keep it.
     """
+    codec = _codec(encoding)
     try:
-        with path.open(encoding=_codec(encoding), errors="surrogateescape", newline="") as file:
+        with io.TextIOWrapper(_open_bytes(path), encoding=codec, errors="surrogateescape", newline="") as file:
             yield file
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: not {encoding} ({error.reason} at byte {error.start} of a block); change data.encoding"
         ) from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def undecodable(text: str, encoding: str) -> str | None:

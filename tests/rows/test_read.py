@@ -198,8 +198,10 @@ def test_many_rows_keep_their_numbers(tmp_path: Path) -> None:
         ({"a.jsonl": ""}, ["a.jsonl: "]),
         ({"a.xlsx": "x"}, ["a.xlsx: ", "'.xlsx'", ".csv"]),
         ({"a": "text,label\none,x\n"}, ["a: ", ".csv"]),
-        ({"a.csv.gz": "x"}, ["a.csv.gz: ", ".gz", "CSV"]),
-        ({"a.parquet": "x"}, ["a.parquet: ", "CSV"]),
+        ({"a.csv.gz": "x"}, ["a.csv.gz: cannot be read"]),
+        ({"a.parquet": "x"}, ["a.parquet: not a Parquet file"]),
+        ({"a.arrow": "x"}, ["a.arrow: not an Arrow file"]),
+        ({"a.jsonl": '{"text": ["x"], "label": "a"}'}, ["a.jsonl: column 'text' holds a list in row 0"]),
     ],
 )
 def test_refused(files: dict[str, str], parts: list[str]) -> None:
