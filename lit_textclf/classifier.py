@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,23 +12,30 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from lit_textclf.architecture import (
+    config_from_json,
+    config_to_json,
+    from_config,
+    from_pretrained,
+    load_config,
+    max_positions,
+    set_dropout,
+)
 from lit_textclf.batches import Batch, Collator, EncodedRows, Template
 from lit_textclf.dropout import use_fast_dropout
-from lit_textclf.errors import UserError, count, say
+from lit_textclf.errors import UserError, say
 from lit_textclf.labels import Target
-from lit_textclf.losses import task_loss
+from lit_textclf.losses import resolve_class_weights, task_loss
 from lit_textclf.metrics import StageMetrics
 from lit_textclf.optimizer import adamw, parameter_groups, schedule
 from lit_textclf.rows import Rows, rows_of_texts
-from lit_textclf.tokens import load_tokenizer, local_or_hub, tokenize, tokenizer_from_files, tokenizer_to_files
+from lit_textclf.tokens import load_tokenizer, tokenize, tokenizer_from_files, tokenizer_to_files
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 STAGES = ("val", "test", "predict")
 _NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path")
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
-"""Models whose first position is `pad_token_id + 1` (transformers, `create_position_ids_from_input_ids`)."""
 
 
 class Prediction(NamedTuple):
@@ -51,6 +57,9 @@ class TextClassifier(LightningModule):
         warmup_ratio: share of all steps in which the learning rate rises from 0
         lr_scheduler: the schedule after the warm-up, by its name in transformers (linear, cosine, constant, ...)
         dropout: probability of all dropout layers; null keeps the model's own
+        class_weights: weights of the classes in the training loss: balanced (rare classes count as much as frequent
+            ones), or {name: weight}; measured losses stay unweighted
+        label_smoothing: share of each training target that is spread over all classes
         fast_dropout: on a CPU, draw dropout masks from random bits: the same distribution, several times faster
         target: task and labels; None takes them from the data module when the run begins
         architecture: the model's configuration as JSON, to build it without the pretrained folder; set by checkpoints
@@ -66,6 +75,8 @@ class TextClassifier(LightningModule):
         warmup_ratio: float = 0.1,
         lr_scheduler: str = "linear",
         dropout: float | None = None,
+        class_weights: dict[str, float] | str | None = None,
+        label_smoothing: float = 0.0,
         fast_dropout: bool = True,
         target: Target | Mapping[str, Any] | None = None,
         architecture: str | None = None,
@@ -73,13 +84,15 @@ class TextClassifier(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["target", "architecture", "tokenizer"])
-        _check_ranges(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout)
+        _check_ranges(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
         self.lr_scheduler, self.dropout, self.fast_dropout = lr_scheduler, dropout, fast_dropout
         self.model_name_or_path = model_name_or_path
         self.tokenizer_name_or_path = tokenizer_name_or_path
+        self.class_weights, self.label_smoothing = class_weights, label_smoothing
+        self._weights: Tensor | None = None
         self.target = Target.from_dict(target) if isinstance(target, Mapping) else target
-        self._config = _config_from_json(architecture) if architecture else None
+        self._config = config_from_json(architecture) if architecture else None
         self._built_from_config = architecture is not None
         self._tokenizer = tokenizer_from_files(tokenizer) if isinstance(tokenizer, dict) else tokenizer
         self.trained_max_length: int | None = None
@@ -103,25 +116,37 @@ class TextClassifier(LightningModule):
     def config(self) -> PretrainedConfig:
         """The model's configuration, loaded when first asked for."""
         if self._config is None:
-            self._config = _load_config(self.model_name_or_path)
+            self._config = load_config(self.model_name_or_path)
         return self._config
 
     @property
     def max_tokens(self) -> int | None:
         """The longest sequence that the model has positions for, in tokens; None if it knows no limit."""
-        limit: int | None = getattr(self.config, "max_position_embeddings", None)
-        if limit is not None and self.config.model_type in _OFFSET_POSITIONS:
-            limit -= (self.config.pad_token_id or 0) + 1
-        if limit is None or limit <= 0:  # a tokenizer that does not know says 1e30
-            limit = self.tokenizer.model_max_length if self.tokenizer.model_max_length < 1e9 else None
-        return limit
+        # A tokenizer that does not know says 1e30.
+        longest = self.tokenizer.model_max_length
+        return max_positions(self.config) or (longest if longest < 1e9 else None)
 
     # Building ---------------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Takes the target from the data module, unless it is known."""
+        """Takes target and class weights from the data module.
+
+        Raises:
+            UserError: if the class weights do not fit the labels.
+        """
+        data = getattr(self.trainer, "datamodule", None)
         if self.target is None:
-            self.target = getattr(getattr(self.trainer, "datamodule", None), "target", None)
+            self.target = getattr(data, "target", None)
+        if stage == "fit" and self.target is not None and data is not None:
+            weights = resolve_class_weights(self.class_weights, self.target, data.label_counts("train"))
+            if self.label_smoothing and self.target.task == "regression":
+                raise UserError("model.label_smoothing: regression has no classes; remove it")
+            if weights is not None:
+                shown = ", ".join(
+                    f"{name} {weight:.3g}" for name, weight in zip(self.target.labels, weights, strict=True)
+                )
+                say(f"class weights: {shown}")
+                self._weights = torch.tensor(weights)
 
     def configure_model(self) -> None:
         """Builds the model: from the pretrained weights, or from its configuration where a checkpoint gives the rest.
@@ -139,10 +164,10 @@ class TextClassifier(LightningModule):
         config.label2id = {name: index for index, name in config.id2label.items()}
         config.problem_type = "regression" if self.target.task == "regression" else "single_label_classification"
         if self.dropout is not None:
-            _set_dropout(config, self.dropout)
+            set_dropout(config, self.dropout)
         if config.pad_token_id is None:
             config.pad_token_id = self.tokenizer.pad_token_id
-        model = _from_config(config) if self._built_from_config else _from_pretrained(self.model_name_or_path, config)
+        model = from_config(config) if self._built_from_config else from_pretrained(self.model_name_or_path, config)
         if len(self.tokenizer) > model.get_input_embeddings().num_embeddings:
             raise UserError(
                 f"the tokenizer has {len(self.tokenizer):,} tokens, the model knows "
@@ -180,7 +205,10 @@ class TextClassifier(LightningModule):
         Raises:
             UserError: if the loss is not finite.
         """
-        loss = self._loss(self(**batch["inputs"]), batch["target"])
+        logits = self(**batch["inputs"])
+        assert self.target is not None
+        weights = self._weights.to(logits.device) if self._weights is not None else None
+        loss = task_loss(self.target.task, logits, batch["target"], weights, self.label_smoothing)
         if not torch.isfinite(loss):
             step = self.trainer.global_step if self._trainer is not None else batch_idx
             raise UserError(
@@ -189,6 +217,9 @@ class TextClassifier(LightningModule):
             )
         if self._trainer is not None:
             self.log("train_loss", loss, prog_bar=True, batch_size=len(batch["target"]))
+            if weights is not None or self.label_smoothing:
+                plain = self._loss(logits.detach(), batch["target"])
+                self.log("train_loss_unweighted", plain, batch_size=len(batch["target"]))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
@@ -265,7 +296,7 @@ class TextClassifier(LightningModule):
         assert self.target is not None
         hparams = {name: value for name, value in self.hparams.items() if name not in _NOT_CARRIED}
         hparams["target"] = self.target.to_dict()
-        hparams["architecture"] = _config_to_json(self.config)
+        hparams["architecture"] = config_to_json(self.config)
         hparams["tokenizer"] = tokenizer_to_files(self.tokenizer)
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = hparams
 
@@ -340,7 +371,12 @@ def describe(target: Target, logits: Tensor) -> list[dict[str, Any]]:
 
 
 def _check_ranges(
-    learning_rate: float, weight_decay: float, warmup_ratio: float, lr_scheduler: str, dropout: float | None
+    learning_rate: float,
+    weight_decay: float,
+    warmup_ratio: float,
+    lr_scheduler: str,
+    dropout: float | None,
+    label_smoothing: float,
 ) -> None:
     from transformers import SchedulerType
 
@@ -350,65 +386,8 @@ def _check_ranges(
         (f"model.weight_decay {weight_decay}: below 0", not weight_decay >= 0),
         (f"model.warmup_ratio {warmup_ratio}: not between 0 and 1", not 0 <= warmup_ratio <= 1),
         (f"model.dropout {dropout}: not between 0 and 1", dropout is not None and not 0 <= dropout < 1),
+        (f"model.label_smoothing {label_smoothing}: not between 0 and 1", not 0 <= label_smoothing < 1),
         (f"model.lr_scheduler {lr_scheduler!r}: none of {', '.join(names)}", lr_scheduler not in names),
     ):
         if wrong:
             raise UserError(option)
-
-
-def _config_from_json(text: str) -> PretrainedConfig:
-    from transformers import AutoConfig
-
-    values = json.loads(text)
-    return AutoConfig.for_model(values.pop("model_type"), **values)  # type: ignore[no-any-return]
-
-
-def _config_to_json(config: PretrainedConfig) -> str:
-    values = json.loads(config.to_json_string(use_diff=False))
-    values.pop("_name_or_path", None)  # a folder of the machine it was trained on
-    return json.dumps(values)
-
-
-def _load_config(name_or_path: str) -> PretrainedConfig:
-    from transformers import AutoConfig
-
-    source = local_or_hub(name_or_path, "model.model_name_or_path")
-    try:
-        return AutoConfig.from_pretrained(source)  # type: ignore[no-any-return]
-    except Exception as error:
-        raise UserError(f"model.model_name_or_path {name_or_path!r}: no model ({_first_line(error)})") from None
-
-
-def _from_config(config: PretrainedConfig) -> Any:
-    from transformers import AutoModelForSequenceClassification
-
-    return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
-
-
-def _from_pretrained(name_or_path: str, config: PretrainedConfig) -> Any:
-    """Loads pretrained weights in float32 and says what was not in them."""
-    from transformers import AutoModelForSequenceClassification
-
-    source = local_or_hub(name_or_path, "model.model_name_or_path")
-    try:
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
-        )
-    except Exception as error:
-        raise UserError(f"model.model_name_or_path {name_or_path!r}: no weights ({_first_line(error)})") from None
-    new = sorted({*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])})
-    if new:
-        shown = ", ".join(new[:4]) + (", ..." if len(new) > 4 else "")
-        say(f"{name_or_path}: {count(len(new), 'tensor')} not among its weights begin at random: {shown}")
-    return model
-
-
-def _set_dropout(config: PretrainedConfig, probability: float) -> None:
-    """Sets every dropout probability that the configuration has (`hidden_dropout_prob`, `dropout`, ...)."""
-    for name, value in config.to_dict().items():
-        if "dropout" in name and (isinstance(value, float) or name == "classifier_dropout"):
-            setattr(config, name, probability)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -22,8 +22,6 @@ LATER = ("check", "export", "compare", "init")
 LATER_KEYS = (
     "data.long_text",
     "data.label_columns",
-    "model.class_weights",
-    "model.label_smoothing",
     "model.from_scratch",
 )
 FLAGS = ("--overwrite", "--with_logits", "--keep_columns")

@@ -46,8 +46,9 @@ class TextDataModule(LightningDataModule):
     """Rows of text with labels, tokenized and in batches padded to their longest row.
 
     Args:
-        train_file: a path, a glob or a list of paths: .csv, .tsv, .jsonl, .json, or a folder with one sub-folder of
-            .txt files for each class; package:NAME/PATH means inside an installed Python package
+        train_file: a path, a glob or a list of paths: .csv, .tsv, .jsonl, .json (also .gz, .zst), .parquet, .arrow, or
+            a folder with one sub-folder of .txt files for each class; package:NAME/PATH means inside an installed
+            Python package
         validation_file: likewise, for the evaluation after each epoch
         test_file: likewise, for the test command
         predict_file: likewise, for the predict command; labels are not needed
@@ -328,13 +329,17 @@ class TextDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
         )
 
+    def label_counts(self, split: str) -> dict[str, int]:
+        """The number of rows of each label in a split; empty if it was not read or has no labels."""
+        return label_counts(self.rows[split]) if split in self.rows else {}
+
     def summary(self) -> str:
         """Task, labels with their counts, and rows, in one line."""
         assert self.target is not None
         rows = ", ".join(f"{count(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
         if self.target.task == "regression":
             return f"regression; {rows}"
-        counts = label_counts(self.rows["train"]) if "train" in self.rows else {}
+        counts = self.label_counts("train")
         names = [f"{name} {counts[name]:,}" if name in counts else name for name in self.target.labels]
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{self.target.task}, {len(names)} labels ({shown}); {rows}"

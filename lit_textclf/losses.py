@@ -6,23 +6,64 @@ The models' own loss guesses the task from the type of the first batch's labels 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from lit_textclf.labels import Task
+from lit_textclf.errors import UserError
+from lit_textclf.labels import Target, Task
 
 
-def task_loss(task: Task, logits: Tensor, target: Tensor) -> Tensor:
+def task_loss(
+    task: Task, logits: Tensor, target: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
     """The mean loss of a batch.
 
     Args:
         task: cross entropy for `single_label`, mean squared error for `regression`.
         logits: float32 `(batch, outputs)`.
         target: class indices int64 `(batch,)`, or values float32 `(batch,)`.
+        class_weights: each class's weight, `(outputs,)`; the mean is over weights, as torch has it.
+        label_smoothing: the share of the target that is spread over all classes (Szegedy et al. 2016).
 
     Returns:
         A scalar.
     """
     if task == "regression":
         return F.mse_loss(logits.squeeze(-1), target)
-    return F.cross_entropy(logits, target)
+    return F.cross_entropy(logits, target, weight=class_weights, label_smoothing=label_smoothing)
+
+
+def resolve_class_weights(
+    option: str | Mapping[str, float] | None, target: Target, counts: Mapping[str, int]
+) -> list[float] | None:
+    """Turns `model.class_weights` into a weight for each class, in label order.
+
+    Args:
+        option: None; `balanced`, rows / (classes * the class's rows), as scikit-learn has it; or weights by name.
+        target: the labels.
+        counts: training rows by label.
+
+    Raises:
+        UserError: for a task without classes, a name that is no label, a label without a weight or without rows.
+    """
+    if option is None:
+        return None
+    if target.task != "single_label":
+        raise UserError(f"model.class_weights: {target.task} has no classes to weigh; remove it")
+    if isinstance(option, str):
+        if option != "balanced":
+            raise UserError(f"model.class_weights {option!r}: use balanced, or a weight for each label")
+        if missing := [name for name in target.labels if not counts.get(name)]:
+            raise UserError(f"model.class_weights balanced: no training row has the label {missing[0]!r}")
+        rows = sum(counts[name] for name in target.labels)
+        return [rows / (len(target.labels) * counts[name]) for name in target.labels]
+    if unknown := [name for name in option if name not in target.labels]:
+        raise UserError(f"model.class_weights: no label is called {unknown[0]!r}; there are {', '.join(target.labels)}")
+    if missing := [name for name in target.labels if name not in option]:
+        raise UserError(f"model.class_weights: the label {missing[0]!r} has no weight; give one for each label")
+    if wrong := [name for name in target.labels if not 0 <= option[name] < math.inf]:
+        raise UserError(f"model.class_weights: {wrong[0]!r} has the weight {option[wrong[0]]}; use 0 or more")
+    return [float(option[name]) for name in target.labels]

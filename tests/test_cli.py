@@ -275,3 +275,21 @@ def test_early_stopping_by_config(fit_args: list[str]) -> None:
 def test_what_the_cli_leans_on_is_there() -> None:
     """Lightning's private hook that we replace: without it the checkpoint would beat the flags again."""
     assert callable(LightningCLI._parse_ckpt_path)
+
+
+def test_class_weights_and_label_smoothing(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    write_csv(
+        Path("skewed.csv"), ["text", "label"], [(f"film {i}", "rare" if i % 8 == 0 else "common") for i in range(48)]
+    )
+    fit_args[fit_args.index("--data.train_file") + 1] = "skewed.csv"
+    position = fit_args.index("--data.validation_file")
+    args = [*fit_args[:position], *fit_args[position + 2 :], "--trainer.log_every_n_steps", "1"]
+    main([*args, "--model.class_weights", "balanced", "--model.label_smoothing", "0.1"])
+    assert "class weights: common 0.571, rare 4" in capfd.readouterr().err
+    events = EventAccumulator("lightning_logs/version_0")
+    events.Reload()
+    weighted, plain = (events.Scalars(name)[0].value for name in ("train_loss", "train_loss_unweighted"))
+    assert weighted != plain
+    main([*args, "--model.class_weights", "{common: 1, rare: 2.5}"])
+    assert "class weights: common 1, rare 2.5" in capfd.readouterr().err
+    main(["validate", "--ckpt_path", "last", "--data.validation_file", "skewed.csv"])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import log_loss, mean_squared_error
+from sklearn.utils.class_weight import compute_class_weight
 
-from lit_textclf.losses import task_loss
+from lit_textclf import Target, UserError
+from lit_textclf.losses import resolve_class_weights, task_loss
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -38,3 +41,42 @@ def test_mean_squared_error(rows: int) -> None:
 def test_what_is_not_finite_stays_so() -> None:
     assert task_loss("single_label", torch.tensor([[math.nan, 0.0]]), torch.tensor([0])).isnan()
     assert task_loss("regression", torch.tensor([[math.inf], [0.0]]), torch.tensor([0.0, 0.0])).isinf()
+
+
+TARGET = Target("single_label", ("ham", "maybe", "spam"))
+
+
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
+    counts = {"spam": 5, "ham": 80, "maybe": 15}
+    rows = [name for name, number in counts.items() for _ in range(number)]
+    expected = compute_class_weight("balanced", classes=np.array(TARGET.labels), y=rows)
+    assert resolve_class_weights("balanced", TARGET, counts) == pytest.approx(expected.tolist())
+    assert resolve_class_weights({"spam": 3, "ham": 1, "maybe": 0}, TARGET, {}) == [1.0, 0.0, 3.0]
+    assert resolve_class_weights(None, TARGET, counts) is None
+
+
+def test_weights_and_smoothing_by_hand() -> None:
+    logits = torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
+    target, weights = torch.tensor([2, 0]), torch.tensor([1.0, 2.0, 4.0])
+    log = logits.double().log_softmax(-1)
+    weighted = -(4 * log[0, 2] + 1 * log[1, 0]) / 5
+    assert task_loss("single_label", logits, target, weights).item() == pytest.approx(weighted.item(), rel=1e-6)
+    smooth = -(0.7 * (log[0, 2] + log[1, 0]) / 2 + 0.3 * log.mean(-1).mean())
+    assert task_loss("single_label", logits, target, None, 0.3).item() == pytest.approx(smooth.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("option", "target", "expected"),
+    [
+        ("even", TARGET, "model.class_weights 'even': use balanced"),
+        ({"ham": 1, "maybe": 1, "spm": 2}, TARGET, "no label is called 'spm'"),
+        ({"ham": 1, "spam": 1}, TARGET, "the label 'maybe' has no weight"),
+        ({"ham": 1, "maybe": -1, "spam": 1}, TARGET, "'maybe' has the weight -1"),
+        ("balanced", TARGET, "no training row has the label 'maybe'"),
+        ("balanced", Target("regression"), "regression has no classes"),
+    ],
+)
+def test_weights_that_do_not_fit(option: str | dict[str, float], target: Target, expected: str) -> None:
+    with pytest.raises(UserError) as raised:
+        resolve_class_weights(option, target, {"ham": 3, "spam": 1})
+    assert expected in str(raised.value)

@@ -1,0 +1,95 @@
+"""transformers models: their configuration as a checkpoint carries it, their weights, and what was not in them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lit_textclf.errors import UserError, count, say
+from lit_textclf.tokens import local_or_hub
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
+"""Models whose first position is `pad_token_id + 1` (transformers, `create_position_ids_from_input_ids`)."""
+
+
+def config_from_json(text: str) -> PretrainedConfig:
+    """The inverse of :func:`config_to_json`."""
+    from transformers import AutoConfig
+
+    values = json.loads(text)
+    return AutoConfig.for_model(values.pop("model_type"), **values)  # type: ignore[no-any-return]
+
+
+def config_to_json(config: PretrainedConfig) -> str:
+    """A configuration as text: a dict of it has integer keys, which `weights_only=True` refuses to load."""
+    values = json.loads(config.to_json_string(use_diff=False))
+    values.pop("_name_or_path", None)  # a folder of the machine it was trained on
+    return json.dumps(values)
+
+
+def load_config(name_or_path: str) -> PretrainedConfig:
+    """Loads the configuration of a folder or Hub name.
+
+    Raises:
+        UserError: if it cannot be had.
+    """
+    from transformers import AutoConfig
+
+    source = local_or_hub(name_or_path, "model.model_name_or_path")
+    try:
+        return AutoConfig.from_pretrained(source)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise UserError(f"model.model_name_or_path {name_or_path!r}: no model ({_first_line(error)})") from None
+
+
+def from_config(config: PretrainedConfig) -> Any:
+    """Builds a sequence classification model with random float32 weights."""
+    from transformers import AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+
+
+def from_pretrained(name_or_path: str, config: PretrainedConfig) -> Any:
+    """Loads pretrained weights in float32 and says what was not in them.
+
+    Raises:
+        UserError: if they cannot be had.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    source = local_or_hub(name_or_path, "model.model_name_or_path")
+    try:
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    except Exception as error:
+        raise UserError(f"model.model_name_or_path {name_or_path!r}: no weights ({_first_line(error)})") from None
+    new = sorted({*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])})
+    if new:
+        shown = ", ".join(new[:4]) + (", ..." if len(new) > 4 else "")
+        say(f"{name_or_path}: {count(len(new), 'tensor')} not among its weights begin at random: {shown}")
+    return model
+
+
+def set_dropout(config: PretrainedConfig, probability: float) -> None:
+    """Sets every dropout probability that the configuration has (`hidden_dropout_prob`, `dropout`, ...)."""
+    for name, value in config.to_dict().items():
+        if "dropout" in name and (isinstance(value, float) or name == "classifier_dropout"):
+            setattr(config, name, probability)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def max_positions(config: PretrainedConfig) -> int | None:
+    """The longest sequence that the model has positions for, in tokens; None if its configuration does not say."""
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    if limit is not None and config.model_type in _OFFSET_POSITIONS:
+        limit -= (config.pad_token_id or 0) + 1
+    return limit if limit is not None and limit > 0 else None
