@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lit_textclf.errors import UserError, count, say
+from lit_textclf.errors import UserError, count, nearest, say
 from lit_textclf.tokens import local_or_hub
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
 """Models whose first position is `pad_token_id + 1` (transformers, `create_position_ids_from_input_ids`)."""
@@ -45,6 +46,28 @@ def load_config(name_or_path: str) -> PretrainedConfig:
         return AutoConfig.from_pretrained(source)  # type: ignore[no-any-return]
     except Exception as error:
         raise UserError(f"model.model_name_or_path {name_or_path!r}: no model ({_first_line(error)})") from None
+
+
+def scratch_config(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:
+    """A BERT configuration of the user's making, on a tokenizer's vocabulary.
+
+    Raises:
+        UserError: if BERT's configuration has no such key, or does not accept the values.
+    """
+    from transformers import BertConfig
+
+    known = BertConfig().to_dict()
+    if unknown := [name for name in options if name not in known]:
+        raise UserError(f"model.from_scratch: BERT's configuration has no {unknown[0]!r}{nearest(unknown[0], known)}")
+    try:
+        config = BertConfig(**{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **options})
+        if config.hidden_size % config.num_attention_heads:
+            raise ValueError(f"hidden_size {config.hidden_size} is no multiple of {config.num_attention_heads} heads")
+    except (TypeError, ValueError) as error:
+        raise UserError(f"model.from_scratch: {error}") from None
+    shown = f"{config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.vocab_size:,} tokens"
+    say(f"from scratch: a BERT with random weights ({shown})")
+    return config
 
 
 def from_config(config: PretrainedConfig) -> Any:

@@ -19,6 +19,7 @@ from lit_textclf.architecture import (
     from_pretrained,
     load_config,
     max_positions,
+    scratch_config,
     set_dropout,
 )
 from lit_textclf.batches import Batch, Collator, EncodedRows, Template
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 STAGES = ("val", "test", "predict")
-_NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path")
+_NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path", "from_scratch")
 
 
 class Prediction(NamedTuple):
@@ -60,6 +61,8 @@ class TextClassifier(LightningModule):
         class_weights: weights of the classes in the training loss: balanced (rare classes count as much as frequent
             ones), or {name: weight}; measured losses stay unweighted
         label_smoothing: share of each training target that is spread over all classes
+        from_scratch: a BERT configuration (hidden_size, num_hidden_layers, ...) to build with random weights on the
+            tokenizer of tokenizer_name_or_path, in place of a pretrained model
         fast_dropout: on a CPU, draw dropout masks from random bits: the same distribution, several times faster
         target: task and labels; None takes them from the data module when the run begins
         architecture: the model's configuration as JSON, to build it without the pretrained folder; set by checkpoints
@@ -77,6 +80,7 @@ class TextClassifier(LightningModule):
         dropout: float | None = None,
         class_weights: dict[str, float] | str | None = None,
         label_smoothing: float = 0.0,
+        from_scratch: dict[str, Any] | None = None,
         fast_dropout: bool = True,
         target: Target | Mapping[str, Any] | None = None,
         architecture: str | None = None,
@@ -90,6 +94,11 @@ class TextClassifier(LightningModule):
         self.model_name_or_path = model_name_or_path
         self.tokenizer_name_or_path = tokenizer_name_or_path
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
+        self.from_scratch = from_scratch
+        if from_scratch is not None and tokenizer_name_or_path is None and tokenizer is None:
+            raise UserError(
+                "model.from_scratch needs model.tokenizer_name_or_path: a tokenizer, or a vocab.txt's folder"
+            )
         self._weights: Tensor | None = None
         self.target = Target.from_dict(target) if isinstance(target, Mapping) else target
         self._config = config_from_json(architecture) if architecture else None
@@ -116,7 +125,10 @@ class TextClassifier(LightningModule):
     def config(self) -> PretrainedConfig:
         """The model's configuration, loaded when first asked for."""
         if self._config is None:
-            self._config = load_config(self.model_name_or_path)
+            if self.from_scratch is not None:
+                self._config = scratch_config(self.from_scratch, self.tokenizer)
+            else:
+                self._config = load_config(self.model_name_or_path)
         return self._config
 
     @property
@@ -167,7 +179,8 @@ class TextClassifier(LightningModule):
             set_dropout(config, self.dropout)
         if config.pad_token_id is None:
             config.pad_token_id = self.tokenizer.pad_token_id
-        model = from_config(config) if self._built_from_config else from_pretrained(self.model_name_or_path, config)
+        random = self._built_from_config or self.from_scratch is not None
+        model = from_config(config) if random else from_pretrained(self.model_name_or_path, config)
         if len(self.tokenizer) > model.get_input_embeddings().num_embeddings:
             raise UserError(
                 f"the tokenizer has {len(self.tokenizer):,} tokens, the model knows "

@@ -18,9 +18,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_textclf.checkpoint import StoredRun, find_checkpoint, read_checkpoint
 from lit_textclf.classifier import TextClassifier
-from lit_textclf.command_line import in_order_of_precedence, nearest
+from lit_textclf.command_line import in_order_of_precedence
 from lit_textclf.data import TextDataModule
-from lit_textclf.errors import UserError, say
+from lit_textclf.errors import UserError, nearest, say
 from lit_textclf.reports import FitReport, print_table, same_as_last, stage_metrics, write_metrics
 from lit_textclf.trainer import Trainer
 

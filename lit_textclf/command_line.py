@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_textclf.errors import UserError
+from lit_textclf.errors import UserError, nearest
 from lit_textclf.version import __version__
 
 COMMANDS = {
@@ -22,7 +21,6 @@ LATER = ("check", "export", "compare", "init")
 LATER_KEYS = (
     "data.long_text",
     "data.label_columns",
-    "model.from_scratch",
 )
 FLAGS = ("--overwrite", "--with_logits", "--keep_columns")
 ENVIRONMENT_PREFIX = "LIT_TEXTCLF_"
@@ -171,12 +169,3 @@ def _check_label_names(value: Any, file: str) -> None:
             raise UserError(
                 f"{file}: data.labels: YAML reads a name as {name!r}, a {type(name).__name__}; put it in quotes"
             )
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """`; did you mean '...'?` with the nearest of the names, or nothing if none is near."""
-    names = list(names)
-    found = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if not found:  # a key in the wrong group: data.learning_rate
-        found = [other for other in names if other.rpartition(".")[2] == name.rpartition(".")[2]][:1]
-    return f"; did you mean {found[0]!r}?" if found else ""

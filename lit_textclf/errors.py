@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
+from collections.abc import Iterable
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
@@ -35,3 +37,12 @@ def count(number: int, singular: str, plural: str | None = None) -> str:
         ('1 row', '6,920 rows', '2 classes')
     """
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`; did you mean '...'?` with the nearest of the names, or nothing if none is near."""
+    names = list(names)
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if not found:  # a key in the wrong group: data.learning_rate
+        found = [other for other in names if other.rpartition(".")[2] == name.rpartition(".")[2]][:1]
+    return f"; did you mean {found[0]!r}?" if found else ""

@@ -167,3 +167,32 @@ def test_python_api_as_in_the_readme(tiny_bert: Path, tmp_path: Path) -> None:
     metrics = Trainer(accelerator="cpu", precision="32-true", **quiet).predict(loaded, datamodule=again, output="p.csv")
     assert metrics["predict_accuracy"] > 0.5
     assert len(Path("p.csv").read_text(encoding="utf-8").splitlines()) == 61
+
+
+def test_from_scratch_on_a_vocabulary_alone(tmp_path: Path) -> None:
+    (tmp_path / "vocab").mkdir()
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "\u4f60", "\u597d"]
+    (tmp_path / "vocab/vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    options: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    classifier = TextClassifier(from_scratch=options, tokenizer_name_or_path=str(tmp_path / "vocab"), target=BINARY)
+    classifier.configure_model()
+    assert isinstance(classifier.model, BertForSequenceClassification)
+    assert classifier.model.bert.embeddings.word_embeddings.weight.shape == (7, 16)
+    assert len(classifier.model.bert.encoder.layer) == 1
+    assert classifier.classify(["\u4f60\u597d"])[0]["label"] in BINARY.labels
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"hidden_sise": 16}, "has no 'hidden_sise'; did you mean 'hidden_size'?"),
+        ({"hidden_size": 10, "num_attention_heads": 3}, "10 is no multiple of 3 heads"),
+    ],
+)
+def test_from_scratch_refused(tiny_bert: Path, options: dict[str, Any], expected: str) -> None:
+    classifier = TextClassifier(from_scratch=options, tokenizer_name_or_path=str(tiny_bert))
+    with pytest.raises(UserError) as raised:
+        _ = classifier.config
+    assert expected in str(raised.value)
+    with pytest.raises(UserError, match=r"needs model\.tokenizer_name_or_path"):
+        TextClassifier(from_scratch=options)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lit_textclf import UserError, __version__, main
-from lit_textclf.command_line import check_config, in_order_of_precedence, nearest
+from lit_textclf.command_line import check_config, in_order_of_precedence
+from lit_textclf.errors import nearest
 
 KNOWN = ["config", "data", "data.batch_size", "data.labels", "model.learning_rate", "trainer.max_epochs", "text"]
 
