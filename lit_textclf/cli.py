@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,9 @@ class TextCLI(LightningCLI):
                 options.data[name] = value
         if conflict := self.stored.target.conflict(options.data.task, options.data.labels):
             raise UserError(f"{path}: {conflict}")
+        # It changes no prediction, only whose F1 is measured: here a flag may differ from the checkpoint.
+        target = replace(self.stored.target, positive_label=options.data.positive_label)
+        self.stored = replace(self.stored, target=target)
 
     def _parse_ckpt_path(self) -> None:
         """Does nothing in place of Lightning's: there the checkpoint's values beat config files and flags."""

@@ -107,6 +107,8 @@ def test_positive_label(fit_args: list[str], run: Path, reviews: dict[str, Path]
     main(["predict", "--ckpt_path", "best", "--data.predict_file", str(reviews["test"]), "--output", "second.csv"])
     found = [row["label"] for row in read("second.csv")]
     assert metrics["test_f1"] == pytest.approx(f1_score(labels, found, pos_label="negative"))
+    other = main([*common, "--data.positive_label", "positive"])
+    assert other["test_f1"] == pytest.approx(f1_score(labels, found, pos_label="positive"))
 
 
 def test_predict_columns_order_and_text(run: Path, reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
