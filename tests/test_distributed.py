@@ -33,7 +33,7 @@ def test_fit_on_two_ranks_then_predict_on_one(fit_args: list[str], reviews: dict
     assert done.returncode == 0, done.stderr
     single = json.loads(Path("lightning_logs/version_1/metrics.json").read_text())
     assert single["val_accuracy"] == pytest.approx(metrics["val_accuracy"], abs=0.07)  # auto precision may be bf16
-    done = run(["predict", "--ckpt_path", "best", "--text", "good", "--trainer.devices", "2", "--trainer.strategy", "ddp",
-                "--trainer.accelerator", "cpu"])  # fmt: skip
+    ranks = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
+    done = run(["predict", "--ckpt_path", "best", "--text", "good", *ranks])
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: predict does not run in several processes yet")
