@@ -262,9 +262,9 @@ class TextClassifier(LightningModule):
         metrics = self.stage_metrics(stage)
         metrics.update(logits, batch["target"], self._loss(logits, batch["target"]))
         if self._trainer is not None:
-            self.log_dict(
-                metrics.loggable(), on_step=False, on_epoch=True, batch_size=len(batch["target"]),  # type: ignore[arg-type]
-            )  # fmt: skip
+            shown = ("val_loss", metrics.target.monitor[0])
+            for name, metric in metrics.loggable().items():
+                self.log(name, metric, on_step=False, on_epoch=True, prog_bar=name in shown, batch_size=len(logits))
 
     def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
         assert self.target is not None

@@ -75,7 +75,7 @@ class StageMetrics(nn.Module):
             self.ranking.update(logits.softmax(-1)[:, index], is_positive)
 
     def loggable(self) -> dict[str, Metric]:
-        """The metric objects by name, for `self.log_dict`: Lightning computes and resets them once an epoch.
+        """The metric objects by name, for `self.log`: Lightning computes and resets them once an epoch.
 
         Logging the objects is exact; logging what `collection(preds, target)` returns would average the batches.
         """
