@@ -15,14 +15,14 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelChec
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from lit_textclf.checkpoint import StoredRun, find_checkpoint, read_checkpoint
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.command_line import in_order_of_precedence
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, nearest, say
-from lit_textclf.reports import FitReport, print_table, same_as_last, stage_metrics, write_metrics
+from lit_textclf.reports import FitReport, SayStopped, print_table, same_as_last, stage_metrics, write_metrics
 from lit_textclf.trainer import Trainer
 
 NOT_OPTIONS = {"target", "architecture", "tokenizer"}
@@ -148,7 +148,7 @@ class TextCLI(LightningCLI):
         """Reads the rows, which decides what is monitored, and makes the Trainer with our callbacks."""
         trainer = self.config_init[self.subcommand].trainer
         root = trainer.default_root_dir or "."
-        callbacks: list[Callback] = []
+        callbacks: list[Callback] = [SayStopped()]
         progress = sys.stderr.isatty() and trainer.enable_progress_bar is not False
         if progress:
             callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
@@ -259,7 +259,10 @@ def run(args: Sequence[str]) -> dict[str, float]:
     with warnings.catch_warnings():
         for pattern in IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message=pattern)
-        cli = TextCLI(args)
+        try:
+            cli = TextCLI(args)
+        except SIGTERMException:  # a SystemExit of Lightning's, with the exit code of success
+            raise SystemExit(1) from None
     if cli.written and cli.trainer.is_global_zero:
         print(f"wrote {' '.join(map(str, cli.written))}")
     return cli.metrics

@@ -51,7 +51,8 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
         The metrics by name, where the command has any.
 
     Raises:
-        SystemExit: with code 2 after a line on standard error, for a mistake of the user's; with 0 after help.
+        SystemExit: with code 2 after a line on standard error, for a mistake of the user's; with 1 where a signal
+            stopped it; with 0 after help.
     """
     arguments = list(sys.argv[1:] if args is None else args)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -72,6 +73,9 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def main_script() -> None:

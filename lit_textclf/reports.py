@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.table import Table
 
@@ -109,6 +110,40 @@ class FitReport(Callback):
             "rows_per_second": self.rows / seconds,
             "tokens_per_second": self.tokens / seconds,
         }
+
+
+class SayStopped(Callback):
+    """Says that a signal stopped the run, where, and how to go on: Lightning ends without a word."""
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Says it for Ctrl-C and SIGTERM; errors speak for themselves."""
+        if not isinstance(exception, (KeyboardInterrupt, SIGTERMException)):
+            return
+        name = "SIGTERM" if isinstance(exception, SIGTERMException) else "Ctrl-C"
+        if trainer.state.fn != "fit":
+            say(f"{trainer.state.fn} was stopped by {name}; nothing was written")
+            return
+        saved = [path for path in _checkpoint_paths(trainer) if path.name == "last.ckpt"]
+        further = (
+            f"go on from the last epoch's end with --ckpt_path {saved[0]}" if saved else "no checkpoint was saved yet"
+        )
+        step = f"step {trainer.global_step:,} of {trainer.estimated_stepping_batches:,}"
+        say(f"fit was stopped by {name} at {step}; {further}")
+
+    def on_predict_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Stops at SIGTERM, which Lightning heeds only while it trains."""
+        if trainer.received_sigterm:
+            raise SIGTERMException
+
+    def on_test_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Likewise."""
+        self.on_predict_batch_start(trainer)
+
+
+def _checkpoint_paths(trainer: pl.Trainer) -> list[Path]:
+    callbacks: list[Any] = trainer.checkpoint_callbacks  # type: ignore[assignment]
+    paths = [Path(callback.best_model_path) for callback in callbacks if getattr(callback, "best_model_path", "")]
+    return [path for path in paths if path.is_file()]
 
 
 def stage_metrics(trainer: pl.Trainer, prefix: str) -> dict[str, float]:

@@ -1,0 +1,61 @@
+"""Ctrl-C and SIGTERM: one line, exit code 1, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lit_textclf import main
+from tests.conftest import write_csv
+
+
+def stopped(args: list[str], sent: signal.Signals, when: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command and sends it a signal once a line of its standard error has appeared."""
+    log = Path("stderr.txt")
+    with log.open("w") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lit_textclf", *args], stdout=subprocess.PIPE, stderr=err, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while when not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1.0)
+    process.send_signal(sent)
+    out, _ = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(args, process.returncode, out, log.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_fit(sent: signal.Signals, name: str, fit_args: list[str]) -> None:
+    fit_args[fit_args.index("--trainer.max_epochs") + 1] = "100000"
+    done = stopped(fit_args, sent, "epoch 2 of")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert f"fit was stopped by {name} at step" in done.stderr.splitlines()[-1]
+    assert "--ckpt_path lightning_logs/version_0/checkpoints/last.ckpt" in done.stderr.splitlines()[-1]
+    assert done.stdout == ""
+    main(["validate", "--ckpt_path", "last", "--data.validation_file", "validation.csv"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_predict(sent: signal.Signals, fit_args: list[str]) -> None:
+    main(fit_args)
+    write_csv(Path("many.csv"), ["text"], [("the film was good",)] * 300_000)
+    args = ["predict", "--ckpt_path", "last", "--data.predict_file", "many.csv", "--data.eval_batch_size", "8"]
+    done = stopped(args, sent, "predict: 300,000 rows")
+    assert done.returncode not in (0, 2)
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not Path("predictions.csv").exists()
+    assert not list(Path().glob(".predictions.csv*"))
