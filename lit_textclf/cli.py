@@ -37,6 +37,8 @@ IGNORED_WARNINGS = (
     r".*LeafSpec.*is deprecated.*",
     # Only fit needs them: the same callbacks as in training, and their folder.
     r".*callbacks used to create the checkpoint need to be provided.*",
+    # Where no validation took place; said once more at the end, with what best.ckpt is then.
+    r".*could not find the monitored key in the returned metrics.*",
     # A run that continues in its own folder finds the folder's files there.
     r".*Checkpoint directory .* exists and is not empty.*",
     # Short runs log fewer points than trainer.log_every_n_steps.
@@ -182,11 +184,15 @@ class TextCLI(LightningCLI):
         self.checkpoints: dict[str, ModelCheckpoint] = {}
         if trainer.enable_checkpointing is not False and not trainer.fast_dev_run:
             monitor, mode = self.datamodule.target.monitor
-            self.checkpoints["last"] = ModelCheckpoint(filename="last", enable_version_counter=False)
+            # Without a logger Lightning would write to the same folder again and again, over the last run's.
+            root = trainer.default_root_dir or "."
+            own = TensorBoardLogger(root, name="lightning_logs").log_dir if trainer.logger is False else None
+            common: dict[str, Any] = {
+                "dirpath": Path(own, "checkpoints") if own else None, "enable_version_counter": False,
+            }  # fmt: skip
+            self.checkpoints["last"] = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **common)
             if "validation" in self.datamodule.rows:
-                self.checkpoints["best"] = ModelCheckpoint(
-                    filename="best", monitor=monitor, mode=mode, enable_version_counter=False
-                )
+                self.checkpoints["best"] = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common)
             callbacks += self.checkpoints.values()
         return callbacks
 
@@ -208,14 +214,18 @@ class TextCLI(LightningCLI):
         last = self.checkpoints.get("last")
         if last is not None and last.best_model_path:
             path = Path(last.best_model_path)
-            if "best" not in self.checkpoints:
-                same_as_last(path.with_name("best.ckpt"), path)
-            self.written += [path.with_name("best.ckpt"), path]
+            best = path.with_name("best.ckpt")
+            folder = str(path.parent.parent)
+            if not best.exists():
+                if "best" in self.checkpoints:
+                    say("no validation took place: best.ckpt is the same as last.ckpt")
+                same_as_last(best, path)
+            self.written += [best, path]
         self.metrics = self.report.metrics(self.trainer)
         self._write_metrics(folder)
-        if self.checkpoints and self.written:
+        if last is not None and self.written:
             say(f"next: lit-textclf test --ckpt_path {self.written[0]} --data.test_file FILE")
-        if folder is not None:
+        if folder is not None and self.trainer.logger is not None:
             say(f"next: tensorboard --logdir {Path(folder).parent}")
 
     def validate(self, **kwargs: Any) -> None:

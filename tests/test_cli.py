@@ -295,3 +295,28 @@ def test_class_weights_and_label_smoothing(fit_args: list[str], capfd: pytest.Ca
     main([*args, "--model.class_weights", "{common: 1, rare: 2.5}"])
     assert "class weights: common 1, rare 2.5" in capfd.readouterr().err
     main(["validate", "--ckpt_path", "last", "--data.validation_file", "skewed.csv"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--trainer.max_steps", "4"], ["--trainer.check_val_every_n_epoch", "9"], ["--trainer.limit_val_batches", "0"]],
+    ids=lambda options: options[0],
+)
+def test_where_no_validation_takes_place(
+    options: list[str], fit_args: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    main([*fit_args, *options])
+    out, err = capfd.readouterr()
+    assert "no validation took place: best.ckpt is the same as last.ckpt" in err
+    assert all(Path(name).is_file() for name in out.strip().splitlines()[-1].split()[1:])
+    folder = Path("lightning_logs/version_0/checkpoints")
+    assert (folder / "best.ckpt").read_bytes() == (folder / "last.ckpt").read_bytes()
+
+
+def test_without_a_logger_no_run_overwrites_another(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    for number in range(2):
+        main([*fit_args, "--trainer.logger", "false"])
+        written = capfd.readouterr().out.strip().splitlines()[-1].split()[1:]
+        folder = Path.cwd() / f"lightning_logs/version_{number}"
+        assert {Path(name).parent for name in written} == {folder, folder / "checkpoints"}
+        assert all(Path(name).is_file() for name in written)
