@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -138,6 +139,8 @@ class TextCLI(LightningCLI):
             raise UserError(
                 f"trainer.strategy: no strategy {strategy!r}{nearest(strategy, known)}; there are {', '.join(known)}"
             )
+        if self.subcommand != "predict":
+            _check_folder(Path(options.trainer.default_root_dir or "."))
         if self.subcommand != "fit" and self.stored is None:
             raise UserError(f"{self.subcommand} needs --ckpt_path: a checkpoint, last or best")
         if self.subcommand == "predict":
@@ -276,6 +279,20 @@ def run(args: Sequence[str]) -> dict[str, float]:
     if cli.written and cli.trainer.is_global_zero:
         print(f"wrote {' '.join(map(str, cli.written))}")
     return cli.metrics
+
+
+def _check_folder(folder: Path) -> None:
+    """Makes the folder of the runs.
+
+    Raises:
+        UserError: if it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); change trainer.default_root_dir") from None
 
 
 def _one_line(message: str, known: list[str]) -> str:

@@ -60,6 +60,8 @@ def test_training_file(case: str, fit_args: list[str], fails: Fails) -> None:
     ("options", "expected"),
     [
         ({"data__train_file": "none.csv"}, "none.csv: no such file; change data.train_file"),
+        ({"data__train_file": ""}, "data.train_file has an empty name"),
+        ({"trainer__default_root_dir": "/proc/x"}, "/proc/x: cannot be written to"),
         ({"data__train_file": "*.tsv"}, "*.tsv: no file matches"),
         ({"data__train_file": "train.parquet"}, "no such file"),
         ({"data__train_file": "package:no_such_package/x"}, "no Python package named 'no_such_package'"),

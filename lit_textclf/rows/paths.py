@@ -41,6 +41,8 @@ def resolve_files(files: str | Sequence[str], option: str) -> list[Path]:
     """
     found: list[Path] = []
     for name in [files] if isinstance(files, str) else files:
+        if not name:
+            raise UserError(f"{option} has an empty name; name a file or a folder")
         path = resolve_path(name)
         if path.exists():
             found.append(path)
