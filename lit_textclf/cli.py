@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -276,7 +277,11 @@ def run(args: Sequence[str]) -> dict[str, float]:
             cli = TextCLI(args)
         except SIGTERMException:  # a SystemExit of Lightning's, with the exit code of success
             raise SystemExit(1) from None
-    if cli.written and cli.trainer.is_global_zero:
+        finally:
+            # Lightning leaves the group open, and gloo's threads may then abort the process at its exit.
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+    if cli.written:
         print(f"wrote {' '.join(map(str, cli.written))}")
     return cli.metrics
 

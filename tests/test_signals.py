@@ -15,6 +15,11 @@ from lit_textclf import main
 from tests.conftest import write_csv
 
 
+def _heed_ctrl_c() -> None:
+    """What a background job starts ignores SIGINT, and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def stopped(args: list[str], sent: signal.Signals, when: str) -> subprocess.CompletedProcess[str]:
     """Runs a command and sends it a signal once a line of its standard error has appeared."""
     log = Path("stderr.txt")
@@ -22,6 +27,7 @@ def stopped(args: list[str], sent: signal.Signals, when: str) -> subprocess.Comp
         process = subprocess.Popen(
             [sys.executable, "-m", "lit_textclf", *args], stdout=subprocess.PIPE, stderr=err, text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
+            preexec_fn=_heed_ctrl_c,
         )  # fmt: skip
     deadline = time.monotonic() + 120
     while when not in log.read_text():
@@ -30,7 +36,10 @@ def stopped(args: list[str], sent: signal.Signals, when: str) -> subprocess.Comp
         time.sleep(0.05)
     time.sleep(1.0)
     process.send_signal(sent)
-    out, _ = process.communicate(timeout=120)
+    try:
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
     return subprocess.CompletedProcess(args, process.returncode, out, log.read_text())
 
 
