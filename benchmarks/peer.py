@@ -29,10 +29,22 @@ from transformers import (
 )
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Returns the rows of a CSV file as dictionaries."""
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Returns the rows of a CSV file, or of JSON lines with label lists, as dictionaries."""
     with path.open(encoding="utf-8", newline="") as file:
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in file]
         return list(csv.DictReader(file, strict=True))
+
+
+def hold_out_validation(folder: Path, rows: dict[str, list[dict[str, Any]]], share: float) -> None:
+    """Moves the training rows that lit_textclf would hold out to `validation`, so that both sides have the same."""
+    from lit_textclf.rows import ColumnNames, ReadOptions, read_files
+    from lit_textclf.splits import hold_out, label_codes, text_keys
+
+    read = read_files(str(folder / "train.csv"), ColumnNames(), ReadOptions(), option="--data_dir")
+    train, _, validation = hold_out(text_keys(read), label_codes(read), None, share)
+    rows["train"], rows["validation"] = [rows["train"][i] for i in train], [rows["train"][i] for i in validation]
 
 
 class Encoded(torch.utils.data.Dataset):
@@ -43,7 +55,7 @@ class Encoded(torch.utils.data.Dataset):
         first = [row["text_a" if pair else "text"] for row in rows]
         second = [row["text_b"] for row in rows] if pair else None
         self.encodings = tokenizer(first, second, truncation=True, max_length=max_length)
-        self.labels = [labels.index(row["label"]) if labels else float(row["label"]) for row in rows]
+        self.labels = [_encode(row["label"], labels) for row in rows]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,8 +64,22 @@ class Encoded(torch.utils.data.Dataset):
         return {**{k: v[i] for k, v in self.encodings.items()}, "labels": self.labels[i]}
 
 
+def _encode(label: Any, labels: list[str] | None) -> Any:
+    """A class's index, a row of zeros and ones for a list of names, or a number."""
+    if isinstance(label, list):
+        return [float(name in label) for name in labels or ()]
+    return labels.index(label) if labels else float(label)
+
+
 def scores(logits: np.ndarray, targets: np.ndarray, labels: list[str] | None) -> dict[str, float]:
-    """Accuracy, F1 of the last label and macro F1; Pearson's r and MSE for regression."""
+    """Accuracy, F1 of the last label and macro F1; Pearson's r and MSE for regression; F1s of label sets."""
+    if labels is not None and targets.ndim == 2:
+        sets = (logits >= 0).astype(int)
+        return {
+            "f1_micro": float(f1_score(targets, sets, average="micro", zero_division=0)),
+            "f1_macro": float(f1_score(targets, sets, average="macro", zero_division=0)),
+            "exact_match": float((targets == sets).all(-1).mean()),
+        }
     if labels is None:
         return {
             "pearson": float(pearsonr(logits.ravel(), targets).statistic),
@@ -73,15 +99,19 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Fine-tunes with Trainer; returns the metrics of the last epoch and the seconds of the training loop."""
     set_seed(args.seed)
     folder = Path(args.data_dir) / args.task
-    rows = {p.stem: read_rows(p) for p in sorted(folder.glob("*.csv")) if "unlabelled" not in p.stem}
-    names = sorted({row["label"] for row in rows["train"]})
-    labels = None if any("." in name for name in names) else names
+    files = [*sorted(folder.glob("*.csv")), *sorted(folder.glob("*.jsonl"))]
+    rows = {path.stem: read_rows(path) for path in files if "unlabelled" not in path.stem}
+    several = isinstance(rows["train"][0]["label"], list)
+    names = sorted({name for row in rows["train"] for name in (row["label"] if several else [row["label"]])})
+    labels = None if not several and any("." in name for name in names) else names
+    if args.validation_split:
+        hold_out_validation(folder, rows, args.validation_split)
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     data = {split: Encoded(part, tokenizer, labels, args.max_length) for split, part in rows.items()}
     model = AutoModelForSequenceClassification.from_pretrained(
         args.model,
         num_labels=len(labels) if labels else 1,
-        problem_type="single_label_classification" if labels else "regression",
+        problem_type=f"{'multi' if several else 'single'}_label_classification" if labels else "regression",
     )
     tuned = {"bf16": True, "train_sampling_strategy": "group_by_length", "optim": "adamw_torch_fused"}
     with tempfile.TemporaryDirectory() as out:
@@ -119,7 +149,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Parses the arguments, runs, prints and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", required=True, help="folder with TASK/{train,validation,test}.csv")
+    parser.add_argument("--data_dir", required=True, help="folder with TASK/{train,validation,test}.{csv,jsonl}")
     parser.add_argument("--task", required=True)
     parser.add_argument("--model", required=True, help="a folder or hub name")
     parser.add_argument("--output", help="JSON file to write")
@@ -128,6 +158,7 @@ def main() -> None:
     parser.add_argument("--warmup_ratio", type=float, default=0.1)
     parser.add_argument("--max_length", type=int, default=128)
     parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--validation_split", type=float, help="share of the training rows to hold out")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--tuned", action=argparse.BooleanOptionalAction, default=True)
     args = parser.parse_args()

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lit_textclf.errors import UserError, count, nearest, say
 from lit_textclf.tokens import local_or_hub
@@ -63,8 +65,10 @@ def scratch_config(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerFas
         config = BertConfig(**{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **options})
         if config.hidden_size % config.num_attention_heads:
             raise ValueError(f"hidden_size {config.hidden_size} is no multiple of {config.num_attention_heads} heads")
-    except (TypeError, ValueError) as error:
-        raise UserError(f"model.from_scratch: {error}") from None
+        with torch.device("meta"):  # a negative size, an unknown activation: only building it shows them
+            from_config(config)
+    except Exception as error:
+        raise UserError(f"model.from_scratch: {_first_line(error)}") from None
     shown = f"{config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.vocab_size:,} tokens"
     say(f"from scratch: a BERT with random weights ({shown})")
     return config
@@ -86,17 +90,46 @@ def from_pretrained(name_or_path: str, config: PretrainedConfig) -> Any:
     from transformers import AutoModelForSequenceClassification
 
     source = local_or_hub(name_or_path, "model.model_name_or_path")
+    own = load_config(name_or_path)
     try:
         model, info = AutoModelForSequenceClassification.from_pretrained(
             source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
         )
     except Exception as error:
         raise UserError(f"model.model_name_or_path {name_or_path!r}: no weights ({_first_line(error)})") from None
+    names, wanted = _label_names(own), _label_names(config)
     new = sorted({*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])})
     if new:
         shown = ", ".join(new[:4]) + (", ..." if len(new) > 4 else "")
         say(f"{name_or_path}: {count(len(new), 'tensor')} not among its weights begin at random: {shown}")
+    elif names != wanted and not names[0].startswith("LABEL_"):
+        say(f"{name_or_path}: its outputs were {', '.join(names)}; training goes on from them for {', '.join(wanted)}")
     return model
+
+
+def _label_names(config: PretrainedConfig) -> list[str]:
+    return [str(name) for _, name in sorted((config.id2label or {0: "LABEL_0"}).items())]
+
+
+class Float32Linear(nn.Linear):
+    """A linear layer that computes in float32 under autocast.
+
+    In bf16 a logit has three digits, so that a regression would predict multiples of 1/64 and probabilities would be
+    shared by many rows.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps `(..., in_features)` to float32 `(..., out_features)`."""
+        bias = None if self.bias is None else self.bias.float()
+        with torch.autocast(input.device.type, enabled=False):
+            return F.linear(input.float(), self.weight.float(), bias)
+
+
+def head_in_float32(model: nn.Module, outputs: int) -> None:
+    """Makes the model's last linear layer, which gives the logits, compute in float32."""
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    if type(last) is nn.Linear and last.out_features == outputs:
+        last.__class__ = Float32Linear  # the weights, their names and any hooks stay as they are
 
 
 def set_dropout(config: PretrainedConfig, probability: float) -> None:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lit_textclf.errors import UserError
+from lit_textclf.errors import UserError, count
+from lit_textclf.long_text import LongText
 from lit_textclf.tokens import TokenColumn, special_values
 
 if TYPE_CHECKING:
@@ -21,23 +22,28 @@ class Batch(TypedDict, total=False):
     """What a data loader yields.
 
     `inputs` holds the model's arguments (`input_ids`, `attention_mask` and, where the tokenizer has them,
-    `token_type_ids`), each int64 `(batch, tokens)`; `target` is int64 or float32 `(batch,)` and missing for rows
-    without labels; `row` is the row's place in the input, int64 `(batch,)`; `tokens` counts the real tokens.
+    `token_type_ids`), each int64 `(batch, tokens)`; `target` is int64 or float32 `(batch,)`, for multi-label tasks
+    float32 `(batch, outputs)`, and missing for rows without labels; `row` is the row's place in the input, int64
+    `(batch,)`; `tokens` counts the real tokens. Where long texts are read in windows the inputs are
+    `(windows, tokens)`, and `windows`, int64 `(batch,)`, says how many of them each row has.
     """
 
     inputs: dict[str, Tensor]
     target: Tensor
     row: Tensor
     tokens: int
+    windows: Tensor
 
 
 class Encoded(NamedTuple):
-    """One row: its place in the input, token ids and segment ids `(tokens,)`, and its target, if there is one."""
+    """One row: its place in the input, its sequences of token ids and segment ids `(tokens,)`, and its target, if any.
+
+    A row has one sequence, or one for each window.
+    """
 
     row: int
-    ids: np.ndarray
-    type_ids: np.ndarray
-    target: int | float | None
+    sequences: list[tuple[np.ndarray, np.ndarray]]
+    target: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,8 @@ class EncodedRows(Dataset[Encoded]):
         pair_tokens: the second texts' tokens, or None.
         template: the special tokens.
         max_length: the most tokens a sequence may have, special tokens counted.
-        targets: what is to be predicted, `(rows,)`, or None.
+        long_text: what is done with longer ones.
+        targets: what is to be predicted, `(rows,)` or `(rows, outputs)`, or None.
         indices: the rows of `tokens` that belong to this set, `(rows,)`; None for all.
     """
 
@@ -135,10 +142,14 @@ class EncodedRows(Dataset[Encoded]):
         pair_tokens: TokenColumn | None,
         template: Template,
         max_length: int,
+        long_text: LongText | None = None,
         targets: np.ndarray | None = None,
         indices: np.ndarray | None = None,
     ) -> None:
         self.tokens, self.pair_tokens, self.template = tokens, pair_tokens, template
+        self.long_text, self.max_length = long_text or LongText(), max_length
+        if self.long_text.mode == "window" and pair_tokens is not None:
+            raise UserError("data.long_text window reads single texts; use head_tail or truncate for pairs")
         self.targets = targets
         self.indices = np.arange(len(tokens)) if indices is None else indices
         self.budget = max_length - template.special_tokens(pair=pair_tokens is not None)
@@ -147,23 +158,36 @@ class EncodedRows(Dataset[Encoded]):
         lengths = tokens.lengths[self.indices]
         if pair_tokens is not None:
             lengths = lengths + pair_tokens.lengths[self.indices]
-        self.truncated = int((lengths > self.budget).sum())
-        self.lengths = np.minimum(lengths, self.budget) + max_length - self.budget
+        self.full_lengths = lengths
+        special = max_length - self.budget
+        self.lengths = self.long_text.read(lengths, self.budget) + special * self.long_text.windows(
+            lengths, self.budget
+        )
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Encoded:
         index = int(self.indices[position])
-        first, second = self.tokens[index], None
+        first = self.tokens[index]
         if self.pair_tokens is None:
-            first = first[: self.budget]
+            sequences = [self.template.build(piece, None) for piece in self.long_text.pieces(first, self.budget)]
         else:
             second = self.pair_tokens[index]
-            keep_first, keep_second = truncated_lengths(len(first), len(second), self.budget)
-            first, second = first[:keep_first], second[:keep_second]
-        ids, type_ids = self.template.build(first, second)
-        return Encoded(index, ids, type_ids, None if self.targets is None else self.targets[index].item())
+            keep = truncated_lengths(len(first), len(second), self.budget)
+            ends = [self.long_text.pieces(text, room)[0] for text, room in zip((first, second), keep, strict=True)]
+            sequences = [self.template.build(*ends)]
+        return Encoded(index, sequences, None if self.targets is None else self.targets[index])
+
+    @property
+    def truncated(self) -> int:
+        """How many rows are not read whole."""
+        return int((self.long_text.cut_off(self.full_lengths, self.budget) > 0).sum())
+
+    def report(self) -> str:
+        """Says how many rows there are and what is done with the long ones."""
+        done = self.long_text.report(self.full_lengths, self.budget, self.max_length)
+        return f"{count(len(self), 'row')}, {done}"
 
 
 class Collator:
@@ -175,29 +199,33 @@ class Collator:
     Args:
         tokenizer: gives the padding token, its segment id and side, and which arguments the model takes.
         pad_to: the fixed length in tokens, or None for each batch's longest row.
+        windows: whether rows may have several sequences; their numbers are given then.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, pad_to: int | None = None) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, pad_to: int | None = None, *, windows: bool = False) -> None:
         self.padding = special_values(tokenizer)
         self.with_type_ids = "token_type_ids" in tokenizer.model_input_names
-        self.pad_to = pad_to
+        self.pad_to, self.windows = pad_to, windows
 
     def __call__(self, rows: list[Encoded]) -> Batch:
         """Pads rows into a batch."""
-        lengths = np.array([len(row.ids) for row in rows])
+        sequences = [sequence for row in rows for sequence in row.sequences]
+        lengths = np.array([len(ids) for ids, _ in sequences])
         width = self.pad_to or int(lengths.max())
-        ids = np.full((len(rows), width), self.padding["pad_id"], np.int64)
-        mask = np.zeros((len(rows), width), np.int64)
-        types = np.full((len(rows), width), self.padding["pad_type_id"], np.int64)
-        for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+        ids = np.full((len(sequences), width), self.padding["pad_id"], np.int64)
+        mask = np.zeros((len(sequences), width), np.int64)
+        types = np.full((len(sequences), width), self.padding["pad_type_id"], np.int64)
+        for place, ((of_row, types_of_row), length) in enumerate(zip(sequences, lengths, strict=True)):
             span = slice(width - length, width) if self.padding["left"] else slice(0, length)
-            ids[place, span] = row.ids
+            ids[place, span] = of_row
             mask[place, span] = 1
-            types[place, span] = row.type_ids
+            types[place, span] = types_of_row
         inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         if self.with_type_ids:
             inputs["token_type_ids"] = torch.from_numpy(types)
         batch = Batch(inputs=inputs, row=torch.tensor([row.row for row in rows]), tokens=int(lengths.sum()))
+        if self.windows:
+            batch["windows"] = torch.tensor([len(row.sequences) for row in rows])
         if rows[0].target is not None:
-            batch["target"] = torch.tensor([row.target for row in rows])
+            batch["target"] = torch.from_numpy(np.array([row.target for row in rows]))
         return batch

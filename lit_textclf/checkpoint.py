@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from lit_textclf.errors import UserError
 from lit_textclf.labels import Target
+from lit_textclf.rows.paths import expanded
 
 ALIASES = ("last", "best")
 
@@ -47,7 +49,7 @@ def find_checkpoint(name: str, root: Path) -> Path:
         UserError: if there is no such file.
     """
     if name not in ALIASES:
-        path = Path(name).expanduser()
+        path = expanded(name, "--ckpt_path")
         if path.is_dir() and (path / "checkpoints" / "best.ckpt").is_file():
             return path / "checkpoints" / "best.ckpt"
         if path.is_dir():
@@ -76,6 +78,9 @@ def read_checkpoint(path: Path) -> StoredRun:
             raise UserError(f"{path}: not a checkpoint; --ckpt_path names a .ckpt file that fit wrote") from None
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: the checkpoint is cut short or damaged ({reason:.80}); use an earlier one") from None
+    with zipfile.ZipFile(path) as archive:
+        if (damaged := archive.testzip()) is not None:
+            raise UserError(f"{path}: the checkpoint is damaged (checksum of {damaged}); use an earlier one")
     model = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(model, dict) or not {"target", "architecture", "tokenizer"} <= model.keys():
         raise UserError(

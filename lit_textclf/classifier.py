@@ -17,6 +17,7 @@ from lit_textclf.architecture import (
     config_to_json,
     from_config,
     from_pretrained,
+    head_in_float32,
     load_config,
     max_positions,
     scratch_config,
@@ -25,10 +26,11 @@ from lit_textclf.architecture import (
 from lit_textclf.batches import Batch, Collator, EncodedRows, Template
 from lit_textclf.dropout import use_fast_dropout
 from lit_textclf.errors import UserError, say
-from lit_textclf.labels import Target
+from lit_textclf.labels import Target, Task
+from lit_textclf.long_text import LongText, Pooling, pool
 from lit_textclf.losses import resolve_class_weights, task_loss
 from lit_textclf.metrics import StageMetrics
-from lit_textclf.optimizer import adamw, parameter_groups, schedule
+from lit_textclf.optimizer import SCHEDULES, adamw, parameter_groups, schedule
 from lit_textclf.rows import Rows, rows_of_texts
 from lit_textclf.tokens import load_tokenizer, tokenize, tokenizer_from_files, tokenizer_to_files
 
@@ -37,6 +39,14 @@ if TYPE_CHECKING:
 
 STAGES = ("val", "test", "predict")
 _NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path", "from_scratch")
+
+
+PROBLEM_TYPES: dict[Task, Any] = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+"""What transformers calls our tasks."""
 
 
 class Prediction(NamedTuple):
@@ -61,6 +71,7 @@ class TextClassifier(LightningModule):
         class_weights: weights of the classes in the training loss: balanced (rare classes count as much as frequent
             ones), or {name: weight}; measured losses stay unweighted
         label_smoothing: share of each training target that is spread over all classes
+        window_pooling: with data.long_text window, a document's logits are the mean or the max of its windows'
         from_scratch: a BERT configuration (hidden_size, num_hidden_layers, ...) to build with random weights on the
             tokenizer of tokenizer_name_or_path, in place of a pretrained model
         fast_dropout: on a CPU, draw dropout masks from random bits: the same distribution, several times faster
@@ -80,6 +91,7 @@ class TextClassifier(LightningModule):
         dropout: float | None = None,
         class_weights: dict[str, float] | str | None = None,
         label_smoothing: float = 0.0,
+        window_pooling: Pooling = "mean",
         from_scratch: dict[str, Any] | None = None,
         fast_dropout: bool = True,
         target: Target | Mapping[str, Any] | None = None,
@@ -94,7 +106,7 @@ class TextClassifier(LightningModule):
         self.model_name_or_path = model_name_or_path
         self.tokenizer_name_or_path = tokenizer_name_or_path
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
-        self.from_scratch = from_scratch
+        self.from_scratch, self.window_pooling = from_scratch, window_pooling
         if from_scratch is not None and tokenizer_name_or_path is None and tokenizer is None:
             raise UserError(
                 "model.from_scratch needs model.tokenizer_name_or_path: a tokenizer, or a vocab.txt's folder"
@@ -104,7 +116,7 @@ class TextClassifier(LightningModule):
         self._config = config_from_json(architecture) if architecture else None
         self._built_from_config = architecture is not None
         self._tokenizer = tokenizer_from_files(tokenizer) if isinstance(tokenizer, dict) else tokenizer
-        self.trained_max_length: int | None = None
+        self.trained_with: dict[str, Any] = {}
         self.model: nn.Module | None = None
         self.stages: nn.ModuleDict | None = None
 
@@ -150,7 +162,9 @@ class TextClassifier(LightningModule):
         if self.target is None:
             self.target = getattr(data, "target", None)
         if stage == "fit" and self.target is not None and data is not None:
-            weights = resolve_class_weights(self.class_weights, self.target, data.label_counts("train"))
+            weights = resolve_class_weights(
+                self.class_weights, self.target, data.label_counts("train"), len(data.rows["train"])
+            )
             if self.label_smoothing and self.target.task == "regression":
                 raise UserError("model.label_smoothing: regression has no classes; remove it")
             if weights is not None:
@@ -174,7 +188,7 @@ class TextClassifier(LightningModule):
         config.num_labels = self.target.num_outputs
         config.id2label = dict(enumerate(self.target.labels or ("LABEL_0",)))
         config.label2id = {name: index for index, name in config.id2label.items()}
-        config.problem_type = "regression" if self.target.task == "regression" else "single_label_classification"
+        config.problem_type = PROBLEM_TYPES[self.target.task]
         if self.dropout is not None:
             set_dropout(config, self.dropout)
         if config.pad_token_id is None:
@@ -188,6 +202,7 @@ class TextClassifier(LightningModule):
             )
         if self.fast_dropout:
             use_fast_dropout(model)
+        head_in_float32(model, self.target.num_outputs)
         # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
         self.model = model.train()
         self.stages = nn.ModuleDict({stage: StageMetrics(self.target, f"{stage}_") for stage in STAGES})
@@ -207,6 +222,11 @@ class TextClassifier(LightningModule):
         logits: Tensor = self.model(**inputs).logits
         return logits.float()
 
+    def logits_of(self, batch: Batch) -> Tensor:
+        """The logits of a batch's rows, those of windows pooled, float32 `(batch, outputs)`."""
+        logits: Tensor = self(**batch["inputs"])
+        return pool(logits, batch["windows"], self.window_pooling) if "windows" in batch else logits
+
     # Steps ------------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
@@ -218,7 +238,7 @@ class TextClassifier(LightningModule):
         Raises:
             UserError: if the loss is not finite.
         """
-        logits = self(**batch["inputs"])
+        logits = self.logits_of(batch)
         assert self.target is not None
         weights = self._weights.to(logits.device) if self._weights is not None else None
         loss = task_loss(self.target.task, logits, batch["target"], weights, self.label_smoothing)
@@ -245,7 +265,7 @@ class TextClassifier(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Prediction:
         """Predicts one batch; where its rows have labels they count in the prediction's metrics."""
-        logits = self(**batch["inputs"])
+        logits = self.logits_of(batch)
         if "target" in batch:
             self.stage_metrics("predict").update(logits, batch["target"], self._loss(logits, batch["target"]))
         return Prediction(batch["row"], logits)
@@ -258,7 +278,7 @@ class TextClassifier(LightningModule):
         return metrics
 
     def _evaluate(self, batch: Batch, stage: str) -> None:
-        logits = self(**batch["inputs"])
+        logits = self.logits_of(batch)
         metrics = self.stage_metrics(stage)
         metrics.update(logits, batch["target"], self._loss(logits, batch["target"]))
         if self._trainer is not None:
@@ -283,24 +303,27 @@ class TextClassifier(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
 
     def on_train_start(self) -> None:
-        """Lets a learning rate that was changed on resume take effect, and says so.
+        """Lets a learning rate or weight decay that was changed on resume take effect, and says so.
 
         The optimizer's saved state would win without a word.
         """
         scheduler = self.lr_schedulers()
         if not isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
             return
-        saved = scheduler.base_lrs[0]
-        if math.isclose(saved, self.learning_rate, rel_tol=1e-9):
-            return
-        scheduler.base_lrs = [self.learning_rate] * len(scheduler.base_lrs)
-        factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
-        for group in scheduler.optimizer.param_groups:
-            group["initial_lr"], group["lr"] = self.learning_rate, self.learning_rate * factor
-        say(
-            f"learning rate: {saved:g} in the checkpoint, {self.learning_rate:g} now; "
-            "the schedule goes on with the new one"
-        )
+        groups = scheduler.optimizer.param_groups
+        saved, saved_decay = scheduler.base_lrs[0], groups[0]["weight_decay"]
+        if not math.isclose(saved, self.learning_rate, rel_tol=1e-9):
+            scheduler.base_lrs = [self.learning_rate] * len(scheduler.base_lrs)
+            factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
+            for group in groups:
+                group["initial_lr"], group["lr"] = self.learning_rate, self.learning_rate * factor
+            say(
+                f"learning rate: {saved:g} in the checkpoint, {self.learning_rate:g} now; "
+                "the schedule goes on with the new one"
+            )
+        if saved_decay != self.weight_decay:
+            groups[0]["weight_decay"] = self.weight_decay
+            say(f"weight decay: {saved_decay:g} in the checkpoint, {self.weight_decay:g} now")
 
     # Checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -322,7 +345,9 @@ class TextClassifier(LightningModule):
         stored = Target.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["target"])
         if self.target is not None and (conflict := stored.conflict(self.target.task, self.target.labels)):
             raise UserError(conflict)
-        self.trained_max_length = checkpoint.get("datamodule_hyper_parameters", {}).get("max_length")
+        data = checkpoint.get("datamodule_hyper_parameters", {})
+        read_as = ("max_length", "long_text", "window_stride", "max_windows")
+        self.trained_with = {name: data[name] for name in read_as if name in data}
 
     # Use from Python --------------------------------------------------------------------------------------------------
 
@@ -344,18 +369,19 @@ class TextClassifier(LightningModule):
             batch_size: texts at a time.
 
         Returns:
-            For each text `{"label": name, "score": its probability, "probabilities": {name: probability}}`, or
-            `{"prediction": value}` for regression.
+            For each text `{"label": name, "score": its probability, "probabilities": {name: probability}}`,
+            `{"labels": [name], "probabilities": {name: probability}}` for multi-label tasks, or `{"prediction": value}`
+            for regression.
         """
         if self.model is None:
             self.configure_model()
         assert self.target is not None
-        longest = max_length or self.trained_max_length or 256
+        longest = max_length or self.trained_with.get("max_length", 256)
         loader = self._loader(rows_of_texts(texts, text_pairs), min(longest, self.max_tokens or longest), batch_size)
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
-            logits = [self(**{k: v.to(self.device) for k, v in batch["inputs"].items()}).cpu() for batch in loader]
+            logits = [self.logits_of(self.transfer_batch_to_device(batch, self.device, 0)).cpu() for batch in loader]
         finally:
             for module, mode in modes.items():
                 module.training = mode
@@ -364,14 +390,25 @@ class TextClassifier(LightningModule):
     def _loader(self, rows: Rows, max_length: int, batch_size: int) -> DataLoader[Any]:
         tokens = tokenize(rows.text, self.tokenizer)
         pairs = None if rows.text_pair is None else tokenize(rows.text_pair, self.tokenizer)
-        encoded = EncodedRows(tokens, pairs, Template.of(self.tokenizer), max_length)
-        return DataLoader(encoded, batch_size=batch_size, collate_fn=Collator(self.tokenizer))
+        with_ = self.trained_with
+        long_text = LongText(
+            with_.get("long_text", "truncate"), with_.get("window_stride"), with_.get("max_windows", 8)
+        )
+        encoded = EncodedRows(tokens, pairs, Template.of(self.tokenizer), max_length, long_text)
+        collator = Collator(self.tokenizer, windows=long_text.mode == "window")
+        return DataLoader(encoded, batch_size=batch_size, collate_fn=collator)
 
 
 def describe(target: Target, logits: Tensor) -> list[dict[str, Any]]:
     """What logits `(rows, outputs)` say, in words; see :meth:`TextClassifier.classify`."""
     if target.task == "regression":
         return [{"prediction": value} for value in logits.squeeze(-1).tolist()]
+    if target.task == "multi_label":
+        chances = logits.sigmoid()
+        return [
+            {"labels": names, "probabilities": dict(zip(target.labels, row, strict=True))}
+            for names, row in zip(target.chosen(chances.numpy()), chances.tolist(), strict=True)
+        ]
     probabilities = logits.softmax(-1).numpy()
     return [
         {
@@ -391,16 +428,13 @@ def _check_ranges(
     dropout: float | None,
     label_smoothing: float,
 ) -> None:
-    from transformers import SchedulerType
-
-    names = [kind.value for kind in SchedulerType]
     for option, wrong in (
         (f"model.learning_rate {learning_rate}: not a positive number", not 0 < learning_rate < math.inf),
         (f"model.weight_decay {weight_decay}: below 0", not weight_decay >= 0),
         (f"model.warmup_ratio {warmup_ratio}: not between 0 and 1", not 0 <= warmup_ratio <= 1),
         (f"model.dropout {dropout}: not between 0 and 1", dropout is not None and not 0 <= dropout < 1),
         (f"model.label_smoothing {label_smoothing}: not between 0 and 1", not 0 <= label_smoothing < 1),
-        (f"model.lr_scheduler {lr_scheduler!r}: none of {', '.join(names)}", lr_scheduler not in names),
+        (f"model.lr_scheduler {lr_scheduler!r}: none of {', '.join(SCHEDULES)}", lr_scheduler not in SCHEDULES),
     ):
         if wrong:
             raise UserError(option)

@@ -2,60 +2,41 @@
 
 from __future__ import annotations
 
-import logging
-import re
+import contextlib
+import shutil
 import sys
-import tempfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from lit_textclf.arguments import in_order_of_precedence
 from lit_textclf.checkpoint import StoredRun, find_checkpoint, read_checkpoint
 from lit_textclf.classifier import TextClassifier
-from lit_textclf.command_line import in_order_of_precedence
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, nearest, say
-from lit_textclf.reports import FitReport, SayStopped, print_table, same_as_last, stage_metrics, write_metrics
+from lit_textclf.parser import Parser
+from lit_textclf.reports import FitReport, SayStopped, print_table, stage_metrics
+from lit_textclf.rows.paths import expanded
+from lit_textclf.runs import (
+    LOGS,
+    SaveRunConfig,
+    checkpoint_callbacks,
+    folder_of,
+    new_run_folder,
+    write_metrics,
+    written_checkpoints,
+)
 from lit_textclf.trainer import Trainer
 
 NOT_OPTIONS = {"target", "architecture", "tokenizer"}
 """Arguments of the classes that only Python and checkpoints set."""
-
-IGNORED_WARNINGS = (
-    # jsonargparse 4.53 with lightning 2.6.6: four blocks at every start, about names that Lightning uses.
-    r"(?s)\s*.*(was deprecated in v4\.|JsonargparseDeprecationWarning).*",
-    # Workers are an option, data.num_workers: rows are cut from a memory-mapped file, and 0 is fastest on few cores.
-    r".*does not have many workers.*",
-    # torch.utils._pytree, called by Lightning 2.6.6 (Lightning-AI/pytorch-lightning#21240).
-    r".*LeafSpec.*is deprecated.*",
-    # Only fit needs them: the same callbacks as in training, and their folder.
-    r".*callbacks used to create the checkpoint need to be provided.*",
-    # Where no validation took place; said once more at the end, with what best.ckpt is then.
-    r".*could not find the monitored key in the returned metrics.*",
-    # A run that continues in its own folder finds the folder's files there.
-    r".*Checkpoint directory .* exists and is not empty.*",
-    # Short runs log fewer points than trainer.log_every_n_steps.
-    r".*number of training batches .* is smaller than the logging interval.*",
-    # mmap'ed token ids are read-only; every batch copies them.
-    r".*given NumPy array is not writable.*",
-)
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> Any:
-        """Raises the message as a UserError, with the nearest option where one was mistyped."""
-        raise UserError(_one_line(message, [action.dest for action in self._actions]))
 
 
 class TextCLI(LightningCLI):
@@ -65,18 +46,23 @@ class TextCLI(LightningCLI):
         self.metrics: dict[str, float] = {}
         self.written: list[Path] = []
         self.stored: StoredRun | None = None
-        super().__init__(
-            TextClassifier,
-            TextDataModule,
-            trainer_class=Trainer,
-            parser_class=Parser,
-            seed_everything_default=42,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            save_config_callback=None if args[0] == "predict" else SaveConfigCallback,
-            save_config_kwargs={"overwrite": True},  # a run that continues in its folder finds its own
-            args=list(args),
-        )
+        self.folder: Path | None = None
+        self.folder_is_new = False
+        try:
+            super().__init__(
+                TextClassifier,
+                TextDataModule,
+                trainer_class=Trainer,
+                parser_class=Parser,
+                seed_everything_default=42,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                save_config_callback=None,  # added with the run's folder, see instantiate_trainer
+                args=list(args),
+            )
+        except Exception:
+            self._remove_folder_of_nothing()
+            raise
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -94,143 +80,177 @@ class TextCLI(LightningCLI):
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
         command = args[0]
         known = [action.dest for action in self._subcommand_parsers[command]._actions]
-        ordered = in_order_of_precedence(args, known)
-        self.config = parser.parse_args(ordered)
+        self.given = in_order_of_precedence(args, known)
+        self._parse(parser)
         options = self.config[command]
-        if options.ckpt_path is None:
-            return
-        path = find_checkpoint(options.ckpt_path, Path(options.trainer.default_root_dir or "."))
-        self.stored = read_checkpoint(path)
-        defaults = {
-            **{f"model.{name}": value for name, value in self.stored.model.items()},
-            **{f"data.{name}": value for name, value in self.stored.data.items()},
-        }
-        self._subcommand_parsers[command].set_defaults({key: defaults[key] for key in defaults if key in known})
-        self.config = parser.parse_args(ordered)
-        options = self.config[command]
-        options.ckpt_path = str(path)
-        for name, value in self.stored.data.items():
-            if options.data.get(name) in (None, "auto"):  # a saved config's null means what it meant there
-                options.data[name] = value
-        if conflict := self.stored.target.conflict(options.data.task, options.data.labels):
-            raise UserError(f"{path}: {conflict}")
+        root = options.trainer.default_root_dir
+        if options.ckpt_path is not None:
+            path = find_checkpoint(options.ckpt_path, expanded(root or ".", "trainer.default_root_dir"))
+            self.stored = read_checkpoint(path)
+            self._parse_with(self.stored, parser, known)
+            options = self.config[command]
+            options.ckpt_path = str(path)
+        if root is not None:
+            options.trainer.default_root_dir = str(expanded(root, "trainer.default_root_dir"))
+        if self.given.text is not None:
+            if options.data.predict_file is not None:
+                raise UserError("--text and data.predict_file are both given; use one")
+            options.text = self.given.text
+
+    def _parse(self, parser: LightningArgumentParser) -> None:
+        try:
+            self.config = parser.parse_args(self.given.args)
+        except UserError as error:
+            key = str(error).partition(":")[0]
+            file = self.given.files.get(key) if key not in self.given.keys else None
+            raise UserError(f"{file}: {error}" if file else str(error)) from None
+
+    def _parse_with(self, stored: StoredRun, parser: LightningArgumentParser, known: list[str]) -> None:
+        """Parses again on top of what a checkpoint carries, and refuses labels and tasks that contradict it."""
+        data = {name: value for name, value in stored.data.items() if f"data.{name}" in known}
+        defaults = {f"data.{name}": value for name, value in data.items()}
+        defaults |= {f"model.{name}": value for name, value in stored.model.items() if f"model.{name}" in known}
+        command = self.config.subcommand
+        self._subcommand_parsers[command].set_defaults(defaults)
+        self._parse(parser)
+        options = self.config[command].data
+        for name, value in data.items():
+            # A saved config's null means what it meant there; a null that was typed means null.
+            if options.get(name) in (None, "auto") and f"data.{name}" not in self.given.keys:
+                options[name] = value
+        if conflict := stored.target.conflict(options.task, options.labels):
+            raise UserError(f"{stored.path}: {conflict}")
         # It changes no prediction, only whose F1 is measured: here a flag may differ from the checkpoint.
-        target = replace(self.stored.target, positive_label=options.data.positive_label)
-        self.stored = replace(self.stored, target=target)
+        self.stored = replace(stored, target=replace(stored.target, positive_label=options.positive_label))
 
     def _parse_ckpt_path(self) -> None:
         """Does nothing in place of Lightning's: there the checkpoint's values beat config files and flags."""
 
     def instantiate_classes(self) -> None:
-        """Makes classifier and data module, with what the checkpoint carries, then the trainer."""
+        """Makes classifier and data module with what the checkpoint carries, reads the rows, makes the trainer."""
         carried = self.stored.carried() if self.stored is not None else {}
         self.parser.add_instantiator(lambda cls, **options: cls(**options, **carried), TextClassifier, subclasses=False)
         self.config_init = self.parser.instantiate_classes(self.config)
         options = self.config_init[self.subcommand]
         self.model, self.datamodule = options.model, options.data
-        self.datamodule.target = self.model.target
+        if self.stored is not None:
+            sets = self.datamodule.sets
+            sets.trained_on = self.stored.data.get("trained_on")
+            sets.columns = replace(sets.columns, id_required=self.given.set_by_user("data.id_column"))
         self._check_command(options)
+        if self.subcommand != "predict":  # which looks at its output file first
+            self.prepare()
         self.trainer = self.instantiate_trainer()
+
+    def prepare(self) -> None:
+        """Reads the rows, whose mistakes then show before anything is written."""
+        self.datamodule.prepare(self.subcommand, self.model)
 
     def _check_command(self, options: Any) -> None:
         """Finds what would fail late before anything is read."""
-        strategy = options.trainer.strategy
+        trainer = options.trainer
         known = ["auto", *StrategyRegistry.available_strategies()]
-        if isinstance(strategy, str) and strategy not in known:
+        if isinstance(trainer.strategy, str) and trainer.strategy not in known:
             raise UserError(
-                f"trainer.strategy: no strategy {strategy!r}{nearest(strategy, known)}; there are {', '.join(known)}"
+                f"trainer.strategy: no strategy {trainer.strategy!r}{nearest(trainer.strategy, known)}; "
+                f"there are {', '.join(known)}"
             )
-        if self.subcommand != "predict":
-            _check_folder(Path(options.trainer.default_root_dir or "."))
         if self.subcommand != "fit" and self.stored is None:
             raise UserError(f"{self.subcommand} needs --ckpt_path: a checkpoint, last or best")
+        for name in ("accumulate_grad_batches", "val_check_interval", "check_val_every_n_epoch", "log_every_n_steps"):
+            if (value := trainer.get(name)) is not None and value <= 0:
+                raise UserError(f"trainer.{name} {value}: more than 0 is needed")
+        if trainer.gradient_clip_val is not None and trainer.gradient_clip_val < 0:
+            raise UserError(f"trainer.gradient_clip_val {trainer.gradient_clip_val}: below 0; null clips nothing")
+        limit = {"validate": "limit_val_batches", "test": "limit_test_batches", "predict": "limit_predict_batches"}
+        used = [limit[self.subcommand]] if self.subcommand in limit else ["limit_train_batches", "limit_val_batches"]
+        for name in used:
+            value = trainer.get(name)
+            if value in (None, 1.0) and not isinstance(value, int):
+                continue
+            if self.subcommand == "predict":
+                raise UserError("trainer.limit_predict_batches would leave rows out; use data.max_predict_samples")
+            if value == 0 and (self.subcommand in limit or name == "limit_train_batches"):
+                raise UserError(f"trainer.{name} is 0: nothing would be done")
+            say(f"trainer.{name} {value}: only a part of the rows is used")
         if self.subcommand == "predict":
-            if options.text is None and not self.datamodule._has("predict"):
+            if trainer.fast_dev_run:
+                raise UserError("trainer.fast_dev_run would leave rows out; use data.max_predict_samples")
+            if options.text is None and not self.datamodule.sets.has("predict"):
                 raise UserError("predict needs rows: set --data.predict_file, or --text")
-            if options.text is not None and self.datamodule.columns.text_pair is not None:
+            if options.text is not None and self.datamodule.sets.columns.text_pair is not None:
                 raise UserError("--text is one text, and the checkpoint's model reads pairs; use --data.predict_file")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Reads the rows, which decides what is monitored, and makes the Trainer with our callbacks."""
-        trainer = self.config_init[self.subcommand].trainer
-        root = trainer.default_root_dir or "."
+        """Makes the run's folder and the Trainer with our callbacks."""
+        options = self.config_init[self.subcommand].trainer
+        root = Path(options.default_root_dir or ".")
+        progress = sys.stderr.isatty() and options.enable_progress_bar is not False
         callbacks: list[Callback] = [SayStopped()]
-        progress = sys.stderr.isatty() and trainer.enable_progress_bar is not False
         if progress:
             callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
-        if self.subcommand == "fit":
-            self.datamodule.read("fit")
-            callbacks += self._fit_callbacks(trainer, quiet=progress)
+        kwargs["enable_progress_bar"] = progress
         if self.subcommand == "predict":
             kwargs["logger"] = False
-        elif trainer.logger in (None, True):
-            # Not Lightning's default of the same folder: that logs a metric called hp_metric, always -1.
-            kwargs["logger"] = TensorBoardLogger(
-                root, name="lightning_logs", version=self._continued_version(root), default_hp_metric=False
-            )
-        if self.subcommand != "fit":
+        elif not options.fast_dev_run:
+            continued = None
+            if self.subcommand == "fit" and self.stored is not None:
+                continued = folder_of(self.stored.path, root)
+                if continued is None:
+                    say("this run has a new folder: best.ckpt and its metrics begin anew")
+            self.folder, self.folder_is_new = continued or new_run_folder(root), continued is None
+            parser = self._subcommand_parsers[self.config.subcommand]
+            callbacks.append(SaveRunConfig(parser, self.config[self.subcommand], self.folder))
+            if options.logger in (None, True) and not options.barebones:
+                # Not Lightning's default of the same folder: that logs a metric called hp_metric, always -1.
+                kwargs["logger"] = TensorBoardLogger(str(root), LOGS, self.folder.name, default_hp_metric=False)
+        if self.subcommand == "fit":
+            self.report = FitReport(quiet=progress, continues=self.folder is not None and continued is not None)
+            callbacks.append(self.report)
+            if options.logger not in (False, []) and not options.barebones:
+                callbacks.append(LearningRateMonitor("step"))
+            if "validation" not in self.datamodule.rows:
+                kwargs["limit_val_batches"] = 0  # said already; Lightning would warn of a loader of length 0
+            if self.folder is not None and options.enable_checkpointing is not False and not options.barebones:
+                validated = "validation" in self.datamodule.rows
+                callbacks += checkpoint_callbacks(self.folder, self.datamodule.target, validated=validated)
+        else:
             kwargs["enable_checkpointing"] = False
-        elif "validation" not in self.datamodule.rows:
-            kwargs["limit_val_batches"] = 0  # said already; Lightning would warn of a loader of length 0
-        kwargs["enable_progress_bar"] = progress
-        config = {**vars(trainer), **kwargs}
         try:
-            return self._instantiate_trainer(config, callbacks)  # type: ignore[return-value]
+            return self._instantiate_trainer({**vars(options), **kwargs}, callbacks)  # type: ignore[return-value]
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise UserError(f"trainer: {error}") from None
 
-    def _fit_callbacks(self, trainer: Any, *, quiet: bool) -> list[Callback]:
-        assert self.datamodule.target is not None
-        self.report = FitReport(quiet=quiet)
-        callbacks: list[Callback] = [self.report]
-        if trainer.logger is not False:
-            callbacks.append(LearningRateMonitor("step"))
-        self.checkpoints: dict[str, ModelCheckpoint] = {}
-        if trainer.enable_checkpointing is not False and not trainer.fast_dev_run:
-            monitor, mode = self.datamodule.target.monitor
-            # Without a logger Lightning would write to the same folder again and again, over the last run's.
-            root = trainer.default_root_dir or "."
-            own = TensorBoardLogger(root, name="lightning_logs").log_dir if trainer.logger is False else None
-            common: dict[str, Any] = {
-                "dirpath": Path(own, "checkpoints") if own else None, "enable_version_counter": False,
-            }  # fmt: skip
-            self.checkpoints["last"] = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **common)
-            if "validation" in self.datamodule.rows:
-                self.checkpoints["best"] = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common)
-            callbacks += self.checkpoints.values()
-        return callbacks
-
-    def _continued_version(self, root: str) -> str | None:
-        """The run's own folder, where `fit` goes on from its last checkpoint."""
-        if self.subcommand != "fit" or self.stored is None or self.stored.path.name != "last.ckpt":
-            return None
-        run = self.stored.path.resolve().parent.parent
-        return run.name if run.parent == (Path(root) / "lightning_logs").resolve() else None
+    def _remove_folder_of_nothing(self) -> None:
+        """Removes the folder of a run that failed before its first step."""
+        steps = self.trainer.global_step if hasattr(self, "trainer") else 0
+        if self.folder_is_new and self.folder is not None and not steps:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # not empty: other runs
+                self.folder.parent.rmdir()
 
     # Commands ---------------------------------------------------------------------------------------------------------
 
     def fit(self, **kwargs: Any) -> None:
         """Trains, and writes what there is to say of it."""
         self.trainer.fit(**kwargs)
-        folder = self.trainer.log_dir  # a collective call: every rank asks
-        if not self.trainer.is_global_zero or self.config[self.subcommand].trainer.fast_dev_run:
-            return
-        last = self.checkpoints.get("last")
-        if last is not None and last.best_model_path:
-            path = Path(last.best_model_path)
-            best = path.with_name("best.ckpt")
-            folder = str(path.parent.parent)
-            if not best.exists():
-                if "best" in self.checkpoints:
-                    say("no validation took place: best.ckpt is the same as last.ckpt")
-                same_as_last(best, path)
-            self.written += [best, path]
         self.metrics = self.report.metrics(self.trainer)
-        self._write_metrics(folder)
-        if last is not None and self.written:
-            say(f"next: lit-textclf test --ckpt_path {self.written[0]} --data.test_file FILE")
-        if folder is not None and self.trainer.logger is not None:
-            say(f"next: tensorboard --logdir {Path(folder).parent}")
+        if not self.trainer.is_global_zero or self.folder is None:
+            return
+        if not self.report.rows:
+            done = f"{self.trainer.current_epoch} of {self.trainer.max_epochs} epochs are done"
+            say(f"nothing was trained: {done}; raise trainer.max_epochs to go on")
+            self._remove_folder_of_nothing()
+            return
+        checkpoints = written_checkpoints(self.folder, validated="validation" in self.datamodule.rows)
+        self.written += [*checkpoints, write_metrics(self.metrics, self.folder)]
+        self._say_next(self.folder, checkpoints)
+
+    def _say_next(self, folder: Path, checkpoints: list[Path]) -> None:
+        if checkpoints:
+            say(f"next: lit-textclf test --ckpt_path {checkpoints[0]} --data.test_file FILE")
+        if self.trainer.logger is not None:
+            say(f"next: tensorboard --logdir {folder.parent}")
 
     def validate(self, **kwargs: Any) -> None:
         """Measures on the validation rows."""
@@ -245,71 +265,12 @@ class TextCLI(LightningCLI):
     def predict(self, **kwargs: Any) -> None:
         """Predicts to CSV."""
         self.metrics = self.trainer.predict(**kwargs)  # type: ignore[assignment]
+        self.written.append(Path(kwargs["output"]))
         if self.metrics:
             print_table(self.metrics, f"predictions of {kwargs['ckpt_path']}")
-        self.written.append(Path(kwargs["output"]))
 
     def _evaluated(self, prefix: str, split: str) -> None:
         self.metrics = stage_metrics(self.trainer, prefix)
-        folder = self.trainer.log_dir
-        if self.trainer.is_global_zero:
+        if self.trainer.is_global_zero and self.folder is not None:
+            self.written.append(write_metrics(self.metrics, self.folder))
             print_table(self.metrics, f"{split} of {self.config[self.subcommand].ckpt_path}")
-            self._write_metrics(folder)
-
-    def _write_metrics(self, folder: str | None) -> None:
-        if folder is not None:
-            self.written.append(write_metrics(self.metrics, Path(folder)))
-
-
-def run(args: Sequence[str]) -> dict[str, float]:
-    """Runs one command in this process; see :func:`lit_textclf.main`."""
-    from transformers.utils import logging as transformers_logging
-
-    # Their progress bars and reports are in our lines already, with what matters counted.
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        for pattern in IGNORED_WARNINGS:
-            warnings.filterwarnings("ignore", message=pattern)
-        try:
-            cli = TextCLI(args)
-        except SIGTERMException:  # a SystemExit of Lightning's, with the exit code of success
-            raise SystemExit(1) from None
-        finally:
-            # Lightning leaves the group open, and gloo's threads may then abort the process at its exit.
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
-                torch.distributed.destroy_process_group()
-    if cli.written:
-        print(f"wrote {' '.join(map(str, cli.written))}")
-    return cli.metrics
-
-
-def _check_folder(folder: Path) -> None:
-    """Makes the folder of the runs.
-
-    Raises:
-        UserError: if it cannot be made or written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written to ({error.strerror}); change trainer.default_root_dir") from None
-
-
-def _one_line(message: str, known: list[str]) -> str:
-    """Turns a parser's paragraph into a line: the key, the value and what was expected."""
-    if match := re.search(r"[Uu]nrecognized arguments: *--([\w.]+)", message):
-        return f"no option --{match[1]}{nearest(match[1], known)}"
-    key = re.search(r'(?:Parser key|[Kk]ey) "?([\w.]+)"?', message)
-    value = re.search(r"(?:Given value|Got value): (.*)", message)
-    expected = re.findall(r"Expected an? (.*?)(?:\. Got|$)", message, re.MULTILINE)
-    if key and expected:
-        names = [re.sub(r"<class '(.*?)'>|typing\.", r"\1", name) for name in dict.fromkeys(expected)]
-        names = ["null" if name == "NoneType" else name for name in names]
-        names = [re.sub(r"^Literal\[(.*)\]$", r"one of \1", name) for name in names]
-        return f"{key[1]}: {value[1] if value else 'this'} is not {' or '.join(names)}"
-    return message

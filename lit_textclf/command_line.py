@@ -1,13 +1,14 @@
-"""The command line before anything heavy is imported: help, version, config files, environment, their order."""
+"""The command line before anything heavy is imported: help, version, and how a command ends."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
+from lit_textclf.arguments import ENVIRONMENT_PREFIX
 from lit_textclf.errors import UserError, nearest
 from lit_textclf.version import __version__
 
@@ -16,14 +17,9 @@ COMMANDS = {
     "validate": "measure a checkpoint on the validation rows",
     "test": "measure a checkpoint on the test rows",
     "predict": "write a checkpoint's predictions to a CSV file",
+    "cross_validate": "fit once for each fold: the metrics' mean and spread, out-of-fold predictions",
 }
 LATER = ("check", "export", "compare", "init")
-LATER_KEYS = (
-    "data.long_text",
-    "data.label_columns",
-)
-FLAGS = ("--overwrite", "--with_logits", "--keep_columns")
-ENVIRONMENT_PREFIX = "LIT_TEXTCLF_"
 
 HELP = """\
 usage: lit-textclf [--help] [--version] {{{names}}} [options]
@@ -67,7 +63,7 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
             raise UserError(f"{arguments[0]} is not there yet; the commands are {', '.join(COMMANDS)}")
         if arguments[0] not in COMMANDS:
             raise UserError(f"no command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}; see lit-textclf --help")
-        from lit_textclf.cli import run  # imports Lightning, which takes seconds
+        from lit_textclf.commands import run  # imports Lightning, which takes seconds
 
         return run(arguments)
     except UserError as error:
@@ -76,100 +72,21 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr)
         raise SystemExit(1) from None
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC):
+            _stdout_is_gone(error)
+            raise SystemExit(1) from None
+        raise
+
+
+def _stdout_is_gone(error: OSError) -> None:
+    """Says that standard output takes no more, and lets Python's own flush at exit not fail a second time."""
+    with contextlib.suppress(OSError):
+        print(f"standard output cannot be written ({error.strerror}); written files are whole", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main_script() -> None:
     """The console script `lit-textclf`; a script's return value would become its exit code."""
     main()
-
-
-def in_order_of_precedence(
-    args: Sequence[str], known: Iterable[str], environment: Mapping[str, str] = os.environ
-) -> list[str]:
-    """Puts config files first, then the environment, then flags: the parser lets the later one win.
-
-    Args:
-        args: the command and its options, as typed.
-        known: the keys of the command, as `data.batch_size`.
-        environment: the environment's variables; those with our prefix count.
-
-    Raises:
-        UserError: if a config file is missing, no YAML or has an unknown key, or the environment has one.
-    """
-    known = list(known)
-    command, *rest = args
-    configs: list[str] = []
-    flags: list[str] = []
-    while rest:
-        argument = rest.pop(0)
-        name, equals, value = argument.partition("=")
-        if name in ("--config", "-c"):
-            if not equals and not rest:
-                raise UserError("--config needs the name of a file")
-            configs.append(value if equals else rest.pop(0))
-        elif argument in FLAGS and not (rest and rest[0].lower() in ("true", "false")):
-            flags.append(f"{argument}=true")
-        else:
-            flags.append(argument)
-    if sum(argument.partition("=")[0] == "--text" for argument in flags) > 1:
-        raise UserError("--text is given twice; put several texts into a file (--data.predict_file)")
-    variables: list[str] = []
-    for variable, value in sorted(environment.items()):
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            key = variable.removeprefix(ENVIRONMENT_PREFIX).replace("__", ".").lower()
-            if key == "config":
-                configs.insert(0, value)
-                continue
-            if key not in known:
-                raise UserError(f"the environment's {variable}: no key {key!r}{nearest(key, known)}")
-            variables.append(f"--{key}={value}")
-    for config in configs:
-        check_config(config, known, command)
-    return [command, *(f"--config={config}" for config in configs), *variables, *flags]
-
-
-def check_config(file: str, known: Sequence[str], command: str) -> None:
-    """Refuses a config file that is missing, no YAML, or has an unknown key, and names the nearest.
-
-    Raises:
-        UserError: naming the file, the line or the key.
-    """
-    import yaml
-
-    path = Path(file).expanduser()
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{file}: the config cannot be read ({error.strerror}); change --config") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}:" if mark is not None else ""
-        raise UserError(f"{file}:{line} not YAML ({getattr(error, 'problem', None) or error})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: a config is a mapping of keys such as 'data:', this is {type(content).__name__}")
-    for key, value in _keys(content, known):
-        if key in LATER_KEYS:
-            raise UserError(f"{file}: {key} is not supported yet; remove it")
-        if key not in known:
-            raise UserError(f"{file}: {command} has no key {key!r}{nearest(key, known)}")
-        if key == "data.labels" and value is not None:
-            _check_label_names(value, file)
-
-
-def _keys(content: Mapping[Any, Any], known: Sequence[str], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """The keys of a config as `data.batch_size`; what lies below a known key is its value."""
-    for name, value in content.items():
-        key = f"{prefix}{name}"
-        group = any(other.startswith(f"{key}.") for other in known) and key in ("trainer", "model", "data")
-        if group and isinstance(value, Mapping):
-            yield from _keys(value, known, f"{key}.")
-        else:
-            yield key, value
-
-
-def _check_label_names(value: Any, file: str) -> None:
-    for name in value if isinstance(value, list) else [value]:
-        if not isinstance(name, str):
-            raise UserError(
-                f"{file}: data.labels: YAML reads a name as {name!r}, a {type(name).__name__}; put it in quotes"
-            )

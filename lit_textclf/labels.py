@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -15,8 +17,12 @@ from lit_textclf.rows import Rows
 
 _LARGEST = float(np.finfo(np.float32).max)
 
-Task = Literal["single_label", "regression"]
+Task = Literal["single_label", "multi_label", "regression"]
 TaskOption = Literal["auto", "single_label", "multi_label", "regression"]
+THRESHOLD = 0.5
+"""The probability from which on a label belongs to a row's set, in a multi-label task."""
+SEPARATOR = "|"
+"""What stands between the names of a label set in one cell; a name that has it, or a backslash, escapes it with one."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,18 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.task not in get_args(Task):
-            raise UserError(f"data.task: {self.task!r} is not supported yet; use {' or '.join(get_args(Task))}")
+            raise UserError(f"data.task: {self.task!r} is none of {', '.join(get_args(Task))}")
         if len(set(self.labels)) != len(self.labels):
             twice = next(name for name in self.labels if self.labels.count(name) > 1)
             raise UserError(f"data.labels names {twice!r} twice")
-        if self.task == "single_label" and len(self.labels) < 2:
+        if self.task != "regression" and len(self.labels) < 2:
             raise UserError(f"classification needs two labels or more, got {list(self.labels)}")
+        if self.positive_label is not None and self.task != "single_label":
+            raise UserError(f"data.positive_label has no meaning for {self.task}; remove it")
+        if self.positive_label is not None and len(self.labels) != 2:
+            raise UserError(
+                f"data.positive_label is for two labels, there are {len(self.labels)}: {_listed(self.labels)}"
+            )
         if self.positive_label is not None and self.positive_label not in self.labels:
             raise UserError(
                 f"data.positive_label {self.positive_label!r} is none of the labels: {_listed(self.labels)}"
@@ -76,12 +88,13 @@ class Target:
         """Turns label names into the numbers that the loss takes.
 
         Returns:
-            `(rows,)` class indices of type int64, or values of type float32 for regression.
+            `(rows,)` class indices of type int64; float32 `(rows, labels)`, 1 where a label is in a row's set, for
+            multi_label; or values of type float32 `(rows,)` for regression.
 
         Raises:
             UserError: naming the first row without a label, or whose label is unknown or no number.
         """
-        missing = rows.unlabelled()
+        missing = rows.unlabelled(blank=self.task != "multi_label")
         if len(missing) or rows.label is None:
             raise UserError(
                 f"{rows.where(int(missing[0]))}, column {rows.columns.label!r}: the label is missing "
@@ -89,6 +102,12 @@ class Target:
             )
         if self.task == "regression":
             return _numbers(rows)
+        if self.task == "multi_label":
+            return self._encode_sets(rows)
+        if rows.label_lists:
+            raise UserError(
+                f"{rows.where(0)}, column {rows.columns.label!r}: labels are lists, the task is single_label"
+            )
         codes = pc.index_in(rows.label, pa.array(self.labels, pa.string()))
         unknown = np.flatnonzero(pc.is_null(codes).to_numpy())
         if len(unknown):
@@ -98,6 +117,41 @@ class Target:
                 f"unknown ({count(len(unknown), 'such row')}); training knows {_listed(self.labels)}"
             )
         return np.asarray(codes.to_numpy(), np.int64)
+
+    def _encode_sets(self, rows: Rows) -> np.ndarray:
+        sets, of_row = label_sets(rows)
+        places = {name: place for place, name in enumerate(self.labels)}
+        encoded = np.zeros((len(sets), len(self.labels)), np.float32)
+        for number, names in enumerate(sets):
+            if unknown := [name for name in names if name not in places]:
+                found = np.flatnonzero(of_row == number)
+                raise UserError(
+                    f"{rows.where(int(found[0]))}, column {rows.columns.label!r}: the label {unknown[0]!r} is unknown; "
+                    f"training knows {_listed(self.labels)}"
+                )
+            encoded[number, [places[name] for name in names]] = 1
+        return np.asarray(encoded[of_row])
+
+    def strata(self, rows: Rows) -> np.ndarray | None:
+        """Numbers that keep the classes of rows apart when rows are drawn, `(rows,)`, None for regression.
+
+        A row with several labels counts with its rarest one, a row with an empty set for itself.
+        """
+        if self.task == "regression" or rows.label is None:
+            return None
+        encoded = self.encode(rows)
+        if self.task == "single_label":
+            return encoded
+        rarest_first = np.argsort(encoded.sum(0), kind="stable")
+        codes = rarest_first[encoded[:, rarest_first].argmax(1)]
+        return np.asarray(np.where(encoded.any(1), codes, len(self.labels)))
+
+    def chosen(self, probabilities: np.ndarray) -> list[list[str]]:
+        """The label sets that probabilities `(rows, labels)` mean, in a multi-label task."""
+        return [
+            [name for name, is_in in zip(self.labels, row, strict=True) if is_in]
+            for row in (probabilities >= THRESHOLD).tolist()
+        ]
 
     def conflict(self, task: str, labels: Sequence[str] | None) -> str | None:
         """Says how options for the task and labels differ from this target, or None if they do not."""
@@ -119,33 +173,27 @@ def decide_target(rows: Rows, task: TaskOption, labels: Sequence[str] | None, po
     Raises:
         UserError: if a label is missing, there is only one class, or the options contradict the rows.
     """
-    missing = rows.unlabelled()
+    if task == "auto" and rows.label_lists:
+        task = "multi_label"
+    missing = rows.unlabelled(blank=task != "multi_label")
     if len(missing) or rows.label is None:
         raise UserError(
             f"{rows.where(int(missing[0]))}, column {rows.columns.label!r}: a training row without a label "
             f"({count(len(missing), 'such row')}); fill it in or remove the row"
         )
+    if task == "multi_label":
+        return _multi_label_target(rows, labels, positive_label)
     names = pc.unique(rows.label).to_pylist()
-    values = [_number(name) for name in names]
-    numeric = all(value is not None for value in values)
+    numeric = all(_number(name) is not None for name in names)
     if task == "auto":
         fractional = numeric and any(not _is_integer(name) for name in names)
-        if not fractional and all(name.startswith("[") for name in names):
-            task = "multi_label"
-        else:
-            task = "regression" if fractional and labels is None else "single_label"
-    if task == "multi_label":
-        raise UserError(
-            f"{rows.where(0)}: multi-label tasks are not supported yet; use one label a row, "
-            "or set data.task to single_label if these are plain names"
-        )
+        task = "regression" if fractional and labels is None else "single_label"
     if task == "regression":
         if labels is not None:
             raise UserError("data.labels has no meaning for regression; remove it or set data.task to single_label")
         _numbers(rows)
-        return Target("regression")
-    if labels is None:
-        labels = sorted(names, key=lambda name: (float(name), name)) if numeric else sorted(names)
+        return Target("regression", (), positive_label)
+    labels = labels if labels is not None else in_order(names)
     if len(names) < 2:
         raise UserError(
             f"{rows.sources[0][0]}: all {count(len(rows), 'training row')} have the one label {names[0]!r}; "
@@ -156,10 +204,91 @@ def decide_target(rows: Rows, task: TaskOption, labels: Sequence[str] | None, po
     return target
 
 
-def label_counts(rows: Rows) -> dict[str, int]:
-    """The number of rows of each label's name."""
+def _multi_label_target(rows: Rows, labels: Sequence[str] | None, positive_label: str | None) -> Target:
+    sets, _ = label_sets(rows)
+    names = in_order({name for names in sets for name in names})
+    if labels is None:  # a column is a label also where no row has it
+        labels = rows.columns.labels or names
+    if len(labels) < 2:
+        raise UserError(
+            f"{rows.sources[0][0]}: all label sets together hold {count(len(names), 'name')} ({_listed(names)}); "
+            f"two are needed (is data.label_column {rows.columns.label!r} right?)"
+        )
+    target = Target("multi_label", tuple(labels), positive_label)
+    target.encode(rows)
+    return target
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Label names sorted, by value if all are numbers."""
+    names = list(names)
+    if all(_number(name) is not None for name in names):
+        return sorted(names, key=lambda name: (float(name), name))
+    return sorted(names)
+
+
+def label_sets(rows: Rows) -> tuple[list[list[str]], np.ndarray]:
+    """The distinct label sets of rows, and which of them each row has, `(rows,)`; -1 without a label.
+
+    Raises:
+        UserError: naming the first row whose label is no list of names.
+    """
+    assert rows.label is not None
+    encoded = rows.label.combine_chunks().dictionary_encode()
+    of_row = np.asarray(encoded.indices.fill_null(-1).to_numpy())
+    sets = []
+    for number, spelled in enumerate(encoded.dictionary.to_pylist()):
+        names = _names_in_list(spelled) if rows.label_lists else split_names(spelled)
+        if names is None or any(not name.strip() for name in names):
+            found = np.flatnonzero(of_row == number)
+            raise UserError(
+                f"{rows.where(int(found[0]))}, column {rows.columns.label!r}: {spelled!r:.80} is not a list of names; "
+                "mend it, or set data.task to single_label if these are plain names"
+            )
+        sets.append(list(dict.fromkeys(names)))
+    return sets, of_row
+
+
+def _names_in_list(spelled: str) -> list[str] | None:
+    """The names in a JSON list; None if it is something else. Numbers and booleans are names as JSON spells them."""
+    try:
+        values = json.loads(spelled)
+    except ValueError:
+        return None
+    if not isinstance(values, list) or any(value is None or isinstance(value, (list, dict)) for value in values):
+        return None
+    return [value if isinstance(value, str) else json.dumps(value) for value in values]
+
+
+def split_names(cell: str) -> list[str]:
+    r"""The names in one cell, as `joy|love`.
+
+    Example:
+        >>> split_names("joy|love"), split_names(""), split_names(r"a\|b|c\\d")
+        (['joy', 'love'], [], ['a|b', 'c\\d'])
+    """
+    parts = re.findall(r"(?:\\.|[^\\|])+|\||\\$", cell)
+    names = [""] if cell else []
+    for part in parts:
+        if part == SEPARATOR:
+            names.append("")
+        else:
+            names[-1] = re.sub(r"\\([\\|])", r"\1", part)
+    return names
+
+
+def join_names(names: Iterable[str]) -> str:
+    """The inverse of :func:`split_names`."""
+    return SEPARATOR.join(re.sub(r"([\\|])", r"\\\1", name) for name in names)
+
+
+def label_counts(rows: Rows, target: Target | None = None) -> dict[str, int]:
+    """The number of rows of each label's name; with a multi-label target of each name in the sets."""
     if rows.label is None:
         return {}
+    if target is not None and target.task == "multi_label":
+        sums = target.encode(rows).sum(0).astype(int)
+        return dict(zip(target.labels, sums.tolist(), strict=True))
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(rows.label).to_pylist()}
 
 

@@ -17,12 +17,14 @@ from torchmetrics.classification import (
     MulticlassF1Score,
     MulticlassPrecision,
     MulticlassRecall,
+    MultilabelExactMatch,
+    MultilabelF1Score,
 )
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, PearsonCorrCoef, SpearmanCorrCoef
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_textclf.errors import UserError
-from lit_textclf.labels import Target
+from lit_textclf.labels import THRESHOLD, Target
 
 
 class StageMetrics(nn.Module):
@@ -51,7 +53,7 @@ class StageMetrics(nn.Module):
         self.ranking = MetricCollection({"auroc": _AUROC()}, prefix=prefix) if binary else None
 
     def update(self, logits: Tensor, target: Tensor, loss: Tensor) -> None:
-        """Takes one batch: logits `(batch, outputs)`, targets `(batch,)` and the batch's mean loss.
+        """Takes one batch: logits `(batch, outputs)`, targets (see :meth:`Target.encode`) and the batch's mean loss.
 
         Raises:
             UserError: if the loss is not a number.
@@ -65,6 +67,9 @@ class StageMetrics(nn.Module):
             ) from None
         if self.target.task == "regression":
             self.outputs.update(logits.squeeze(-1), target)
+            return
+        if self.target.task == "multi_label":
+            self.outputs.update(logits.sigmoid().ge(THRESHOLD).long(), target.long())
             return
         predicted = logits.argmax(-1)
         self.outputs.update(predicted, target)
@@ -97,6 +102,12 @@ def _output_metrics(target: Target) -> dict[str, Metric | MetricCollection]:
             "spearman": SpearmanCorrCoef(),
         }
     classes = target.num_outputs
+    if target.task == "multi_label":
+        return {
+            "f1_micro": MultilabelF1Score(classes, average="micro"),
+            "f1_macro": MultilabelF1Score(classes, average="macro"),
+            "exact_match": MultilabelExactMatch(classes),
+        }
     return {
         "accuracy": MulticlassAccuracy(classes, average="micro"),
         "precision_macro": MulticlassPrecision(classes, average="macro"),

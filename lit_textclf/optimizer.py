@@ -10,6 +10,17 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
+SCHEDULES = (
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+)
+"""Those of `transformers.SchedulerType` that need no arguments of their own."""
+
 
 def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
     """Puts weight decay on matrices only.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,16 +18,16 @@ import torch
 from torch import Tensor
 
 from lit_textclf.errors import UserError, say
-from lit_textclf.labels import Target
+from lit_textclf.labels import Target, join_names
 from lit_textclf.rows import Rows
 
 
 class PredictionFile:
     r"""A CSV of predictions: RFC 4180, `\n`, one row for each input row, in input order.
 
-    The columns are `row`, the id column, `label`, `score`, `prob_<name>` for each label (regression: `prediction`),
-    then `logit_<name>` and the input's columns where asked for. A number is written in the shortest form that reads
-    back as the same float32.
+    The columns are `row`, the id column, `label`, `score`, `prob_<name>` for each label (multi-label: `labels`,
+    `prob_<name>`; regression: `prediction`), then `logit_<name>` and the input's columns where asked for. A number is
+    written in the shortest form that reads back as the same float32.
 
     Args:
         path: where the file is to be.
@@ -39,31 +42,43 @@ class PredictionFile:
     def __init__(
         self, path: Path, *, overwrite: bool = False, encoding: str = "utf-8", with_logits: bool = False
     ) -> None:
-        if path.is_dir():
-            raise UserError(f"{path}: a folder; --output names a file")
-        if path.exists() and not overwrite:
-            raise UserError(f"{path}: exists already; add --overwrite, or choose another --output")
-        if not path.parent.is_dir():
-            raise UserError(f"{path}: the folder {path.parent} does not exist; make it, or choose another --output")
         try:
-            "".encode(encoding)
-        except LookupError:
-            raise UserError(f"--output_encoding {encoding!r}: no such encoding; use utf-8 or utf-8-sig") from None
-        try:
-            handle, self._temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+            _check_place(path, overwrite)
         except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --output") from None
-        self._file = os.fdopen(handle, "w", encoding=encoding, newline="")
-        self.path, self.overwrite, self.with_logits = path, overwrite, with_logits
-        # csv quotes what contains a character of the line end: with "\r\n" a lone "\r" in a text is quoted too.
-        self._writer = csv.writer(_LineFeeds(self._file.write), lineterminator="\r\n")
+            raise UserError(f"{path!s:.80}: cannot be written ({error.strerror}); choose another --output") from None
+        try:
+            if not codecs.lookup(encoding)._is_text_encoding:  # type: ignore[attr-defined]
+                raise LookupError
+            "row".encode(encoding)
+        except (LookupError, UnicodeError):
+            raise UserError(f"--output_encoding {encoding!r}: no such encoding; use utf-8 or utf-8-sig") from None
+        self.path, self.overwrite, self.with_logits, self.encoding = path, overwrite, with_logits, encoding
+        self._temporary: Path | None = None
+        self._file: TextIO | None = None
+        self._make_temporary()
+        self.discard()  # it could be written: the rows are read first, which may take a while
         self.rows_written = 0
+
+    def _make_temporary(self) -> TextIO:
+        """A file beside the one that is to be, which takes its place when it is whole."""
+        real = self.path.resolve()  # a link stays a link, and what it points to is replaced
+        try:
+            handle, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name:.60}.", suffix=".part")
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); choose another --output") from None
+        self._temporary = Path(name)
+        self._file = os.fdopen(handle, "w", encoding=self.encoding, newline="")
+        return self._file
 
     def begin(self, target: Target, rows: Rows) -> None:
         """Writes the header."""
         self.target, self.rows = target, rows
+        # csv quotes what contains a character of the line end: with "\r\n" a lone "\r" in a text is quoted too.
+        self._writer = csv.writer(_LineFeeds(self._make_temporary().write), lineterminator="\r\n")
         if target.task == "regression":
             ours = ["prediction"]
+        elif target.task == "multi_label":
+            ours = ["labels", *(f"prob_{name}" for name in target.labels)]
         else:
             ours = ["label", "score", *(f"prob_{name}" for name in target.labels)]
         if self.with_logits:
@@ -96,11 +111,16 @@ class PredictionFile:
         if numbers.tolist() != list(range(self.rows_written, self.rows_written + len(numbers))):
             raise RuntimeError(f"rows {numbers.tolist()} came after row {self.rows_written - 1}")
         span = (self.rows_written, len(numbers))
-        columns: list[Iterable[Any]] = [numbers.tolist()]
+        places = self.rows.row_numbers
+        columns: list[Iterable[Any]] = [(numbers if places is None else places[span[0] : sum(span)]).tolist()]
         if self.rows.columns.id is not None and self.rows.id is not None:
             columns.append(self.rows.id.slice(*span).to_pylist())
         if self.target.task == "regression":
             columns.append(_shortest(logits[:, 0]))
+        elif self.target.task == "multi_label":
+            probabilities = logits.sigmoid()
+            columns.append([join_names(names) for names in self.target.chosen(probabilities.numpy())])
+            columns += [_shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
         else:
             probabilities = logits.softmax(-1)
             best = logits.argmax(-1)
@@ -132,18 +152,19 @@ class PredictionFile:
         """
         if self.rows_written != len(self.rows):
             raise RuntimeError(f"{self.rows_written} of {len(self.rows)} rows were predicted")
+        assert self._file is not None
+        assert self._temporary is not None
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
             umask = os.umask(0)
             os.umask(umask)
-            os.chmod(self._temporary, 0o666 & ~umask)
+            self._temporary.chmod(0o666 & ~umask)
             if self.overwrite:
-                os.replace(self._temporary, self.path)
+                self._temporary.replace(self.path.resolve())
             else:
-                os.link(self._temporary, self.path)  # fails where os.replace would overwrite
-                os.unlink(self._temporary)
+                _put_in_place(self._temporary, self.path)
         except FileExistsError:
             raise UserError(f"{self.path}: was written by another process meanwhile; choose another --output") from None
         except OSError as error:
@@ -151,8 +172,42 @@ class PredictionFile:
 
     def discard(self) -> None:
         """Removes what was written so far; does nothing after :meth:`commit`."""
-        self._file.close()
-        Path(self._temporary).unlink(missing_ok=True)
+        if self._file is not None and self._temporary is not None:
+            with contextlib.suppress(OSError):  # a full disk fails once more when the rest is flushed
+                self._file.close()
+            self._temporary.unlink(missing_ok=True)
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
+    """Refuses a path where the predictions cannot or should not be put."""
+    if path.is_dir():
+        raise UserError(f"{path}: a folder; --output names a file")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: a device or a pipe; --output names a file, which is put in place whole")
+    if os.path.lexists(path) and not overwrite:
+        raise UserError(f"{path}: exists already; add --overwrite, or choose another --output")
+    if not path.resolve().parent.is_dir():
+        folder = path.resolve().parent if path.is_symlink() else path.parent
+        raise UserError(f"{path}: the folder {folder} does not exist; make it, or choose another --output")
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Renames a file without replacing another.
+
+    Raises:
+        FileExistsError: if another process has made the file meanwhile.
+    """
+    try:
+        os.link(temporary, path)  # fails where os.replace would overwrite
+        temporary.unlink()
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EINVAL):
+            raise
+        # Some file systems have no hard links (FAT, many network mounts): the name is claimed first, then replaced.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        temporary.replace(path)
 
 
 class _LineFeeds:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ from rich.table import Table
 
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
-from lit_textclf.errors import count, say
+from lit_textclf.errors import UserError, count, say
 
 
 class FitReport(Callback):
@@ -26,29 +23,38 @@ class FitReport(Callback):
 
     Args:
         quiet: no epoch lines, where a progress bar shows the same.
+        continues: the run goes on in its own folder, with the best epoch so far.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self, *, quiet: bool = False, continues: bool = False) -> None:
+        self.quiet, self.continues = quiet, continues
+        self._plan: dict[str, int] = {}
+        self._saved_plan: dict[str, int] = {}
         self.best: dict[str, float] = {}
         self.rows = self.tokens = 0
         self.training_seconds = 0.0
         self._started = self._batch_started = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
-        """The best epoch's metrics, to go on with after a resume."""
-        return {"best": dict(self.best)}
+        """The best epoch's metrics, the batch size and all steps, to go on with after a resume."""
+        return {"best": dict(self.best), "plan": dict(self._plan)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The inverse of :meth:`state_dict`."""
-        self.best = dict(state_dict["best"])
+        if self.continues:
+            self.best = dict(state_dict["best"])
+        self._saved_plan = dict(state_dict["plan"])
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
         self._started = time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Says what was chosen, in one line."""
+        """Says what was chosen, in one line.
+
+        Raises:
+            UserError: if a run that is resumed has no step left for its schedule.
+        """
         assert isinstance(pl_module, TextClassifier)
         data: TextDataModule = trainer.datamodule  # type: ignore[attr-defined]
         parameters = sum(parameter.numel() for parameter in pl_module.parameters())
@@ -57,6 +63,18 @@ class FitReport(Callback):
             f"{trainer.precision} on {trainer.num_devices} {pl_module.device.type}; "
             f"{count(int(trainer.estimated_stepping_batches), 'step')} of {count(data.batch_size, 'row')}"
         )
+        self._plan = {"batch_size": data.batch_size, "steps": int(trainer.estimated_stepping_batches)}
+        if self._saved_plan and self._saved_plan != self._plan:
+            then, now = self._saved_plan, self._plan
+            if trainer.global_step >= now["steps"]:
+                raise UserError(
+                    f"{trainer.global_step} steps are done, and the schedule has only {now['steps']}: the learning "
+                    f"rate would be 0; data.batch_size is {now['batch_size']}, it was {then['batch_size']}"
+                )
+            say(
+                f"schedule: {then['steps']:,} steps of {count(then['batch_size'], 'row')} in the checkpoint, "
+                f"{now['steps']:,} of {now['batch_size']} now"
+            )
         if "validation" not in data.rows:
             say("no validation rows: best.ckpt will be the same as last.ckpt (data.validation_file or _split)")
 
@@ -120,13 +138,14 @@ class SayStopped(Callback):
         if not isinstance(exception, (KeyboardInterrupt, SIGTERMException)):
             return
         name = "SIGTERM" if isinstance(exception, SIGTERMException) else "Ctrl-C"
-        if trainer.state.fn != "fit":
-            say(f"{trainer.state.fn} was stopped by {name}; nothing was written")
+        if trainer.state.fn is not None and trainer.state.fn != "fit":
+            say(f"{trainer.state.fn.value} was stopped by {name}; nothing was written")
             return
-        saved = [path for path in _checkpoint_paths(trainer) if path.name == "last.ckpt"]
-        further = (
-            f"go on from the last epoch's end with --ckpt_path {saved[0]}" if saved else "no checkpoint was saved yet"
-        )
+        folders = [getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks]
+        saved = [path for folder in folders if folder and (path := Path(folder, "last.ckpt")).is_file()]
+        further = "no checkpoint was saved yet"
+        if saved:
+            further = f"go on from the last epoch's end with --ckpt_path {os.path.relpath(saved[0])}"
         step = f"step {trainer.global_step:,} of {trainer.estimated_stepping_batches:,}"
         say(f"fit was stopped by {name} at {step}; {further}")
 
@@ -140,33 +159,9 @@ class SayStopped(Callback):
         self.on_predict_batch_start(trainer)
 
 
-def _checkpoint_paths(trainer: pl.Trainer) -> list[Path]:
-    callbacks: list[Any] = trainer.checkpoint_callbacks  # type: ignore[assignment]
-    paths = [Path(callback.best_model_path) for callback in callbacks if getattr(callback, "best_model_path", "")]
-    return [path for path in paths if path.is_file()]
-
-
 def stage_metrics(trainer: pl.Trainer, prefix: str) -> dict[str, float]:
     """The metrics that were logged under names with this prefix."""
     return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}
-
-
-def write_metrics(metrics: dict[str, float], folder: Path) -> Path:
-    """Writes `metrics.json`, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, temporary = folder / "metrics.json", folder / ".metrics.json.part"
-    # JSON has no NaN: the area under the curve of rows that all have one label is null.
-    values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-    temporary.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-    return path
-
-
-def same_as_last(best: Path, last: Path) -> None:
-    """Makes `best.ckpt` a copy of `last.ckpt`, where there was nothing to choose the best by."""
-    temporary = best.with_suffix(".part")
-    shutil.copyfile(last, temporary)
-    os.replace(temporary, best)
 
 
 def print_table(metrics: dict[str, float], title: str) -> None:

@@ -18,7 +18,8 @@ import pyarrow as pa
 import tokenizers
 
 from lit_textclf.errors import UserError, say
-from lit_textclf.rows.paths import PACKAGE_PREFIX, resolve_path
+from lit_textclf.rows.paths import PACKAGE_PREFIX, expanded, resolve_path
+from lit_textclf.rows.read import text_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -31,7 +32,7 @@ _SCHEMA = pa.schema([("ids", pa.list_(pa.int32()))])
 
 def is_local(name_or_path: str) -> bool:
     """Whether a model's name means a folder here, and so no network."""
-    return name_or_path.startswith(PACKAGE_PREFIX) or Path(name_or_path).expanduser().exists()
+    return name_or_path.startswith(PACKAGE_PREFIX) or expanded(name_or_path, "the model's name").exists()
 
 
 def local_or_hub(name_or_path: str, option: str) -> str:
@@ -178,22 +179,7 @@ def _encoded(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast) -> Iter
 
 
 def _content_key(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast) -> str:
-    lengths, content = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
-    for chunk in texts.chunks:
-        _, offset_buffer, data = chunk.buffers()
-        if not len(chunk) or data is None:
-            lengths.update(bytes(8 * len(chunk)))
-            continue
-        offsets = np.frombuffer(offset_buffer, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-        lengths.update(np.diff(offsets).astype(np.int64).tobytes())
-        content.update(memoryview(data)[offsets[0] : offsets[-1]])
-    parts = (
-        lengths.hexdigest(),
-        content.hexdigest(),
-        tokenizer.backend_tokenizer.to_str(),
-        tokenizers.__version__,
-        _FORMAT,
-    )
+    parts = (text_digest(texts), tokenizer.backend_tokenizer.to_str(), tokenizers.__version__, _FORMAT)
     return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
 
 

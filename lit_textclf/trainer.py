@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -16,6 +15,7 @@ from lit_textclf.classifier import Prediction, TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, say
 from lit_textclf.predictions import PredictionFile
+from lit_textclf.rows.paths import expanded, resolve_files
 
 Precision = Literal[
     "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "32", "16", "bf16", "64",
@@ -51,6 +51,8 @@ class Trainer(pl.Trainer):
         kind = device_kind(kwargs.get("accelerator", "auto"))
         if keep_freed_memory and kind == "cpu":
             allocator.keep_freed_memory()
+        if kwargs.get("barebones"):  # which Lightning refuses together with any logging, our defaults' too
+            log_every_n_steps = enable_model_summary = None
         super().__init__(
             precision=choose_precision(precision, kind),  # type: ignore[arg-type]
             max_epochs=max_epochs,
@@ -98,9 +100,17 @@ class Trainer(pl.Trainer):
         if self.world_size > 1:
             raise UserError("predict does not run in several processes yet; set --trainer.devices 1")
         if text is not None:
-            datamodule.predict_texts = [text]
-        datamodule.keep_columns = keep_columns
-        file = PredictionFile(Path(output), overwrite=overwrite, encoding=output_encoding, with_logits=with_logits)
+            datamodule.sets.texts = [text]
+        datamodule.sets.keep_columns = {"predict"} if keep_columns else set()
+        file = PredictionFile(
+            expanded(output, "--output"), overwrite=overwrite, encoding=output_encoding, with_logits=with_logits
+        )
+        inputs = datamodule.sets.files["predict"] if text is None else None
+        if inputs is not None and file.path.exists():
+            files = [path for path in resolve_files(inputs, "data.predict_file") if path.is_file()]
+            if any(path.samefile(file.path) for path in files):
+                raise UserError(f"{output}: is the input; --output names another file")
+        datamodule.prepare("predict", model)
         writer = _WritePredictions(file)
         self.callbacks.append(writer)  # type: ignore[attr-defined]
         try:

@@ -61,7 +61,7 @@ def test_training_file(case: str, fit_args: list[str], fails: Fails) -> None:
     [
         ({"data__train_file": "none.csv"}, "none.csv: no such file; change data.train_file"),
         ({"data__train_file": ""}, "data.train_file has an empty name"),
-        ({"trainer__default_root_dir": "/proc/x"}, "/proc/x: cannot be written to"),
+        ({"trainer__default_root_dir": "/proc/x"}, "/proc/x/lightning_logs: cannot be written to"),
         ({"data__train_file": "*.tsv"}, "*.tsv: no file matches"),
         ({"data__train_file": "train.parquet"}, "no such file"),
         ({"data__train_file": "package:no_such_package/x"}, "no Python package named 'no_such_package'"),
@@ -69,7 +69,8 @@ def test_training_file(case: str, fit_args: list[str], fails: Fails) -> None:
         ({"data__max_length": "49"}, "data.max_length 49: the model has positions for 48 tokens"),
         ({"data__max_length": "many"}, "data.max_length: many is not int"),
         ({"data__task": "regression"}, "train.csv: row 0, column 'label': 'positive' is not a finite number"),
-        ({"data__task": "multi_label"}, "multi-label tasks are not supported yet"),
+        ({"data__task": "multi_label", "data__label_column": "missing"}, "no column 'missing'"),
+        ({"data__label_columns": "[label, id]"}, "column 'label': 'positive' is neither 0 nor 1"),
         ({"data__labels": "[positive]"}, "needs two labels"),
         ({"data__labels": "[positive, other]"}, "row 1, column 'label': the label 'negative' is unknown"),
         ({"data__positive_label": "other"}, "data.positive_label 'other' is none of the labels"),
@@ -84,7 +85,19 @@ def test_training_file(case: str, fit_args: list[str], fails: Fails) -> None:
         ({"model__model_name_or_path": "./none"}, "./none: no such folder"),
         ({"model__model_name_or_path": "org/not-in-the-cache"}, "model.model_name_or_path 'org/not-in-the-cache'"),
         ({"model__lr_scheduler": "linera"}, "model.lr_scheduler 'linera': none of linear"),
-        ({"model__learning_rate": "1e30"}, "lower model.learning_rate"),
+        ({"model__lr_scheduler": "warmup_stable_decay"}, "none of linear, cosine"),
+        ({"model__class_weights": "{negative: 0, positive: 0}"}, "all weights are 0"),
+        ({"seed_everything": "-1"}, "-1 is not in bounds"),
+        ({"data__positive_label": "positive", "data__task": "regression"}, "column 'label'"),
+        ({"trainer__val_check_interval": "0"}, "trainer.val_check_interval 0: more than 0"),
+        ({"trainer__val_check_interval": "100"}, "trainer: `val_check_interval` (100)"),
+        ({"trainer__accumulate_grad_batches": "0"}, "trainer.accumulate_grad_batches 0: more than 0"),
+        ({"trainer__gradient_clip_val": "-1"}, "trainer.gradient_clip_val -1.0: below 0"),
+        ({"trainer__limit_train_batches": "0"}, "trainer.limit_train_batches is 0: nothing would be done"),
+        ({"trainer__precision": "transformer-engine"}, "trainer: Requirement 'transformer_engine"),
+        ({"trainer__max_time": "soon"}, "trainer: `Timer(duration='soon')`"),
+        ({"trainer__strategy": "fsdp"}, "trainer: The strategy `fsdp` requires a GPU"),
+        ({"trainer__callbacks": "EarlyStopping"}, "trainer.callbacks: "),
         ({"ckpt_path": "none.ckpt"}, "none.ckpt: no such checkpoint"),
         ({"ckpt_path": "last"}, "no last.ckpt below"),
         ({"config": "none.yaml"}, "none.yaml: the config cannot be read"),
@@ -93,6 +106,28 @@ def test_training_file(case: str, fit_args: list[str], fails: Fails) -> None:
 )
 def test_option(options: dict[str, str], expected: str, fit_args: list[str], fails: Fails) -> None:
     assert expected in fails(with_option(fit_args, **options))
+    assert not Path("lightning_logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [("{hidden_act: foo}", "'foo'"), ("{hidden_size: 30}", "no multiple of 12 heads"), ("{layers: 2}", "no 'layers'")],
+)
+def test_a_model_that_cannot_be_built(
+    options: str, expected: str, fit_args: list[str], tiny_bert: Path, fails: Fails
+) -> None:
+    message = fails(with_option(fit_args, model__from_scratch=options, model__tokenizer_name_or_path=str(tiny_bert)))
+    assert message.startswith("error: model.from_scratch: ")
+    assert expected in message
+
+
+def test_a_config_file_is_named_for_its_wrong_value(fit_args: list[str], fails: Fails) -> None:
+    Path("c.yaml").write_text("data: {eval_batch_size: many}", encoding="utf-8")
+    assert fails([*fit_args, "--config", "c.yaml"]) == "error: c.yaml: data.eval_batch_size: many is not int"
+
+
+def test_a_loss_that_is_not_finite(fit_args: list[str], fails: Fails) -> None:
+    assert "lower model.learning_rate" in fails(with_option(fit_args, model__learning_rate="1e30"))
 
 
 def test_a_label_only_in_validation(fit_args: list[str], fails: Fails) -> None:

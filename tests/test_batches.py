@@ -198,7 +198,7 @@ def test_lengths_and_truncated_rows(
     whole = [len(ids) for ids in tokenizer(TEXTS, pairs)["input_ids"]]
     assert rows.truncated == sum(length > max_length for length in whole)
     assert rows.lengths.tolist() == [min(length, max_length) for length in whole]
-    assert [len(rows[index].ids) for index in range(len(rows))] == rows.lengths.tolist()
+    assert [len(rows[index].sequences[0][0]) for index in range(len(rows))] == rows.lengths.tolist()
 
 
 def test_lengths_that_just_fit_are_not_truncated(kinds: dict[str, PreTrainedTokenizerFast]) -> None:

@@ -196,3 +196,31 @@ def test_from_scratch_refused(tiny_bert: Path, options: dict[str, Any], expected
     assert expected in str(raised.value)
     with pytest.raises(UserError, match=r"needs model\.tokenizer_name_or_path"):
         TextClassifier(from_scratch=options)
+
+
+def test_logits_are_float32_under_autocast(classifier: TextClassifier) -> None:
+    classifier.configure_model()
+    assert classifier.model is not None
+    classifier.model.eval()
+    hidden = torch.randn(64, 32)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = classifier.model.classifier(hidden)  # type: ignore[operator]
+    assert logits.dtype == torch.float32
+    exact = torch.nn.functional.linear(hidden, *classifier.model.classifier.parameters())  # type: ignore[union-attr]
+    assert torch.allclose(logits, exact, atol=1e-6)
+    # In bf16 at most 256 values stand between two powers of two.
+    assert not torch.equal(logits, logits.bfloat16().float())
+
+
+def test_a_trained_head_for_other_labels_is_said(
+    tiny_bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = TextClassifier(str(tiny_bert), target=Target("single_label", ("no", "yes")))
+    first.configure_model()
+    first.model.save_pretrained(tmp_path / "tuned")  # type: ignore[operator,union-attr]
+    first.tokenizer.save_pretrained(tmp_path / "tuned")
+    capsys.readouterr()
+    TextClassifier(str(tmp_path / "tuned"), target=Target("single_label", ("no", "yes"))).configure_model()
+    assert capsys.readouterr().err == ""
+    TextClassifier(str(tmp_path / "tuned"), target=Target("single_label", ("yes", "no"))).configure_model()
+    assert "its outputs were no, yes; training goes on from them for yes, no" in capsys.readouterr().err

@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -160,7 +162,7 @@ def test_a_checkpoint_alone_is_enough(
     for answer, row in zip(classifier.classify(texts), read("after.csv"), strict=True):
         assert answer["label"] == row["label"] or abs(answer["score"] - 0.5) < 1e-2
         assert answer["probabilities"]["positive"] == pytest.approx(float(row["prob_positive"]), abs=2e-2)
-    assert classifier.trained_max_length == 16
+    assert classifier.trained_with["max_length"] == 16
 
 
 def effective(args: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -317,6 +319,100 @@ def test_without_a_logger_no_run_overwrites_another(fit_args: list[str], capfd: 
     for number in range(2):
         main([*fit_args, "--trainer.logger", "false"])
         written = capfd.readouterr().out.strip().splitlines()[-1].split()[1:]
-        folder = Path.cwd() / f"lightning_logs/version_{number}"
+        folder = Path(f"lightning_logs/version_{number}")
         assert {Path(name).parent for name in written} == {folder, folder / "checkpoints"}
         assert all(Path(name).is_file() for name in written)
+
+
+def test_text_is_taken_as_it_was_typed(run: Path) -> None:
+    for text in ("null", "-good", "true", "7"):
+        main(["predict", "--ckpt_path", str(run), "--text", text, f"--output={text}.csv", "--keep_columns"])
+        assert len(Path(f"{text}.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_predictions_never_replace_their_input(run: Path, reviews: dict[str, Path]) -> None:
+    before = reviews["test"].read_bytes()
+    args = ["predict", "--ckpt_path", str(run), "--data.predict_file", str(reviews["test"]), "--overwrite"]
+    with pytest.raises(SystemExit):
+        main([*args, "--output", str(reviews["test"])])
+    assert reviews["test"].read_bytes() == before
+
+
+def test_nothing_left_to_train_leaves_metrics_and_folders_alone(
+    fit_args: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    main(fit_args)
+    written = Path("lightning_logs/version_0/metrics.json").read_bytes()
+    main([*fit_args, "--ckpt_path", "last"])
+    assert "nothing was trained: 2 of 2 epochs are done; raise trainer.max_epochs" in capfd.readouterr().err
+    assert Path("lightning_logs/version_0/metrics.json").read_bytes() == written
+    assert os.listdir("lightning_logs") == ["version_0"]
+
+
+def test_a_full_standard_output_is_no_traceback(run: Path, reviews: dict[str, Path]) -> None:
+    args = [sys.executable, "-m", "lit_textclf", "test", "--ckpt_path", str(run)]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [*args, "--data.test_file", str(reviews["test"])],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "standard output cannot be written" in done.stderr
+    assert len(list(Path("lightning_logs").rglob("metrics.json"))) >= 1
+
+
+SETS = [["warm", "good|fine"], ["cold"], []] * 16
+
+
+def write_sets() -> list[str]:
+    """The same rows as JSON lines, as CSV with joined names and as CSV with a column for each name; their texts."""
+    texts = [f"the film was {['good fine', 'bad awful', 'the a'][index % 3]} {index}" for index in range(48)]
+    rows = list(zip(texts, SETS, strict=True))
+    lines = [json.dumps({"text": text, "label": names}) for text, names in rows]
+    Path("m.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    joined = ["|".join(name.replace("|", r"\|") for name in names) for names in SETS]
+    write_csv(Path("m.csv"), ["text", "label"], zip(texts, joined, strict=True))
+    names = ["cold", "good|fine", "warm"]
+    write_csv(Path("c.csv"), ["text", *names], [(text, *(str(int(n in of)) for n in names)) for text, of in rows])
+    return texts
+
+
+def test_label_sets(capfd: pytest.CaptureFixture[str], fit_args: list[str], fails: Fails) -> None:
+    texts = write_sets()
+    args = fit_args[:3] + fit_args[7:]
+    args += ["--trainer.max_epochs", "12", "--model.learning_rate", "5e-3", "--data.validation_split", "0.25"]
+    found = [
+        main([*args, "--data.train_file", "m.jsonl"]),
+        main([*args, "--data.train_file", "m.csv", "--data.task", "multi_label"]),
+        main([*args, "--data.train_file", "c.csv", "--data.label_columns", "[cold, good|fine, warm]"]),
+    ]
+    metrics = [{name: value for name, value in run.items() if name.startswith("val_")} for run in found]
+    assert metrics[0] == metrics[1] == metrics[2]
+    assert set(metrics[0]) == {"val_loss", "val_f1_micro", "val_f1_macro", "val_exact_match"}
+    assert metrics[0]["val_f1_macro"] > 0.9
+    err = capfd.readouterr().err
+    assert "train: 12 rows with an empty label set" in err
+    assert "multi_label, 3 labels (cold 12, good|fine 12, warm 12)" in err
+    for version, file in ((0, "m.jsonl"), (1, "m.csv"), (2, "c.csv")):
+        path = f"lightning_logs/version_{version}/checkpoints/best.ckpt"
+        scores = main(["predict", "--ckpt_path", path, "--data.predict_file", file, "--output", f"{version}.csv"])
+        assert scores["predict_f1_macro"] > 0.9
+        rows = read(f"{version}.csv")
+        assert list(rows[0]) == ["row", "labels", "prob_cold", "prob_good|fine", "prob_warm"]
+        assert rows == read("0.csv")
+        assert [row["labels"] for row in rows] == [r"good\|fine|warm", "cold", ""] * 16
+        for row in rows:
+            chosen = [name for name in ("cold", "good|fine", "warm") if float(row[f"prob_{name}"]) >= 0.5]
+            assert row["labels"] == "|".join(name.replace("|", r"\|") for name in chosen)
+    path = "lightning_logs/version_0/checkpoints/best.ckpt"
+    classified = TextClassifier.load_from_checkpoint(path).classify(texts[:3])
+    assert [row["labels"] for row in classified] == [["good|fine", "warm"], ["cold"], []]
+    test = main(["test", "--ckpt_path", path, "--data.test_file", "m.jsonl"])
+    assert set(test) == {"test_loss", "test_f1_micro", "test_f1_macro", "test_exact_match"}
+    Path("u.jsonl").write_text('{"text": "a", "label": ["hot"]}\n', encoding="utf-8")
+    message = fails(["test", "--ckpt_path", path, "--data.test_file", "u.jsonl"])
+    assert "u.jsonl: row 0, column 'label': the label 'hot' is unknown" in message

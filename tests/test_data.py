@@ -47,9 +47,9 @@ def test_batches_without_a_trainer(reviews: dict[str, Path], tokenizer: BertToke
 def test_held_out_rows_are_the_same_in_every_command(reviews: dict[str, Path]) -> None:
     options = {"train_file": str(reviews["train"]), "validation_split": 0.2, "test_split": 0.2}
     fit, test = TextDataModule(**options), TextDataModule(**options)
-    fit.read("fit")
-    test.target = fit.target
-    test.read("test")
+    fit.sets.read("fit")
+    test.sets.target = fit.target
+    test.sets.read("test")
     for split in ("train", "validation", "test"):
         assert texts(fit, split) == texts(test, split)
     assert not set(texts(fit, "train")) & (set(texts(fit, "test")) | set(texts(fit, "validation")))
@@ -60,7 +60,7 @@ def test_a_file_beats_a_share(reviews: dict[str, Path], capsys: pytest.CaptureFi
     data = TextDataModule(
         train_file=str(reviews["train"]), validation_file=str(reviews["validation"]), validation_split=0.5
     )
-    data.read("fit")
+    data.sets.read("fit")
     assert len(data.rows["train"]) == 48
     assert "data.validation_split is not used" in capsys.readouterr().err
 
@@ -72,7 +72,7 @@ def test_samples(reviews: dict[str, Path], capsys: pytest.CaptureFixture[str], m
             train_file=str(reviews["train"]), validation_file=str(reviews["validation"]), max_train_samples=10,
             max_eval_samples=3,
         )  # fmt: skip
-        data.read("fit")
+        data.sets.read("fit")
         assert texts(data, "validation") == [text for text, _ in sentences(79)[48:51]]
         assert data.rows["train"].label is not None
         assert data.rows["train"].label.to_pylist().count("positive") == 5
@@ -95,8 +95,8 @@ def test_workers_give_the_same_batches(reviews: dict[str, Path], tokenizer: Bert
             test_file=str(reviews["test"]), num_workers=workers, eval_batch_size=4, tokenizer=tokenizer
         )
         fitted = TextDataModule(train_file=str(reviews["train"]))
-        fitted.read("fit")
-        data.target = fitted.target
+        fitted.sets.read("fit")
+        data.sets.target = fitted.target
         data.setup("test")
         found.append(torch.cat([batch["row"] for batch in data.test_dataloader()]).tolist())
     assert found[0] == found[1] == list(range(15))
@@ -108,7 +108,7 @@ def test_a_hub_data_set_from_a_folder(reviews: dict[str, Path], tmp_path: Path) 
     for split, path in reviews.items():
         path.rename(folder / f"{split}.csv")
     data = TextDataModule(dataset_name=str(folder), max_eval_samples=9)
-    data.read("fit")
+    data.sets.read("fit")
     assert (len(data.rows["train"]), len(data.rows["validation"])) == (48, 9)
     assert texts(data, "train") == [text for text, _ in sentences(48)]
 
@@ -116,22 +116,22 @@ def test_a_hub_data_set_from_a_folder(reviews: dict[str, Path], tmp_path: Path) 
 def test_predictions_of_rows_with_some_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train = write_csv(tmp_path / "t.csv", ["text", "label"], sentences(6))
     fitted = TextDataModule(train_file=str(train))
-    fitted.read("fit")
+    fitted.sets.read("fit")
     from lit_textclf.data import _targets_if_all
 
     for label, reason in (("", "the label is missing (1 such row)"), ("neutral", "'neutral' is unknown")):
         some = write_csv(tmp_path / "p.csv", ["text", "label"], [("a", "positive"), ("b", label)])
         data = TextDataModule(predict_file=str(some))
-        data.target = fitted.target
-        data.read("predict")
+        data.sets.target = fitted.target
+        data.sets.read("predict")
         assert _targets_if_all(data.target, data.rows["predict"]) is None  # type: ignore[arg-type]
         err = capsys.readouterr().err
         assert "no metrics of the predictions" in err
         assert reason in err
     whole = write_csv(tmp_path / "p.csv", ["text", "label"], [("a", "positive"), ("b", "negative")])
     data = TextDataModule(predict_file=str(whole))
-    data.target = fitted.target
-    data.read("predict")
+    data.sets.target = fitted.target
+    data.sets.read("predict")
     found = _targets_if_all(data.target, data.rows["predict"])  # type: ignore[arg-type]
     assert np.array_equal(found, [1, 0])
 
@@ -139,3 +139,33 @@ def test_predictions_of_rows_with_some_labels(tmp_path: Path, capsys: pytest.Cap
 def test_a_tokenizer_is_needed(reviews: dict[str, Path]) -> None:
     with pytest.raises(UserError, match="has no tokenizer"):
         TextDataModule(train_file=str(reviews["train"])).setup("fit")
+
+
+def test_a_checkpoint_is_not_measured_on_rows_it_was_trained_on(reviews: dict[str, Path]) -> None:
+    train = str(reviews["train"])
+    fit = TextDataModule(train_file=train, validation_split=0.2)
+    fit.sets.read("fit")
+
+    def measured(**options: float) -> TextDataModule:
+        data = TextDataModule(train_file=train, **options)
+        data.sets.target, data.sets.trained_on = fit.target, fit.sets.record()
+        data.sets.read("test" if "test_split" in options else "validate")
+        return data
+
+    assert texts(measured(validation_split=0.2), "validation") == texts(fit, "validation")
+    assert set(texts(measured(validation_split=0.1), "validation")) < set(texts(fit, "validation"))
+    with pytest.raises(UserError, match=r"data.validation_split 0.3: the checkpoint was trained on these very rows"):
+        measured(validation_split=0.3)
+    with pytest.raises(UserError, match=r"data.test_split 0.2: .* with 0.0 held out for test"):
+        measured(test_split=0.2)
+
+
+def test_labels_come_from_all_training_rows(tmp_path: Path) -> None:
+    rows = [*sentences(6), ("a rare one", "rare")]
+    train = write_csv(tmp_path / "t.csv", ["text", "label"], rows)
+    data = TextDataModule(train_file=str(train), max_train_samples=3)
+    data.sets.read("fit")
+    assert data.target is not None
+    assert data.target.labels == ("negative", "positive", "rare")
+    with pytest.raises(UserError, match=r"data\.max_train_samples 2: fewer than the 3 labels"):
+        TextDataModule(train_file=str(train), max_train_samples=2).sets.read("fit")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lit_textclf.errors import UserError
-from lit_textclf.labels import Target, decide_target, label_counts
+from lit_textclf.labels import Target, decide_target, join_names, label_counts, split_names
 from lit_textclf.rows import ColumnNames, Rows
 
 
@@ -134,8 +138,11 @@ def test_a_regression_label_that_is_no_finite_float32(label: str) -> None:
         (["a", "b"], "auto", ["a", "b", "a"], None, ["data.labels", "'a'", "twice"]),
         (["a", "b"], "auto", None, "c", ["data.positive_label", "'c'", "'a', 'b'"]),
         (["0.5", "1"], "regression", ["0.5", "1"], None, ["data.labels", "data.task"]),
-        (['["a"]', '["a", "b"]'], "auto", None, None, ["train.csv", "multi-label"]),
-        (["a", "b"], "multi_label", None, None, ["multi-label"]),
+        (["a", "a"], "multi_label", None, None, ["train.csv", "1 name", "'a'", "data.label_column"]),
+        (["", ""], "multi_label", None, None, ["train.csv", "0 names"]),
+        (["a|b", "a||b"], "multi_label", None, None, ["train.csv: row 1", "'topic'", "'a||b'", "not a list of names"]),
+        (["a|b", "a|c"], "multi_label", ["a", "b"], None, ["train.csv: row 1", "'c'", "'a', 'b'"]),
+        (["a|b"], "multi_label", None, "a", ["data.positive_label has no meaning for multi_label"]),
     ],
 )
 def test_refused(labels: list[str], task: str, given: list[str] | None, positive: str | None, parts: list[str]) -> None:
@@ -148,8 +155,8 @@ def test_refused(labels: list[str], task: str, given: list[str] | None, positive
 def test_targets_that_cannot_be() -> None:
     with pytest.raises(UserError, match="two labels or more, got \\['a'\\]"):
         Target("single_label", ("a",))
-    with pytest.raises(UserError, match=r"data\.task: 'multi_label' is not supported yet; use single_label"):
-        Target("multi_label", ("a", "b"))
+    with pytest.raises(UserError, match=r"data\.task: 'ranking' is none of single_label, multi_label, regression"):
+        Target("ranking", ("a", "b"))  # type: ignore[arg-type]
 
 
 def test_through_plain_values_and_back() -> None:
@@ -177,3 +184,64 @@ def test_conflicts_with_options() -> None:
 
 def test_label_counts() -> None:
     assert label_counts(labelled("a", "b", "a", "a")) == {"a": 3, "b": 1}
+
+
+def lists(*spelled: str | None) -> Rows:
+    """Rows whose labels are lists, as JSON lines and Parquet give them."""
+    return replace(labelled(*spelled), label_lists=True)
+
+
+def test_label_sets_of_lists_and_of_joined_names() -> None:
+    expected = [[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 0, 1]]
+    as_lists = lists('["10", "fear"]', "[]", '["2"]', '["fear", "10", "fear"]')
+    joined = labelled("10|fear", "", "2", "fear|10|fear")
+    for rows, task in ((as_lists, "auto"), (as_lists, "multi_label"), (joined, "multi_label")):
+        target = decide_target(rows, task, ["10", "2", "fear"], None)  # type: ignore[arg-type]
+        assert target == Target("multi_label", ("10", "2", "fear"))
+        encoded = target.encode(rows)
+        assert encoded.dtype == np.float32
+        assert encoded.tolist() == expected
+        assert label_counts(rows, target) == {"10": 2, "2": 1, "fear": 2}
+    assert decide_target(lists("[10, 2]", "[1]"), "auto", None, None).labels == ("1", "2", "10")
+    assert decide_target(lists("[true]", '["a"]'), "auto", None, None).labels == ("a", "true")
+    assert (target.num_outputs, target.monitor) == (3, ("val_f1_macro", "max"))
+
+
+@pytest.mark.parametrize("wrong", ["joy", '"joy"', "[[1]]", "[null]", '{"a": 1}', "[", '[" "]'])
+def test_a_label_that_is_no_list(wrong: str) -> None:
+    with pytest.raises(UserError, match=r"train\.csv: row 1, column 'topic': .* is not a list of names"):
+        decide_target(lists('["a", "b"]', wrong), "auto", None, None)
+
+
+def test_a_list_without_a_label_or_with_an_unknown_one() -> None:
+    with pytest.raises(UserError, match=r"train\.csv: row 1, column 'topic': a training row without a label \(1 such"):
+        decide_target(lists('["a", "b"]', None), "auto", None, None)
+    with pytest.raises(UserError, match=r"row 1, column 'topic': the label 'c' is unknown"):
+        Target("multi_label", ("a", "b")).encode(lists('["a"]', '["b", "c"]'))
+    with pytest.raises(UserError, match="labels are lists, the task is single_label"):
+        decide_target(lists('["a"]', '["b"]'), "single_label", None, None)
+
+
+@given(st.lists(st.text(st.sampled_from("ab|\\ ,"), min_size=1, max_size=5)))
+def test_joined_names_come_apart_again(names: list[str]) -> None:
+    assert split_names(join_names(names)) == names
+
+
+def test_names_are_joined_as_the_contract_says() -> None:
+    assert join_names(["joy", "a|b", "c\\d"]) == r"joy|a\|b|c\\d"
+    assert split_names("a|") == ["a", ""]
+
+
+def test_strata_are_the_rarest_label_of_each_row() -> None:
+    target = Target("multi_label", ("common", "rare", "middle"))
+    rows = lists('["common"]', '["common", "middle"]', '["rare", "common"]', "[]", '["middle"]', '["common"]')
+    codes = target.strata(rows)
+    assert codes is not None
+    assert codes.tolist() == [0, 2, 1, 3, 2, 0]
+    assert Target("regression").strata(labelled("1.5")) is None
+
+
+def test_sets_from_probabilities() -> None:
+    target = Target("multi_label", ("a", "b"))
+    chances = np.array([[0.5, 0.49], [0.1, 0.2], [0.9, 1.0]], np.float32)
+    assert target.chosen(chances) == [["a"], [], ["a", "b"]]

@@ -50,9 +50,33 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
     counts = {"spam": 5, "ham": 80, "maybe": 15}
     rows = [name for name, number in counts.items() for _ in range(number)]
     expected = compute_class_weight("balanced", classes=np.array(TARGET.labels), y=rows)
-    assert resolve_class_weights("balanced", TARGET, counts) == pytest.approx(expected.tolist())
-    assert resolve_class_weights({"spam": 3, "ham": 1, "maybe": 0}, TARGET, {}) == [1.0, 0.0, 3.0]
-    assert resolve_class_weights(None, TARGET, counts) is None
+    assert resolve_class_weights("balanced", TARGET, counts, 100) == pytest.approx(expected.tolist())
+    assert resolve_class_weights({"spam": 3, "ham": 1, "maybe": 0}, TARGET, {}, 0) == [1.0, 0.0, 3.0]
+    assert resolve_class_weights(None, TARGET, counts, 100) is None
+
+
+def test_balanced_weights_of_label_sets() -> None:
+    target = Target("multi_label", ("joy", "fear"))
+    assert resolve_class_weights("balanced", target, {"joy": 20, "fear": 50}, 100) == [4.0, 1.0]
+    assert resolve_class_weights({"joy": 2, "fear": 1}, target, {}, 100) == [2.0, 1.0]
+
+
+def test_label_sets_by_hand() -> None:
+    logits, target = torch.tensor([[1.0, -2.0], [0.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    weights = torch.tensor([2.0, 5.0])
+
+    def loss(logit: float, truth: float, weight: float = 1.0) -> float:
+        chance = 1 / (1 + math.exp(-logit))
+        return -(weight * truth * math.log(chance) + (1 - truth) * math.log(1 - chance))
+
+    plain = [loss(1, 1), loss(-2, 0), loss(0, 0), loss(3, 0)]
+    assert task_loss("multi_label", logits, target).item() == pytest.approx(sum(plain) / 4, rel=1e-6)
+    weighted = [loss(1, 1, 2), loss(-2, 0, 5), loss(0, 0, 2), loss(3, 0, 5)]
+    assert task_loss("multi_label", logits, target, weights).item() == pytest.approx(sum(weighted) / 4, rel=1e-6)
+    smooth = [loss(1, 0.9), loss(-2, 0.1), loss(0, 0.1), loss(3, 0.1)]
+    assert task_loss("multi_label", logits, target, None, 0.2).item() == pytest.approx(sum(smooth) / 4, rel=1e-6)
+    model = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)  # what transformers computes
+    assert task_loss("multi_label", logits, target).item() == pytest.approx(model.item(), rel=1e-6)
 
 
 def test_weights_and_smoothing_by_hand() -> None:
@@ -78,5 +102,5 @@ def test_weights_and_smoothing_by_hand() -> None:
 )
 def test_weights_that_do_not_fit(option: str | dict[str, float], target: Target, expected: str) -> None:
     with pytest.raises(UserError) as raised:
-        resolve_class_weights(option, target, {"ham": 3, "spam": 1})
+        resolve_class_weights(option, target, {"ham": 3, "spam": 1}, 4)
     assert expected in str(raised.value)

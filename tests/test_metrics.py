@@ -28,6 +28,7 @@ from lit_textclf.losses import task_loss
 from lit_textclf.metrics import StageMetrics
 
 ROWS = 61
+SETS = Target("multi_label", ("joy", "fear", "trust", "none"))
 BATCH_SIZES = [1, 3, 7, ROWS]
 BINARY = [Target("single_label", ("no", "yes"), "yes"), Target("single_label", ("no", "yes"), "no")]
 FIVE = Target("single_label", ("a", "b", "c", "d", "e"))
@@ -180,3 +181,28 @@ def test_the_area_under_a_curve_without_negatives_is_not_zero() -> None:
     metrics = StageMetrics(BINARY[0], "val_")
     metrics.update(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([1, 1]), torch.tensor(0.0))
     assert np.isnan(float(metrics.loggable()["val_auroc"].compute()))
+
+
+@pytest.mark.parametrize("batch_size", BATCH_SIZES)
+def test_label_sets_against_scikit_learn(batch_size: int) -> None:
+    generator = torch.Generator().manual_seed(5)
+    truth = torch.rand(ROWS, 4, generator=generator).lt(torch.tensor([0.4, 0.2, 0.1, 0.0])).float()
+    logits = torch.randn(ROWS, 4, generator=generator) + 2 * truth - 1
+    logits[:, 3] = -9  # neither there nor predicted: counts as 0 in the macro average, as in scikit-learn
+    logits[0, 0] = 0.0  # a probability of one half is in the set
+    sets = logits.ge(0).long().numpy()
+    found = computed(SETS, logits, truth, batch_size)
+    assert found == pytest.approx(
+        {
+            "val_loss": log_loss_of_sets(logits, truth),
+            "val_f1_micro": f1_score(truth, sets, average="micro"),
+            "val_f1_macro": f1_score(truth, sets, average="macro", zero_division=0),
+            "val_exact_match": accuracy_score(truth, sets),
+        },
+        rel=1e-5,
+    )
+
+
+def log_loss_of_sets(logits: Tensor, truth: Tensor) -> float:
+    chances = logits.double().sigmoid()
+    return float(-(truth * chances.log() + (1 - truth) * (1 - chances).log()).mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import math
 import os
 import stat
@@ -301,3 +302,58 @@ def test_the_file_has_the_usual_permissions(overwrite: bool) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE(OUTPUT.stat().st_mode) == 0o640
+
+
+def test_a_pipe_is_refused_and_left_alone() -> None:
+    os.mkfifo(OUTPUT)
+    with pytest.raises(UserError, match="a device or a pipe"):
+        PredictionFile(OUTPUT, overwrite=True)
+    assert stat.S_ISFIFO(OUTPUT.stat().st_mode)
+
+
+def test_a_link_stays_a_link() -> None:
+    Path("real").mkdir()
+    OUTPUT.symlink_to("real/out.csv")
+    with pytest.raises(UserError, match="exists already"):
+        PredictionFile(OUTPUT)
+    file = PredictionFile(OUTPUT, overwrite=True)
+    file.begin(BINARY, rows_of_texts(["a"]))
+    file.write(torch.arange(1), logits_of(0.5))
+    file.commit()
+    file.discard()
+    assert OUTPUT.is_symlink()
+    assert len(Path("real/out.csv").read_text(encoding="utf-8").splitlines()) == 2
+    assert os.listdir("real") == ["out.csv"]
+
+
+def test_a_file_system_without_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*paths: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    text = predict(BINARY, rows_of_texts(["a"]), logits_of(0.5))
+    assert len(text.splitlines()) == 2
+    file = PredictionFile(Path("other.csv"))
+    file.begin(BINARY, rows_of_texts(["a"]))
+    file.write(torch.arange(1), logits_of(0.5))
+    Path("other.csv").write_text("theirs", encoding="utf-8")
+    with pytest.raises(UserError, match="another process"):
+        file.commit()
+    file.discard()
+    assert Path("other.csv").read_text(encoding="utf-8") == "theirs"
+
+
+def test_no_file_is_there_while_the_input_is_read() -> None:
+    PredictionFile(OUTPUT)
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("encoding", ["base64", "rot13", "undefined"])
+def test_encodings_that_are_no_text(encoding: str) -> None:
+    with pytest.raises(UserError, match="--output_encoding"):
+        PredictionFile(OUTPUT, encoding=encoding)
+
+
+def test_a_name_that_is_too_long() -> None:
+    with pytest.raises(UserError, match="File name too long"):
+        PredictionFile(Path("n" * 300))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lit_textclf.errors import UserError
 from lit_textclf.rows import rows_of_texts
-from lit_textclf.splits import hold_out, stratified_sample, text_keys
+from lit_textclf.splits import folds_of, hold_out, stratified_sample, text_keys
 
 repeatable = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 
@@ -74,7 +74,7 @@ def test_pairs_have_keys_of_both_texts_in_order() -> None:
     assert text_keys(rows_of_texts(["A b!"], ["C."])).tolist() == [key_of("a b", "c")]
 
 
-def test_the_smallest_hashes_are_held_out_in_every_run_and_on_every_machine() -> None:
+def test_the_ends_of_the_order_of_hashes_are_held_out_in_every_run_and_on_every_machine() -> None:
     texts = [f"text {number}" for number in range(20)]
     strata = np.array([number % 2 for number in range(20)])
     train, test, validation = hold_out(text_keys(rows_of_texts(texts)), strata, 0.2, 0.3)
@@ -82,7 +82,7 @@ def test_the_smallest_hashes_are_held_out_in_every_run_and_on_every_machine() ->
     for stratum in (0, 1):
         order = sorted(np.flatnonzero(strata == stratum).tolist(), key=lambda row: key_of(texts[row]))
         expected[0].extend(order[:2])
-        expected[1].extend(order[2:5])
+        expected[1].extend(order[-3:])
     assert test.tolist() == sorted(expected[0])
     assert validation.tolist() == sorted(expected[1])
     assert train.tolist() == sorted(set(range(20)) - set(expected[0]) - set(expected[1]))
@@ -124,40 +124,48 @@ def test_each_class_gives_its_share_within_one_row(sizes: list[int], first: floa
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=20), st.floats(0.05, 0.4))
 def test_repeated_texts_miss_the_share_by_half_a_text(copies: list[int], share: float) -> None:
     keys = np.repeat(np.arange(len(copies)), copies).astype(np.uint64)
-    train, held = hold_out(keys, None, share)
+    train, held, _ = hold_out(keys, None, share)
     assert len(train)
     assert abs(len(held) - share * len(keys)) <= max(copies) / 2 or len(set(keys[train].tolist())) == 1
 
 
-@pytest.mark.parametrize("validation", [None, 0.0, 0.1, 0.5, 0.79])
-def test_the_first_part_does_not_depend_on_the_second_share(validation: float | None) -> None:
+@pytest.mark.parametrize("share", [None, 0.0, 0.1, 0.5, 0.7])
+def test_neither_part_depends_on_the_other_share(share: float | None) -> None:
     keys = text_keys(rows_of_texts([f"text {number}" for number in range(97)]))
     strata = np.arange(97) % 3
-    _, expected = hold_out(keys, strata, 0.2)
-    _, test, _ = hold_out(keys, strata, 0.2, validation)
-    assert test.tolist() == expected.tolist()
+    _, first, _ = hold_out(keys, strata, 0.2)
+    _, _, second = hold_out(keys, strata, None, 0.2)
+    assert hold_out(keys, strata, 0.2, share)[1].tolist() == first.tolist()
+    assert hold_out(keys, strata, share, 0.2)[2].tolist() == second.tolist()
+
+
+def test_a_smaller_share_is_part_of_a_larger_one() -> None:
+    keys = text_keys(rows_of_texts([f"text {number}" for number in range(60)]))
+    for part in (1, 2):
+        small, large = (hold_out(keys, None, share, share)[part] for share in (0.1, 0.3))
+        assert set(small.tolist()) < set(large.tolist())
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
     keys = text_keys(rows_of_texts([f"text {number}" for number in range(50)]))
     strata = np.arange(50) % 3
-    _, held = hold_out(keys, strata, 0.3)
+    _, held, _ = hold_out(keys, strata, 0.3)
     order = np.random.default_rng(0).permutation(50)
-    _, held_again = hold_out(keys[order], strata[order], 0.3)
+    _, held_again, _ = hold_out(keys[order], strata[order], 0.3)
     assert set(keys[held].tolist()) == set(keys[order][held_again].tolist())
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
 def test_every_class_keeps_a_training_row(share: float) -> None:
     strata = np.array([0, 1, 1, 2, 2, 2])
-    train, _ = hold_out(np.arange(6).astype(np.uint64), strata, share)
+    train, *_ = hold_out(np.arange(6).astype(np.uint64), strata, share)
     assert set(strata[train].tolist()) == {0, 1, 2}
 
 
 def test_a_class_whose_only_text_also_has_another_label_keeps_a_training_row() -> None:
     keys = np.array([0, 1, 2, 3, 0], np.uint64)
     strata = np.array([0, 0, 0, 0, 1])
-    train, held = hold_out(keys, strata, 0.4)
+    train, held, _ = hold_out(keys, strata, 0.4)
     assert len(held)
     assert 1 in strata[train]
 
@@ -195,3 +203,31 @@ def test_a_sample_without_classes() -> None:
     assert len(set(sample.tolist())) == 10
     assert sample.tolist() == sorted(sample.tolist())
     assert 0 <= sample.min() <= sample.max() < 50
+
+
+@repeatable
+@given(rows_with_repeats, st.integers(2, 6))
+def test_folds_part_the_rows_and_keep_equal_texts_together(rows: list[tuple[int, int]], folds: int) -> None:
+    keys, strata = np.array([key for key, _ in rows], np.uint64), np.array([stratum for _, stratum in rows])
+    if len(set(keys.tolist())) < folds:
+        with pytest.raises(UserError, match=rf"data\.folds {folds}: there are only"):
+            folds_of(keys, strata, folds)
+        return
+    fold = folds_of(keys, strata, folds)
+    assert set(fold.tolist()) == set(range(folds))
+    assert len(set(zip(keys.tolist(), fold.tolist(), strict=True))) == len(set(keys.tolist()))
+    order = np.random.default_rng(0).permutation(len(rows))
+    assert folds_of(keys[order], strata[order], folds).tolist() == fold[order].tolist()
+
+
+@repeatable
+@given(st.lists(st.integers(1, 25), min_size=1, max_size=5), st.integers(2, 5), st.integers(0, 99))
+def test_classes_are_spread_evenly_over_the_folds(sizes: list[int], folds: int, seed: int) -> None:
+    strata = np.repeat(np.arange(len(sizes)), sizes)
+    keys = np.random.default_rng(seed).permutation(len(strata)).astype(np.uint64)
+    if len(keys) < folds:
+        return
+    fold = folds_of(keys, strata, folds)
+    for part in [fold, *(fold[strata == stratum] for stratum in range(len(sizes)))]:
+        counts = np.bincount(part, minlength=folds)
+        assert counts.max() - counts.min() <= 1

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lit_textclf.errors import UserError
+from lit_textclf.errors import UserError, say
 
 KNOWN_TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
     ("text", None),
@@ -19,12 +19,18 @@ KNOWN_TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """The names of the columns that matter; None where there is none or it is still to be found."""
+    """The names of the columns that matter; None where there is none or it is still to be found.
+
+    `id_required` is False where only a checkpoint names the id column. `labels` are columns of zeros and ones, one for
+    each label of a multi-label task; there is no `label` then.
+    """
 
     text: str | None = None
     text_pair: str | None = None
     label: str | None = "label"
     id: str | None = None
+    id_required: bool = True
+    labels: tuple[str, ...] = ()
 
     def found_in(self, names: Sequence[str], where: str, *, label_required: bool) -> ColumnNames:
         """Fills in the text columns from a file's column names and checks that all the others are there.
@@ -49,17 +55,24 @@ class ColumnNames:
                 raise UserError(f"{where}: no text column ({_listed(names, 'text')}); name it with data.text_column")
         if columns.label is not None and columns.label not in names and not label_required:
             columns = replace(columns, label=None)
+        if columns.labels and not label_required and not set(columns.labels) & set(names):
+            columns = replace(columns, labels=())
+        if columns.id is not None and columns.id not in names and not columns.id_required:
+            say(f"{where}: no column {columns.id!r}, the training's id column; predictions have no ids")
+            columns = replace(columns, id=None)
         for name, option in (
             (columns.text, "data.text_column"),
             (columns.text_pair, "data.text_pair_column"),
             (columns.label, "data.label_column"),
             (columns.id, "data.id_column"),
+            *((name, "data.label_columns") for name in columns.labels),
         ):
             if name is not None and name not in names:
                 raise UserError(f"{where}: no column {name!r} ({_listed(names, name)}); change {option}")
-        used = [name for name in (columns.text, columns.text_pair, columns.label) if name is not None]
+        used = [columns.text, columns.text_pair, columns.label, *columns.labels]
+        used = [name for name in used if name is not None]
         if len(set(used)) != len(used):
-            raise UserError(f"{where}: one column is named twice, as text, pair or label: {', '.join(used)}")
+            raise UserError(f"{where}: one column is named twice, as text, pair or label: {', '.join(map(str, used))}")
         return columns
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 import pyarrow as pa
 
 from lit_textclf.errors import UserError, count, say
-from lit_textclf.rows.text_files import ENCODING_REMEDY, open_text, undecodable
+from lit_textclf.rows.text_files import open_text, undecodable
 
 CHUNK_ROWS = 8192
 """Rows that are read and handed on at a time."""
@@ -34,12 +35,12 @@ def read_delimited(path: Path, encoding: str, delimiter: str, quote_char: str) -
         Tables of up to :data:`CHUNK_ROWS` rows.
 
     Raises:
-        UserError: naming file, row (from 0, the header not counted) and line of the first thing that is wrong.
+        UserError: naming file, row (from 0, the header not counted) and line of the first thing that is wrong, or the
+            option that is no delimiter or quote character.
     """
-    quoting = {"quotechar": quote_char} if quote_char else {"quoting": csv.QUOTE_NONE}
     blank_lines = 0
     with open_text(path, encoding) as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True, **quoting)  # type: ignore[arg-type]
+        reader = _reader(file, delimiter, quote_char)
         names = _header(reader, path, encoding)
         records: list[list[str]] = []
         done = 0
@@ -70,6 +71,25 @@ def read_delimited(path: Path, encoding: str, delimiter: str, quote_char: str) -
         say(f"{path}: {count(blank_lines, 'blank line')} skipped")
 
 
+def _reader(file: TextIO, delimiter: str, quote_char: str) -> Any:
+    """Python's strict reader; what it does not refuse itself (before 3.13) and can only misread is refused here."""
+    for option, value in (("data.delimiter", delimiter), ("data.quote_char", quote_char)):
+        if value and value in "\r\n\0\ufeff":
+            raise UserError(f"{option} {value!r}: a line end, a NUL or a byte order mark parts no fields; change it")
+    if delimiter == quote_char:
+        raise UserError(f"data.quote_char {quote_char!r} is data.delimiter too; change one of them")
+    quoting: dict[str, Any] = (
+        {"quotechar": quote_char} if quote_char else {"quotechar": None, "quoting": csv.QUOTE_NONE}
+    )
+    try:
+        return csv.reader(file, delimiter=delimiter, strict=True, **quoting)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"data.delimiter {delimiter!r} or data.quote_char {quote_char!r} cannot be used ({error}); "
+            "each is one character, and data.quote_char may be empty"
+        ) from None
+
+
 def _header(reader: Iterator[list[str]], path: Path, encoding: str) -> list[str]:
     try:
         names = next(reader, None)
@@ -79,7 +99,7 @@ def _header(reader: Iterator[list[str]], path: Path, encoding: str) -> list[str]
         raise UserError(f"{path}: the file is empty or begins with a blank line; it needs a header row")
     for name in names:
         if reason := undecodable(name, encoding):
-            raise UserError(f"{path}: the header row: {reason}; {ENCODING_REMEDY}")
+            raise UserError(f"{path}: the header row: {reason}")
         if name and names.count(name) > 1:
             raise UserError(f"{path}: the header names the column {name!r} {names.count(name)} times; rename one")
     return names
@@ -111,13 +131,13 @@ def string_table(
     """
     for name, values in columns.items():
         if reason := undecodable(name, encoding):
-            raise UserError(f"{path}: the column name {name!a}: {reason}; {ENCODING_REMEDY}")
+            raise UserError(f"{path}: the column name {name!a}: {reason}")
         for row, value in enumerate(values):
             if (value is not None and not value.isascii()) or (value and "\0" in value):
                 reason = undecodable(value, encoding)
                 if reason:
                     where = f"{files[row]}" if files else f"{path}: row {start + row}, column {name!r}"
-                    raise UserError(f"{where}: {reason}; {ENCODING_REMEDY}")
+                    raise UserError(f"{where}: {reason}")
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
 
 

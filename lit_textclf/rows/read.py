@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from lit_textclf.rows.columnar import as_strings, read_arrow, read_parquet
 from lit_textclf.rows.columns import ColumnNames
 from lit_textclf.rows.delimited import read_delimited
 from lit_textclf.rows.json_lines import read_json
-from lit_textclf.rows.paths import resolve_files
+from lit_textclf.rows.label_lists import is_nested, lists_of_columns
+from lit_textclf.rows.paths import expanded, resolve_files
 from lit_textclf.rows.text_files import pick_encoding
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -46,6 +48,7 @@ class Rows:
         columns: which column was which.
         sources: each file's name with the number of its first row in this table.
         row_numbers: for each row its place in the input, `(rows,)`, or None where it is the row's index.
+        label_lists: whether the labels are lists of names, spelled as JSON.
     """
 
     text: pa.ChunkedArray
@@ -56,6 +59,7 @@ class Rows:
     columns: ColumnNames
     sources: tuple[tuple[str, int], ...]
     row_numbers: np.ndarray | None = None
+    label_lists: bool = False
 
     def __len__(self) -> int:
         return len(self.text)
@@ -75,8 +79,28 @@ class Rows:
         numbers = indices if self.row_numbers is None else self.row_numbers[indices]
         return Rows(
             taken(self.text), taken(self.text_pair), taken(self.label), taken(self.id), taken(self.kept),
-            self.columns, self.sources, numbers,
+            self.columns, self.sources, numbers, self.label_lists,
         )  # fmt: skip
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Rows]) -> Rows:
+        """Puts parts of one set of rows (from :meth:`take`) one after the other."""
+        first = parts[0]
+
+        def joined(name: str) -> Any:
+            columns = [getattr(part, name) for part in parts]
+            return None if columns[0] is None else pa.chunked_array([c for column in columns for c in column.chunks])
+
+        return cls(
+            joined("text"), joined("text_pair"), joined("label"), joined("id"),
+            None if first.kept is None else pa.concat_tables([part.kept for part in parts]),
+            first.columns, first.sources, np.concatenate([part.row_numbers for part in parts]), first.label_lists,
+        )  # fmt: skip
+
+    def digest(self) -> str:
+        """A digest of all texts in their order, whatever file format they came from."""
+        parts = [text_digest(column) for column in (self.text, self.text_pair) if column is not None]
+        return "-".join(parts)
 
     def blank(self) -> np.ndarray:
         """Indices of the rows in which a text is empty or white space only."""
@@ -85,12 +109,28 @@ class Rows:
             blank = pc.or_(blank, pc.equal(pc.utf8_trim_whitespace(self.text_pair), ""))
         return np.flatnonzero(blank.to_numpy())
 
-    def unlabelled(self) -> np.ndarray:
-        """Indices of the rows without a label."""
+    def unlabelled(self, *, blank: bool = True) -> np.ndarray:
+        """Indices of the rows without a label; a blank one counts as none, or, with `blank=False`, as an empty set."""
         if self.label is None:
             return np.arange(len(self))
-        missing = pc.or_kleene(pc.is_null(self.label), pc.equal(pc.utf8_trim_whitespace(self.label), ""))
+        missing = pc.is_null(self.label)
+        if blank:
+            missing = pc.or_kleene(missing, pc.equal(pc.utf8_trim_whitespace(self.label), ""))
         return np.flatnonzero(missing.to_numpy())
+
+
+def text_digest(texts: pa.ChunkedArray) -> str:
+    """BLAKE2b of strings and their lengths; the same however they are cut into chunks."""
+    lengths, content = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
+    for chunk in texts.chunks:
+        _, offset_buffer, data = chunk.buffers()
+        if not len(chunk) or data is None:
+            lengths.update(bytes(8 * len(chunk)))
+            continue
+        offsets = np.frombuffer(offset_buffer, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        lengths.update(np.diff(offsets).astype(np.int64).tobytes())
+        content.update(memoryview(data)[offsets[0] : offsets[-1]])
+    return lengths.hexdigest() + content.hexdigest()
 
 
 def read_files(
@@ -123,11 +163,11 @@ def read_files(
         rows_of_file = 0
         for position, table in enumerate(_tables(path, options)):
             if position == 0:
-                found = columns.found_in(table.column_names, str(path), label_required=label_required)
-                if len(sources) > 1 and found.label != columns.label:
-                    raise UserError(f"{path}: no column {columns.label!r}, which {sources[0][0]} has")
+                found = asked.found_in(table.column_names, str(path), label_required=label_required)
+                if len(sources) > 1:
+                    _same_columns(columns, found, sources[0][0], str(path))
                 columns = found
-            parts.append(_select(table, columns, keep_columns, str(path)))
+            parts.append(_select(table, columns, keep_columns, str(path), rows_of_file))
             rows_of_file += len(table)
         if not rows_of_file:
             raise UserError(f"{path}: no rows below the header; change {option}")
@@ -138,6 +178,15 @@ def read_files(
     return _rows(parts, columns, sources, keep_columns)
 
 
+def _same_columns(first: ColumnNames, other: ColumnNames, first_file: str, file: str) -> None:
+    """Refuses files of one set of rows of which one lacks a column that another has."""
+    for name in ("text", "text_pair", "label", "id"):
+        ours, theirs = getattr(first, name), getattr(other, name)
+        if ours != theirs:
+            one, two, column = (first_file, file, ours) if ours is not None else (file, first_file, theirs)
+            raise UserError(f"{one} has a column {column!r} to be read, {two} has not; read them one by one")
+
+
 def rows_of_texts(texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Rows:
     """Makes rows of texts in memory, as for `--text`."""
     columns = {"text": pa.array(texts, pa.string())}
@@ -145,7 +194,7 @@ def rows_of_texts(texts: Sequence[str], text_pairs: Sequence[str] | None = None)
         columns["text_pair"] = pa.array(text_pairs, pa.string())
     table = pa.table(columns)
     names = ColumnNames("text", "text_pair" if text_pairs is not None else None, None)
-    return _rows([_select(table, names, False, "--text")], names, [("--text", 0)], keep=False)
+    return _rows([_select(table, names, False, "--text", 0)], names, [("--text", 0)], keep=False)
 
 
 def read_dataset(
@@ -165,7 +214,12 @@ def read_dataset(
     import datasets  # takes a second, and only this input needs it
 
     try:
-        loaded = datasets.load_dataset(name, config_name)
+        folder = expanded(name, "data.dataset_name")
+        if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
+            loaded = datasets.load_from_disk(str(folder))
+            loaded = loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+        else:
+            loaded = datasets.load_dataset(name, config_name)
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"data.dataset_name {name!r} cannot be loaded: {reason[0]}") from None
@@ -176,12 +230,25 @@ def read_dataset(
     where = f"{name}[{split}]"
     columns = columns.found_in(table.column_names, where, label_required=label_required)
     for place, column in enumerate(table.column_names):
-        if isinstance(feature := dataset.features[column], datasets.ClassLabel):
-            names = pa.array(feature.names)
-            codes = pc.if_else(pc.less(table[column], 0), None, table[column]).combine_chunks()
-            table = table.set_column(place, column, names.take(codes))
+        feature = dataset.features[column]
+        if isinstance(feature, datasets.ClassLabel):
+            table = table.set_column(place, column, _class_names(table[column].combine_chunks(), feature.names))
+        elif isinstance(getattr(feature, "feature", None), datasets.ClassLabel):
+            lists = table[column].combine_chunks()
+            names = _class_names(lists.flatten(), feature.feature.names)
+            offsets = pc.subtract(lists.offsets, lists.offsets[0])
+            table = table.set_column(
+                place,
+                column,
+                pa.ListArray.from_arrays(offsets, names, mask=lists.is_null() if lists.null_count else None),
+            )
     table = as_strings(table)
-    return _rows([_select(table, columns, keep_columns, where)], columns, [(where, 0)], keep_columns)
+    return _rows([_select(table, columns, keep_columns, where, 0)], columns, [(where, 0)], keep_columns)
+
+
+def _class_names(codes: pa.Array, names: Sequence[str]) -> pa.Array:
+    """The names of class numbers; -1, which stands for 'no label', becomes null."""
+    return pa.array(names, pa.string()).take(pc.if_else(pc.less(codes, 0), None, codes))
 
 
 def _tables(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
@@ -209,15 +276,21 @@ def _tables(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
     )
 
 
-def _select(table: pa.Table, columns: ColumnNames, keep: bool, where: str) -> pa.Table:
-    """Names the used columns by their role; all input columns follow, as `kept.NAME`, where they are asked for."""
+def _select(table: pa.Table, columns: ColumnNames, keep: bool, where: str, start: int) -> pa.Table:
+    """Names the used columns by their role; all input columns follow, as `kept.NAME`, where they are asked for.
+
+    A column of label lists is called `label_lists`, also where it is made of columns of zeros and ones.
+    """
     for name in (columns.text, columns.text_pair, columns.id):
-        holds = (table.schema.field(name).metadata or {}).get(b"nested") if name in table.column_names else None
-        if holds is not None:
-            raise UserError(f"{where}: column {name!r} holds {holds.decode()}, not strings or numbers")
+        if name in table.column_names and (holds := is_nested(table.schema.field(name))):
+            raise UserError(f"{where}: column {name!r} holds {holds}, not strings or numbers")
     selected = {"text": columns.text, "text_pair": columns.text_pair, "label": columns.label, "id": columns.id}
     present = set(table.column_names)  # an empty JSON chunk has no columns at all
     arrays = {role: table[name] for role, name in selected.items() if name is not None and name in present}
+    if "label" in arrays and is_nested(table.schema.field(columns.label)):
+        arrays["label_lists"] = arrays.pop("label")
+    if columns.labels and table.column_names:
+        arrays["label_lists"] = lists_of_columns(table, columns.labels, where, start)
     for role in ("text", "text_pair"):
         if role in arrays and arrays[role].null_count:
             arrays[role] = pc.fill_null(arrays[role], "")
@@ -236,7 +309,14 @@ def _rows(parts: list[pa.Table], columns: ColumnNames, sources: list[tuple[str, 
     def column(name: str) -> pa.ChunkedArray | None:
         return table[name] if name in table.column_names else None
 
-    return Rows(table["text"], column("text_pair"), column("label"), column("id"), kept, columns, tuple(sources))
+    label, lists = column("label"), column("label_lists")
+    if lists is not None and label is not None:
+        # In one file the labels are lists here and plain there: the plain ones are refused by row when they are read.
+        lists = pc.coalesce(lists, label)
+    return Rows(
+        table["text"], column("text_pair"), label if lists is None else lists, column("id"), kept, columns,
+        tuple(sources), label_lists=lists is not None,
+    )  # fmt: skip
 
 
 def report_blank(rows: Rows, split: str, *, refuse: bool) -> None:

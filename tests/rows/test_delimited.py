@@ -150,3 +150,30 @@ def test_refused(content: str | bytes, parts: list[str]) -> None:
 def test_a_file_cut_in_the_middle_of_a_utf16_character_is_refused() -> None:
     with pytest.raises(UserError, match=r"rows\.csv: not utf-16 .* change data\.encoding"):
         read("text,label\none,a\n".encode("utf-16") + b"\x00", encoding="utf-16")
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "quote_char", "named"),
+    [
+        (",", ",", "data.quote_char ',' is data.delimiter too"),
+        ("\n", '"', "data.delimiter '\\n'"),
+        ("\r", '"', "data.delimiter '\\r'"),
+        (",", "\n", "data.quote_char '\\n'"),
+        (",", "\r", "data.quote_char '\\r'"),
+        ("\0", '"', "data.delimiter '\\x00'"),
+        ("||", '"', "data.delimiter '||'"),
+        ("", '"', "data.delimiter ''"),
+        (",", "''", "data.quote_char \"''\""),
+    ],
+)
+def test_delimiters_and_quotes_that_cannot_be(delimiter: str, quote_char: str, named: str) -> None:
+    with pytest.raises(UserError) as raised:
+        read("text,label\none,a\n", delimiter=delimiter, quote_char=quote_char)
+    assert named in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_nul_is_to_be_removed() -> None:
+    with pytest.raises(UserError, match="NUL character stands at character 2; remove it") as raised:
+        read(GOOD + "tw\0o,b\n")
+    assert "save the file as UTF-8" not in str(raised.value)

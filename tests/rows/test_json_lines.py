@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from lit_textclf.errors import UserError
+from lit_textclf.rows import ColumnNames, ReadOptions, read_files
 from lit_textclf.rows.delimited import CHUNK_ROWS
 from lit_textclf.rows.json_lines import read_json
 
@@ -82,17 +85,57 @@ def test_more_than_one_chunk(as_list: bool) -> None:
     assert columns["label"][-1] == str(CHUNK_ROWS + 2)
 
 
-def test_the_columns_are_those_of_the_first_chunk() -> None:
+@pytest.mark.parametrize("form", ["lines", "lines with blank ones", "list"])
+def test_the_columns_are_the_keys_of_the_whole_file(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     records = [{"text": "a"}, {"text": "b", "second": 1}] * (CHUNK_ROWS // 2) + [{"late": 2, "text": "c"}]
-    columns = read("\n".join(json.dumps(record) for record in records))
+    lines = [json.dumps(record) for record in records]
+    columns = read("[" + ",".join(lines) + "]" if form == "list" else ("\n" if form == "lines" else "\n\n").join(lines))
     assert columns["text"] == ["a", "b"] * (CHUNK_ROWS // 2) + ["c"]
     assert columns["second"] == [None, "1"] * (CHUNK_ROWS // 2) + [None]
-    assert columns.keys() == {"text", "second"}
+    assert columns["late"] == [None] * CHUNK_ROWS + ["2"]
+    said = f"rows.jsonl: {CHUNK_ROWS:,} blank lines skipped\n" if "blank" in form else ""
+    assert capsys.readouterr().err == said
 
 
-@pytest.mark.parametrize("content", ["", "[]", "\n\n"])
+def test_a_label_that_first_stands_after_the_first_chunk_is_found() -> None:
+    lines = ['{"text": "x"}'] * CHUNK_ROWS + ['{"text": "y", "label": "z"}']
+    Path("late.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    rows = read_files("late.jsonl", ColumnNames(), ReadOptions(), option="data.train_file")
+    assert rows.label is not None
+    assert rows.label.to_pylist() == [None] * CHUNK_ROWS + ["z"]
+
+
+def test_no_more_than_a_chunk_of_json_lines_is_held() -> None:
+    text = "word " * 200
+    lines = (json.dumps({"text": text, "row": row}) + "\n" for row in range(6 * CHUNK_ROWS))
+    with Path("many.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(lines)
+    tracemalloc.start()
+    rows = sum(len(table) for table in read_json(Path("many.jsonl"), "utf-8"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert rows == 6 * CHUNK_ROWS
+    # Of the file's 6 chunks no more than the one before, the one being read and its table.
+    assert peak < 4 * CHUNK_ROWS * len(text)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "\n\n", " [ ]\n"])
 def test_no_rows(content: str) -> None:
-    assert read(content) == {}
+    with pytest.raises(UserError, match=r"^rows\.jsonl: the file has no rows; it needs one object a line, or a list"):
+        read(content)
+
+
+@pytest.mark.parametrize("content", [json.dumps(RECORDS[0], indent=2), "\n".join(json.dumps(RECORDS, indent=2)[2:-2])])
+def test_an_object_over_several_lines_is_told_how_json_lines_go(content: str) -> None:
+    with pytest.raises(UserError, match=r"not JSON .*one whole object a line, or all objects in one list"):
+        read(content)
+
+
+@pytest.mark.parametrize("escape", ["\\u0000", "\\ud800"])
+def test_a_character_that_no_encoding_mends_is_to_be_removed(escape: str) -> None:
+    with pytest.raises(UserError, match="; remove it") as raised:
+        read(f'{{"text": "tw{escape}o"}}\n')
+    assert "save the file as UTF-8" not in str(raised.value)
 
 
 GOOD = '{"text": "one", "label": "a"}\n'
@@ -141,6 +184,18 @@ def test_refused(content: str | bytes, parts: list[str]) -> None:
 def test_a_broken_list_over_several_lines_names_the_line() -> None:
     with pytest.raises(UserError, match=r"rows\.jsonl: .*line 3"):
         read('[\n{"text": "one"},\n{"text": "two" "label": "a"}\n]\n')
+
+
+def test_whatever_the_depth_it_is_read_or_refused() -> None:
+    def outcome(nested: str) -> str | None:
+        try:
+            return read(f'{{"text": "one", "label": {nested}}}\n')["label"][0]
+        except UserError as error:
+            return nested if "nested too deeply" in str(error) else str(error)
+
+    for depth in range(900, sys.getrecursionlimit() + 10):
+        nested = "[" * depth + "]" * depth
+        assert outcome(nested) == nested
 
 
 def test_a_number_with_more_digits_than_python_takes() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 
@@ -92,3 +94,41 @@ def test_a_missing_relative_path_says_where_it_starts(tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
         resolve_files("sub/none.csv", OPTION)
     assert str(tmp_path) in str(raised.value)
+
+
+def test_a_folder_given_by_a_pattern(tmp_path: Path) -> None:
+    (tmp_path / "news" / "a").mkdir(parents=True)
+    assert resolve_files("new*", OPTION) == [Path("news")]
+
+
+@pytest.mark.parametrize("name", ["part-1.csv", "part-*.csv"])
+def test_a_link_that_leads_nowhere(tmp_path: Path, name: str) -> None:
+    (tmp_path / "part-0.csv").touch()
+    (tmp_path / "part-1.csv").symlink_to("none.csv")
+    with pytest.raises(UserError, match=r"^part-1\.csv: .*link.* not there; change data\.train_file"):
+        resolve_files(name, OPTION)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.*", "package:json/a.csv"])
+def test_a_path_that_may_not_be_looked_at(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as root, who may read all: so the system's answer is made up."""
+    (tmp_path / "a.csv").touch()
+
+    def refuse(self: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(UserError, match=r"Permission denied.*data\.train_file"):
+        resolve_files(name, OPTION)
+
+
+def test_a_package_without_a_spec() -> None:
+    with pytest.raises(UserError, match="no Python package named '__main__'"):
+        resolve_path("package:__main__/a.csv")
+
+
+@pytest.mark.parametrize("name", ["package:json/" + "x" * 5000, "x" * 5000])
+def test_names_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(UserError, match=r"no path .*data\.train_file") as raised:
+        resolve_files(name, OPTION)
+    assert len(str(raised.value)) < 300

@@ -193,7 +193,7 @@ def test_many_rows_keep_their_numbers(tmp_path: Path) -> None:
         ({"a.csv": "title,label\none,x\n"}, ["a.csv: no text column", "'title'", "data.text_column"]),
         ({"a.csv": "text,topic\none,x\n"}, ["a.csv: no column 'label'", "'topic'", "data.label_column"]),
         ({"a.csv": "text,label\none,x\n", "b.csv": "text\ntwo\n"}, ["b.csv: no column 'label'"]),
-        ({"a.csv": "text,label\none,x\n", "b.csv": "body,label\ntwo,x\n"}, ["b.csv: no column 'text'"]),
+        ({"a.csv": "text,label\none,x\n", "b.csv": "body,label\ntwo,x\n"}, ["b.csv: no text column"]),
         ({"a.csv": "text,label\none,x\n", "b.csv": "text,label\n"}, ["b.csv: no rows"]),
         ({"a.jsonl": ""}, ["a.jsonl: "]),
         ({"a.xlsx": "x"}, ["a.xlsx: ", "'.xlsx'", ".csv"]),
@@ -216,7 +216,7 @@ def test_refused(files: dict[str, str], parts: list[str]) -> None:
 def test_a_later_file_without_the_labels_of_the_first_is_refused() -> None:
     write("a.csv", "text,label\none,x\n")
     write("b.csv", "text\ntwo\n")
-    with pytest.raises(UserError, match=r"^b\.csv: no column 'label', which a\.csv has"):
+    with pytest.raises(UserError, match=r"^a\.csv has a column 'label' to be read, b\.csv has not"):
         read(["a.csv", "b.csv"], label_required=False)
 
 
@@ -310,7 +310,7 @@ def test_numbers_and_lists_of_a_data_set(folder: Path) -> None:
     assert rows.kept is not None
     assert [float(label) for label in rows.label.to_pylist()] == [0.5, 2.0]
     assert rows.id.to_pylist() == ["7", "8"]
-    assert rows.kept["tags"].to_pylist() == ["['x']", "[]"]
+    assert rows.kept["tags"].to_pylist() == ['["x"]', "[]"]
 
 
 def test_a_data_set_that_cannot_be_used(folder: Path) -> None:
@@ -321,3 +321,11 @@ def test_a_data_set_that_cannot_be_used(folder: Path) -> None:
         read_dataset(str(folder), None, "train", ColumnNames())
     with pytest.raises(UserError, match=r"\[train\]: no column 'body' .*data\.text_column"):
         read_dataset(str(folder), None, "train", ColumnNames("body"))
+
+
+@pytest.mark.parametrize("order", [("with.csv", "without.csv"), ("without.csv", "with.csv")])
+def test_files_of_which_one_lacks_the_labels(order: tuple[str, str]) -> None:
+    Path("with.csv").write_text("text,label\na,x\n", encoding="utf-8")
+    Path("without.csv").write_text("text\nb\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"with\.csv has a column 'label' to be read, without\.csv has not"):
+        read_files(list(order), ColumnNames(), ReadOptions(), option="data.predict_file", label_required=False)

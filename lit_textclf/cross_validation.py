@@ -1,0 +1,166 @@
+"""K-fold cross-validation: `fit` once for each fold, the metrics' mean and spread, and out-of-fold predictions."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.cli import LightningArgumentParser
+from rich.console import Console
+from rich.table import Table
+
+from lit_textclf.cli import TextCLI
+from lit_textclf.errors import UserError, say
+from lit_textclf.predictions import PredictionFile
+from lit_textclf.rows import Rows
+from lit_textclf.rows.paths import expanded
+from lit_textclf.runs import LOGS, new_folder, write_metrics
+
+FOLDS = 5
+"""Folds where `data.folds` is not set."""
+
+
+class FoldCLI(TextCLI):
+    """`fit` on all folds but one.
+
+    Args:
+        args: of the command.
+        fold: the one held out, from 0.
+        root: the folder of all folds' runs; None makes it.
+    """
+
+    def __init__(self, args: Sequence[str], fold: int, root: Path | None) -> None:
+        self.fold, self.root = fold, root
+        super().__init__(args)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Sets the fold and the run's folder."""
+        self._subcommand_parsers["fit"].set_defaults({"data.folds": FOLDS})
+        if any(argument.partition("=")[0] == "--ckpt_path" for argument in args):
+            raise UserError("cross_validate trains each fold anew; remove --ckpt_path")
+        super().parse_arguments(parser, args)
+        options = self.config["fit"]
+        if options.data.fold is not None:
+            raise UserError("data.fold: cross_validate takes each fold in turn; remove it")
+        if options.trainer.fast_dev_run:
+            raise UserError("cross_validate needs whole runs; remove trainer.fast_dev_run")
+        if options.trainer.enable_checkpointing is False or options.trainer.barebones:
+            raise UserError("cross_validate predicts with each fold's best checkpoint: checkpointing cannot be off")
+        options.data.fold = self.fold
+        self.folds = options.data.folds
+
+    def instantiate_classes(self) -> None:
+        """Keeps all columns of the training rows, for the out-of-fold predictions."""
+        super().instantiate_classes()
+        if self.trainer.world_size > 1:
+            raise UserError("cross_validate does not run in several processes yet; set --trainer.devices 1")
+
+    def prepare(self) -> None:
+        """Reads the rows with all their columns, then makes the folder: a mistake in a file leaves nothing."""
+        self.datamodule.sets.keep_columns = {"train"}
+        super().prepare()
+        options = self.config_init["fit"].trainer
+        if self.root is None:
+            self.root = new_folder(Path(options.default_root_dir or ".") / LOGS, "cross_validation_")
+        options.default_root_dir = str(self.root)
+
+    def _say_next(self, folder: Path, checkpoints: list[Path]) -> None:
+        """Nothing: the next fold is next."""
+
+    @torch.inference_mode()
+    def out_of_fold(self) -> tuple[Rows, torch.Tensor]:
+        """The held-out rows and the best checkpoint's logits of them, float32 `(rows, outputs)`."""
+        assert self.folder is not None
+        best = torch.load(self.folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+        self.model.load_state_dict(best["state_dict"])
+        self.model.eval()
+        logits = []
+        with self.trainer.precision_plugin.forward_context():
+            for batch in self.datamodule.val_dataloader():
+                moved = self.model.transfer_batch_to_device(batch, self.model.device, 0)
+                logits.append(self.model.logits_of(moved).cpu())
+        return self.datamodule.rows["validation"], torch.cat(logits)
+
+
+def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
+    """Runs `fit` for each fold.
+
+    Args:
+        args: the command, then `fit`'s options and `--output` (the CSV of the out-of-fold predictions; without it they
+            are put into the folder of the runs) and `--overwrite`.
+
+    Returns:
+        The mean and the standard deviation of each validation metric over the folds (`val_accuracy_mean`,
+        `val_accuracy_std`), and the files that were written.
+
+    Raises:
+        UserError: for anything wrong in options or files.
+    """
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--output")
+    own.add_argument("--overwrite", action="store_true")
+    options, rest = own.parse_known_args(args[1:])
+    file = None
+    if options.output is not None:
+        file = PredictionFile(expanded(options.output, "--output"), overwrite=options.overwrite)
+    root: Path | None = None
+    metrics: list[dict[str, float]] = []
+    held_out: list[tuple[Rows, torch.Tensor]] = []
+    while True:
+        cli = FoldCLI(["fit", *rest], len(metrics), root)
+        if not cli.metrics:
+            raise SystemExit(1)
+        root = cli.root
+        metrics.append({name: value for name, value in cli.metrics.items() if name.startswith("val_")})
+        held_out.append(cli.out_of_fold())
+        say(f"fold {len(metrics)} of {cli.folds} is done")
+        if len(metrics) == cli.folds:
+            break
+    assert root is not None
+    file = file or PredictionFile(root / "predictions.csv")
+    try:
+        _write(file, held_out, cli)
+    finally:
+        file.discard()
+    summary = _summary(metrics)
+    _print(metrics, summary)
+    return summary, [file.path, write_metrics(summary, root)]
+
+
+def _write(file: PredictionFile, held_out: Sequence[tuple[Rows, torch.Tensor]], cli: FoldCLI) -> None:
+    """Writes the predictions of all folds in the order of the training file."""
+    assert cli.datamodule.target is not None
+    numbers = np.concatenate([rows.row_numbers for rows, _ in held_out if rows.row_numbers is not None])
+    order = np.argsort(numbers, kind="stable")
+    rows = Rows.of_parts([rows for rows, _ in held_out]).take(order)
+    logits = torch.cat([logits for _, logits in held_out])[torch.from_numpy(order)]
+    file.begin(cli.datamodule.target, rows)
+    for start in range(0, len(rows), 4096):
+        part = logits[start : start + 4096]
+        file.write(torch.arange(start, start + len(part)), part)
+    file.commit()
+
+
+def _summary(folds: Sequence[dict[str, float]]) -> dict[str, float]:
+    summary = {}
+    for name in folds[0]:
+        values = [fold[name] for fold in folds]
+        summary[f"{name}_mean"] = statistics.fmean(values)
+        summary[f"{name}_std"] = statistics.stdev(values)
+    return summary
+
+
+def _print(folds: Sequence[dict[str, float]], summary: dict[str, float]) -> None:
+    table = Table()
+    table.add_column("metric")
+    for title in ("mean", "std", *(f"fold {number}" for number in range(len(folds)))):
+        table.add_column(title, justify="right")
+    for name in folds[0]:
+        values = [summary[f"{name}_mean"], summary[f"{name}_std"], *(fold[name] for fold in folds)]
+        table.add_row(name, *(f"{value:.4f}" for value in values))
+    Console().print(table)

@@ -1,0 +1,201 @@
+"""Which rows are trained on, validated, tested and predicted: read once, held out, sampled, and said."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lit_textclf.errors import UserError, count, say
+from lit_textclf.labels import Target, TaskOption, decide_target
+from lit_textclf.rows import ColumnNames, ReadOptions, Rows, read_dataset, read_files, rows_of_texts
+from lit_textclf.rows.read import report_blank
+from lit_textclf.splits import folds_of, hold_out, stratified_sample, text_keys
+
+SPLITS = ("train", "validation", "test", "predict")
+STAGE_SPLITS = {"fit": ("train", "validation"), "validate": ("validation",), "test": ("test",), "predict": ("predict",)}
+
+
+@dataclass
+class RowSets:
+    """The rows of each split, and the target that the training rows decide.
+
+    Attributes:
+        files: what the user named for each split, or None.
+        dataset_name: a data set in place of files.
+        dataset_config_name: its configuration.
+        shares: of the training rows, for `validation` and `test`.
+        folds: of how many parts of the training rows one is held out for validation, in place of a share.
+        fold: which part, from 0.
+        columns: which column is which; filled in by the first file.
+        read_options: encodings and delimiters.
+        limits: the most rows of each split.
+        allow_blank_text: whether training rows may be blank.
+        task: the task, or `auto`.
+        labels: the labels' names, or None.
+        positive_label: of two labels the one that is measured.
+        target: what is predicted, once it is known.
+        trained_on: what a checkpoint says of the rows it was trained on, see :meth:`record`.
+        texts: texts to predict in place of a file.
+        keep_columns: the splits whose rows keep all their columns.
+        rows: the rows by split, once read.
+    """
+
+    files: dict[str, str | list[str] | None]
+    dataset_name: str | None
+    dataset_config_name: str | None
+    shares: dict[str, float | None]
+    folds: int | None
+    fold: int | None
+    columns: ColumnNames
+    read_options: ReadOptions
+    limits: dict[str, int | None]
+    allow_blank_text: bool
+    task: TaskOption
+    labels: list[str] | None
+    positive_label: str | None
+    target: Target | None = None
+    trained_on: dict[str, Any] | None = None
+    texts: list[str] | None = None
+    keep_columns: set[str] = field(default_factory=set)
+    rows: dict[str, Rows] = field(default_factory=dict)
+    _digest: str | None = None
+
+    def read(self, stage: str) -> None:
+        """Reads the rows of a stage (`fit`, `validate`, `test`, `predict`) and decides the target, once.
+
+        Raises:
+            UserError: for anything wrong in the options or the files.
+        """
+        for split in STAGE_SPLITS[stage]:
+            if split not in self.rows:
+                self._read_split(split)
+        if stage == "fit" and "train" not in self.rows:
+            raise UserError("no training rows: set data.train_file, or data.dataset_name")
+        if stage != "fit" and (split := STAGE_SPLITS[stage][0]) not in self.rows:
+            also = "" if split == "predict" else f", or data.train_file and data.{split}_split"
+            raise UserError(f"no {split} rows: set data.{split}_file{also}")
+        if self.target is None:
+            raise UserError(f"{stage} needs a checkpoint, whose labels it uses: set --ckpt_path")
+        if conflict := self.target.conflict(self.task, self.labels):
+            raise UserError(conflict)
+
+    def has(self, split: str) -> bool:
+        """Whether rows are named for a split."""
+        return (
+            self.files[split] is not None or self.dataset_name is not None or (split == "predict" and bool(self.texts))
+        )
+
+    def record(self) -> dict[str, Any]:
+        """What a checkpoint keeps of its training rows: a digest of their texts, and what was held out."""
+        shares = {split: (share or 0.0) if self._is_share(split) else 0.0 for split, share in self.shares.items()}
+        return {"digest": self._digest, **shares, "folds": self.folds, "fold": self.fold}
+
+    def _read_split(self, split: str) -> None:
+        if split == "predict" and self.texts is not None:
+            self.rows[split] = rows_of_texts(self.texts)
+        elif split == "train" or (self._is_held_out(split) and self.has("train")):
+            self._read_training_rows()
+        elif (rows := self._rows_of(split)) is not None:
+            self._add(split, rows)
+
+    def _is_share(self, split: str) -> bool:
+        """Whether a split is a share of the training rows."""
+        return bool(self.shares.get(split)) and self.files[split] is None
+
+    def _is_held_out(self, split: str) -> bool:
+        """Whether a split's rows are training rows, by its share or as one of the folds."""
+        return self._is_share(split) or (split == "validation" and self.folds is not None)
+
+    def _rows_of(self, split: str) -> Rows | None:
+        """A split's rows from its file or the data set, None where there is neither."""
+        file, required = self.files[split], split != "predict"
+        keep = split in self.keep_columns
+        if file is not None:
+            option = f"data.{split}_file"
+            rows = read_files(
+                file, self.columns, self.read_options, option=option, label_required=required, keep_columns=keep
+            )
+        elif self.dataset_name is not None:
+            found = read_dataset(
+                self.dataset_name, self.dataset_config_name, "test" if split == "predict" else split, self.columns,
+                label_required=required, keep_columns=keep,
+            )  # fmt: skip
+            if found is None:
+                return None
+            rows = found
+        else:
+            return None
+        if split != "predict":
+            self.columns = rows.columns
+        return rows
+
+    def _read_training_rows(self) -> None:
+        """Reads the training rows, decides the target from all of them, and holds out the shares."""
+        rows = self._rows_of("train")
+        if rows is None:
+            return
+        self._digest = rows.digest()
+        if self.target is None:
+            self.target = decide_target(rows, self.task, self.labels, self.positive_label)
+        if not any(self._is_held_out(split) for split in self.shares):
+            self._add("train", rows)
+            return
+        shares = {split: self.shares[split] if self._is_share(split) else None for split in ("test", "validation")}
+        self._check_held_out(shares)
+        keys, codes = text_keys(rows), self._codes(rows)
+        train, *held = hold_out(keys, codes, shares["test"], shares["validation"])
+        if self.folds is not None:
+            of_row = folds_of(keys[train], None if codes is None else codes[train], self.folds)
+            self._add("validation", rows.take(train[of_row == self.fold]))
+            train = train[of_row != self.fold]
+        for split, part in zip(shares, held, strict=True):
+            if shares[split]:
+                if not len(part):
+                    raise UserError(f"data.{split}_split {shares[split]} of {count(len(rows), 'row')} holds out no row")
+                self._add(split, rows.take(part))
+        self._add("train", rows.take(train))
+        parts = ", ".join(f"{count(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
+        fold = f" (fold {self.fold} of {self.folds})" if self.folds is not None else ""
+        say(f"split by a hash of the text{fold}: {parts}")
+
+    def _check_held_out(self, shares: dict[str, float | None]) -> None:
+        """Refuses to measure a checkpoint on rows that it was trained on."""
+        if self.trained_on is None or self.trained_on.get("digest") != self._digest:
+            return
+        then, now = ((record.get("folds"), record.get("fold")) for record in (self.trained_on, self.record()))
+        if now != (None, None) and now != then:
+            raise UserError(
+                f"data.fold {self.fold} of {self.folds}: the checkpoint was trained on these very rows, with "
+                + (f"fold {then[1]} of {then[0]} held out; use the same" if then[0] else "no fold held out")
+            )
+        for split, share in shares.items():
+            held_out = self.trained_on.get(split, 0.0)
+            if share and share > held_out + 1e-9:
+                raise UserError(
+                    f"data.{split}_split {share}: the checkpoint was trained on these very rows with {held_out} held "
+                    f"out for {split}; use the same share, or a data.{split}_file"
+                )
+
+    def _codes(self, rows: Rows) -> np.ndarray | None:
+        assert self.target is not None
+        return self.target.strata(rows)
+
+    def _add(self, split: str, rows: Rows) -> None:
+        refuse = split == "train" or (split == "validation" and self.has("train"))
+        report_blank(rows, split, refuse=refuse and not self.allow_blank_text)
+        limit = self.limits[split]
+        if limit is not None and limit < len(rows):
+            if split == "train":
+                assert self.target is not None
+                if limit < len(self.target.labels):
+                    raise UserError(f"data.max_train_samples {limit}: fewer than the {len(self.target.labels)} labels")
+                seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+                indices = stratified_sample(self._codes(rows), len(rows), limit, seed)
+            else:
+                indices = np.arange(limit)
+            say(f"{split}: {limit:,} of {count(len(rows), 'row')} used (data.max_*_samples)")
+            rows = rows.take(indices)
+        self.rows[split] = rows

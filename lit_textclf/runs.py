@@ -1,0 +1,119 @@
+"""A run's folder: `lightning_logs/version_N` with its config, its checkpoints and its metrics, and nobody else's."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
+from lightning_utilities.core.rank_zero import rank_zero_only
+
+from lit_textclf.errors import UserError, say
+from lit_textclf.labels import Target
+
+LOGS = "lightning_logs"
+
+
+def new_run_folder(root: Path) -> Path:
+    """Makes the next `lightning_logs/version_N` below a folder; two runs started together get two.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    return new_folder(root / LOGS, "version_")
+
+
+def new_folder(parent: Path, prefix: str) -> Path:
+    """Makes the folder of the next number, as `version_3`.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    start = len(prefix)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            taken = [int(path.name[start:]) for path in parent.glob(f"{prefix}*") if path.name[start:].isdecimal()]
+            folder = parent / f"{prefix}{max(taken, default=-1) + 1}"
+            if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
+                return folder  # what the other ranks think of it is not used
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            return folder
+    except OSError as error:
+        raise UserError(f"{parent}: cannot be written to ({error.strerror}); change trainer.default_root_dir") from None
+
+
+def folder_of(checkpoint: Path, root: Path) -> Path | None:
+    """The run folder below `root` that a `last.ckpt` belongs to, where `fit` goes on; None for any other checkpoint."""
+    folder = checkpoint.resolve().parent.parent
+    own = checkpoint.name == "last.ckpt" and folder.parent == (root / LOGS).resolve()
+    return root / LOGS / folder.name if own else None
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Writes a run's whole config into its folder, without `ckpt_path`: used again it must not go on with that run.
+
+    Args:
+        parser: the command's parser.
+        config: the command's options.
+        folder: the run's folder.
+    """
+
+    def __init__(self, parser: LightningArgumentParser, config: Any, folder: Path) -> None:
+        super().__init__(parser, config)
+        self.folder = folder
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Writes `config.yaml`; called before the run begins."""
+        if trainer.is_global_zero:
+            config = self.config.clone()
+            config.ckpt_path = None
+            self.parser.save(config, str(self.folder / "config.yaml"), skip_none=False, overwrite=True, multifile=False)
+
+
+def checkpoint_callbacks(folder: Path, target: Target, *, validated: bool) -> list[ModelCheckpoint]:
+    """Keeps `checkpoints/last.ckpt` of each epoch's end and, where there are validation rows, the best."""
+    common: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    callbacks = [ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **common)]
+    if validated:
+        monitor, mode = target.monitor
+        callbacks.append(ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common))
+    return callbacks
+
+
+def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:
+    """The run's `best.ckpt` and `last.ckpt`; the best is made a copy of the last where nothing chose it."""
+    best, last = folder / "checkpoints" / "best.ckpt", folder / "checkpoints" / "last.ckpt"
+    if not last.exists():
+        return []
+    if not best.exists():
+        if validated:
+            say("no validation took place: best.ckpt is the same as last.ckpt")
+        copy_whole(last, best)
+    return [best, last]
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copies a file so that the copy appears whole or not at all."""
+    temporary = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+
+
+def write_metrics(metrics: dict[str, float], folder: Path) -> Path:
+    """Writes `metrics.json`, whole or not at all."""
+    path, temporary = folder / "metrics.json", folder / ".metrics.json.part"
+    # JSON has no NaN: the area under the curve of rows that all have one label is null.
+    values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    temporary.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+    return path

@@ -1,0 +1,86 @@
+"""K-fold cross-validation: every row predicted once, by a model that has not seen it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sklearn.metrics import accuracy_score
+
+from lit_textclf import TextDataModule, UserError, main
+from tests.conftest import sentences
+
+
+@pytest.fixture
+def args(fit_args: list[str]) -> list[str]:
+    """`cross_validate` on the training rows alone."""
+    place = fit_args.index("--data.validation_file")
+    return ["cross_validate", *fit_args[1:place], *fit_args[place + 2 :], "--model.learning_rate", "3e-3"]
+
+
+def test_out_of_fold_predictions_and_spread(args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    metrics = main([*args, "--data.folds", "3", "--data.id_column", "id"])
+    root = Path("lightning_logs/cross_validation_0")
+    assert json.loads((root / "metrics.json").read_text(encoding="utf-8")) == pytest.approx(metrics)
+    folds = [
+        json.loads((root / f"lightning_logs/version_{number}/metrics.json").read_text(encoding="utf-8"))
+        for number in range(3)
+    ]
+    for name in ("val_accuracy", "val_loss", "val_f1_macro"):
+        values = [fold[name] for fold in folds]
+        assert metrics[f"{name}_mean"] == pytest.approx(statistics.fmean(values))
+        assert metrics[f"{name}_std"] == pytest.approx(statistics.stdev(values))
+    with (root / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    given = sentences(48)
+    assert [row["row"] for row in rows] == [str(number) for number in range(48)]
+    assert [row["id"] for row in rows] == [f"r{number}" for number in range(48)]
+    assert [(row["text"], row["input_label"]) for row in rows] == given
+    accuracy = accuracy_score([label for _, label in given], [row["label"] for row in rows])
+    assert accuracy == pytest.approx(metrics["val_accuracy_mean"])  # folds of 16 rows each
+    captured = capfd.readouterr()
+    assert "split by a hash of the text (fold 2 of 3): 32 rows train, 16 rows validation" in captured.err
+    assert captured.out.splitlines()[-1] == f"wrote {root}/predictions.csv {root}/metrics.json"
+
+
+def test_folds_hold_out_each_row_once(reviews: dict[str, Path]) -> None:
+    texts: list[str] = []
+    for fold in range(4):
+        data = TextDataModule(train_file=str(reviews["train"]), folds=4, fold=fold, test_split=0.25)
+        data.sets.read("fit")
+        held_out, trained = (set(data.rows[split].text.to_pylist()) for split in ("validation", "train"))
+        assert not held_out & trained
+        texts += held_out
+        assert len(held_out | trained) == 36  # the test rows are in no fold
+    assert len(texts) == len(set(texts)) == 36
+
+
+def test_a_checkpoint_is_validated_on_its_own_fold_only(reviews: dict[str, Path]) -> None:
+    fit = TextDataModule(train_file=str(reviews["train"]), folds=4, fold=1)
+    fit.sets.read("fit")
+    for options in ({"folds": 4, "fold": 2}, {"folds": 3, "fold": 1}, {"validation_split": 0.25}):
+        data = TextDataModule(train_file=str(reviews["train"]), **options)
+        data.sets.target, data.sets.trained_on = fit.target, fit.sets.record()
+        with pytest.raises(UserError, match="the checkpoint was trained on these very rows"):
+            data.sets.read("validate")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--data.folds", "1"], "data.folds 1: at least 2"),
+        (["--data.folds", "99"], "data.folds 99: there are only 48 different texts"),
+        (["--data.fold", "1"], "cross_validate takes each fold in turn"),
+        (["--data.validation_split", "0.2"], "remove data.validation_file and data.validation_split"),
+        (["--ckpt_path", "last"], "remove --ckpt_path"),
+        (["--output", "none/p.csv"], "the folder none does not exist"),
+        (["--data.train_file", "none.csv"], "none.csv: no such file"),
+    ],
+)
+def test_refused(options: list[str], expected: str, args: list[str], fails: Callable[[list[str]], str]) -> None:
+    assert expected in fails([*args, *options])
+    assert not Path("lightning_logs").exists()
