@@ -37,6 +37,7 @@ from lit_textclf.tokens import load_tokenizer, tokenize, tokenizer_from_files, t
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
+DEFAULT_MODEL = "google-bert/bert-base-uncased"
 STAGES = ("val", "test", "predict")
 _NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path", "from_scratch")
 
@@ -82,7 +83,7 @@ class TextClassifier(LightningModule):
 
     def __init__(
         self,
-        model_name_or_path: str = "google-bert/bert-base-uncased",
+        model_name_or_path: str = DEFAULT_MODEL,
         tokenizer_name_or_path: str | None = None,
         learning_rate: float = 2e-5,
         weight_decay: float = 0.01,

@@ -15,13 +15,15 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.arguments import in_order_of_precedence
+from lit_textclf.check.quick import say_severe_findings
 from lit_textclf.checkpoint import StoredRun, find_checkpoint, read_checkpoint
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, nearest, say
-from lit_textclf.parser import Parser
+from lit_textclf.parser import Parser, add_options
 from lit_textclf.reports import FitReport, SayStopped, print_table, stage_metrics
 from lit_textclf.rows.paths import expanded
 from lit_textclf.runs import (
@@ -34,9 +36,6 @@ from lit_textclf.runs import (
     written_checkpoints,
 )
 from lit_textclf.trainer import Trainer
-
-NOT_OPTIONS = {"target", "architecture", "tokenizer"}
-"""Arguments of the classes that only Python and checkpoints set."""
 
 
 class TextCLI(LightningCLI):
@@ -72,9 +71,7 @@ class TextCLI(LightningCLI):
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the options of trainer, model and data."""
-        parser.add_lightning_class_args(Trainer, "trainer")
-        parser.add_class_arguments(TextClassifier, "model", skip=NOT_OPTIONS, sub_configs=False)
-        parser.add_class_arguments(TextDataModule, "data", skip=NOT_OPTIONS, sub_configs=False)
+        add_options(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
@@ -145,6 +142,8 @@ class TextCLI(LightningCLI):
     def prepare(self) -> None:
         """Reads the rows, whose mistakes then show before anything is written."""
         self.datamodule.prepare(self.subcommand, self.model)
+        if self.subcommand == "fit" and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            say_severe_findings(self.datamodule)
 
     def _check_command(self, options: Any) -> None:
         """Finds what would fail late before anything is read."""

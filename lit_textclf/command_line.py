@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from lit_textclf.arguments import ENVIRONMENT_PREFIX
 from lit_textclf.errors import UserError, nearest
@@ -17,9 +18,11 @@ COMMANDS = {
     "validate": "measure a checkpoint on the validation rows",
     "test": "measure a checkpoint on the test rows",
     "predict": "write a checkpoint's predictions to a CSV file",
+    "check": "look at the data before training: what is in it, and what is wrong with it",
+    "init": "write a complete, commented config for this data",
     "cross_validate": "fit once for each fold: the metrics' mean and spread, out-of-fold predictions",
 }
-LATER = ("check", "export", "compare", "init")
+LATER = ("export", "compare")
 
 HELP = """\
 usage: lit-textclf [--help] [--version] {{{names}}} [options]
@@ -37,14 +40,14 @@ Order of precedence: defaults < checkpoint < --config files < environment ({pref
 """
 
 
-def main(args: Sequence[str] | None = None) -> dict[str, float]:
+def main(args: Sequence[str] | None = None) -> dict[str, Any]:
     """Runs a command of the tool in this process.
 
     Args:
         args: what follows the program's name, as `["fit", "--config", "cfg.yaml"]`; None takes `sys.argv`.
 
     Returns:
-        The metrics by name, where the command has any.
+        The metrics by name, where the command has any; for `check` what `--format json` prints.
 
     Raises:
         SystemExit: with code 2 after a line on standard error, for a mistake of the user's; with 1 where a signal

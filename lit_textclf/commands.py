@@ -7,7 +7,7 @@ import signal
 import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import lightning.pytorch
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
+from lit_textclf.check.command import check
+from lit_textclf.check.init_config import init
 from lit_textclf.cli import TextCLI
 from lit_textclf.cross_validation import cross_validate
 from lit_textclf.errors import UserError
@@ -44,7 +46,7 @@ IGNORED_WARNINGS = (
 )
 
 
-def run(args: Sequence[str]) -> dict[str, float]:
+def run(args: Sequence[str]) -> dict[str, Any]:
     """Runs one command in this process; see :func:`lit_textclf.main`."""
     from transformers.utils import logging as transformers_logging
 
@@ -75,10 +77,18 @@ def run(args: Sequence[str]) -> dict[str, float]:
     return metrics
 
 
-def _dispatch(command: str, args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
+COMMANDS: dict[str, Callable[[Sequence[str]], tuple[dict[str, Any], list[Path]]]] = {
+    "check": check,
+    "cross_validate": cross_validate,
+    "init": init,
+}
+"""Commands that are none of Lightning's."""
+
+
+def _dispatch(command: str, args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     """Runs a command; returns its metrics and the files that it wrote."""
-    if command == "cross_validate":
-        return cross_validate(args)
+    if command in COMMANDS:
+        return COMMANDS[command](args)
     cli = TextCLI(args)
     return cli.metrics, cli.written
 

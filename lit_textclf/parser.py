@@ -1,4 +1,4 @@
-"""The parser of LightningCLI, with errors of one line."""
+"""The parser of LightningCLI, with our options and errors of one line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,20 @@ from typing import Any
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lit_textclf.classifier import TextClassifier
+from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, nearest
+from lit_textclf.trainer import Trainer
+
+NOT_OPTIONS = {"target", "architecture", "tokenizer"}
+"""Arguments of the classes that only Python and checkpoints set."""
+
+
+def add_options(parser: LightningArgumentParser) -> None:
+    """Adds the options of trainer, model and data."""
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_class_arguments(TextClassifier, "model", skip=NOT_OPTIONS, sub_configs=False)
+    parser.add_class_arguments(TextDataModule, "data", skip=NOT_OPTIONS, sub_configs=False)
 
 
 class Parser(LightningArgumentParser):

@@ -82,6 +82,37 @@ class RowSets:
         if conflict := self.target.conflict(self.task, self.labels):
             raise UserError(conflict)
 
+    def read_leniently(self) -> tuple[dict[str, Rows], str | None]:
+        """Reads all labelled splits that are named, to be looked at: whatever is wrong with single rows is let pass.
+
+        Returns:
+            The rows of train, validation and test, as far as there are any, with all columns of the training file; and
+            why task and labels cannot be decided, or None.
+
+        Raises:
+            UserError: if a file cannot be read, or no training rows are named.
+        """
+        self.keep_columns = {"train"}
+        rows = self._rows_of("train")
+        if rows is None:
+            raise UserError("nothing to look at: set data.train_file, or data.dataset_name")
+        problem = None
+        multi_label = rows.label_lists or self.task == "multi_label"
+        labelled = np.setdiff1d(np.arange(len(rows)), rows.unlabelled(blank=not multi_label))
+        if len(labelled) < len(rows):
+            problem = f"{count(len(rows) - len(labelled), 'row')} without a label"
+        try:
+            self.target = decide_target(rows.take(labelled), self.task, self.labels, self.positive_label)
+        except UserError as error:
+            problem = str(error)
+        splits = {"train": rows}
+        if self.target is not None and problem is None and any(self._is_held_out(split) for split in self.shares):
+            splits = self._held_out(rows)
+        for split in ("validation", "test"):
+            if split not in splits and (found := self._rows_of(split, label_required=False)) is not None:
+                splits[split] = found
+        return {split: splits[split] for split in SPLITS if split in splits}, problem
+
     def has(self, split: str) -> bool:
         """Whether rows are named for a split."""
         return (
@@ -109,9 +140,9 @@ class RowSets:
         """Whether a split's rows are training rows, by its share or as one of the folds."""
         return self._is_share(split) or (split == "validation" and self.folds is not None)
 
-    def _rows_of(self, split: str) -> Rows | None:
+    def _rows_of(self, split: str, *, label_required: bool = True) -> Rows | None:
         """A split's rows from its file or the data set, None where there is neither."""
-        file, required = self.files[split], split != "predict"
+        file, required = self.files[split], label_required and split != "predict"
         keep = split in self.keep_columns
         if file is not None:
             option = f"data.{split}_file"
@@ -143,23 +174,29 @@ class RowSets:
         if not any(self._is_held_out(split) for split in self.shares):
             self._add("train", rows)
             return
+        self._check_held_out({split: share for split, share in self.shares.items() if self._is_share(split)})
+        for split, part in self._held_out(rows).items():
+            self._add(split, part)
+        parts = ", ".join(f"{count(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
+        fold = f" (fold {self.fold} of {self.folds})" if self.folds is not None else ""
+        say(f"split by a hash of the text{fold}: {parts}")
+
+    def _held_out(self, rows: Rows) -> dict[str, Rows]:
+        """Parts training rows into those that are held out and the rest."""
         shares = {split: self.shares[split] if self._is_share(split) else None for split in ("test", "validation")}
-        self._check_held_out(shares)
         keys, codes = text_keys(rows), self._codes(rows)
         train, *held = hold_out(keys, codes, shares["test"], shares["validation"])
+        parts = {}
         if self.folds is not None:
             of_row = folds_of(keys[train], None if codes is None else codes[train], self.folds)
-            self._add("validation", rows.take(train[of_row == self.fold]))
+            parts["validation"] = rows.take(train[of_row == self.fold])
             train = train[of_row != self.fold]
         for split, part in zip(shares, held, strict=True):
             if shares[split]:
                 if not len(part):
                     raise UserError(f"data.{split}_split {shares[split]} of {count(len(rows), 'row')} holds out no row")
-                self._add(split, rows.take(part))
-        self._add("train", rows.take(train))
-        parts = ", ".join(f"{count(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
-        fold = f" (fold {self.fold} of {self.folds})" if self.folds is not None else ""
-        say(f"split by a hash of the text{fold}: {parts}")
+                parts[split] = rows.take(part)
+        return {**parts, "train": rows.take(train)}
 
     def _check_held_out(self, shares: dict[str, float | None]) -> None:
         """Refuses to measure a checkpoint on rows that it was trained on."""

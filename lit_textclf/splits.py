@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 
 import numpy as np
 
 from lit_textclf.errors import UserError, count
 from lit_textclf.rows import Rows
+from lit_textclf.rows.normal import normalised
 
-_NOT_WORDS = re.compile(r"[\W_]+")
+_TEXTS_AT_A_TIME = 65_536
 
 
 def text_keys(rows: Rows) -> np.ndarray:
     """A 64-bit hash for each row, `(rows,)`, equal for texts that differ only in case, spaces and punctuation.
 
-    The same on every machine and in every run: BLAKE2b of the normalised text.
+    The same on every machine and in every run: BLAKE2b of the normalised text, see
+    :func:`lit_textclf.rows.normal.normalised`.
     """
-    texts = rows.text.to_pylist()
-    pairs = [""] * len(texts) if rows.text_pair is None else rows.text_pair.to_pylist()
-    keys = np.empty(len(texts), np.uint64)
-    for index, (text, pair) in enumerate(zip(texts, pairs, strict=True)):
-        normal = _NOT_WORDS.sub(" ", text.casefold()).strip() or text  # a text of signs only stays what it is
-        normal_pair = _NOT_WORDS.sub(" ", pair.casefold()).strip() or pair
-        digest = hashlib.blake2b(f"{normal}\x1f{normal_pair}".encode(), digest_size=8).digest()
-        keys[index] = int.from_bytes(digest, "little")
+    keys = np.empty(len(rows), np.uint64)
+    for start in range(0, len(rows), _TEXTS_AT_A_TIME):
+        texts = normalised(rows.text.slice(start, _TEXTS_AT_A_TIME)).to_pylist()
+        pairs = [""] * len(texts)
+        if rows.text_pair is not None:
+            pairs = normalised(rows.text_pair.slice(start, _TEXTS_AT_A_TIME)).to_pylist()
+        for index, (text, pair) in enumerate(zip(texts, pairs, strict=True)):
+            digest = hashlib.blake2b(f"{text}\x1f{pair}".encode(), digest_size=8).digest()
+            keys[start + index] = int.from_bytes(digest, "little")
     return keys
 
 

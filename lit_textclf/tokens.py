@@ -51,8 +51,13 @@ def local_or_hub(name_or_path: str, option: str) -> str:
     return name_or_path
 
 
-def load_tokenizer(name_or_path: str, option: str) -> PreTrainedTokenizerFast:
+def load_tokenizer(name_or_path: str, option: str, *, local_only: bool = False) -> PreTrainedTokenizerFast:
     """Loads a fast tokenizer from a folder or by its Hub name; a folder with only a `vocab.txt` is WordPiece.
+
+    Args:
+        name_or_path: a folder, `package:NAME/PATH` or a Hub name.
+        option: the option that names it, for messages.
+        local_only: whether a Hub name is looked for on this machine only.
 
     Raises:
         UserError: if it cannot be had, or is no fast tokenizer.
@@ -65,7 +70,7 @@ def load_tokenizer(name_or_path: str, option: str) -> PreTrainedTokenizerFast:
         if (folder / "vocab.txt").is_file() and not any((folder / name).is_file() for name in _TOKENIZER_FILES):
             # The argument is `vocab`: transformers 5 takes `vocab_file` too, without a word, and knows 5 tokens.
             return BertTokenizer(vocab=str(folder / "vocab.txt"))
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_only)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{option} {name_or_path!r}: no tokenizer could be loaded ({reason})") from None
@@ -108,6 +113,11 @@ class TokenColumn:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def count(self, token: int) -> int:
+        """How often a token stands in all texts."""
+        parts = zip(self._values, self._offsets, strict=True)
+        return sum(int((values[offsets[0] : offsets[-1]] == token).sum()) for values, offsets in parts)
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Token ids of one text, `(tokens,)`, int32."""

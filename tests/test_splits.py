@@ -29,8 +29,8 @@ def key_of(text: str, pair: str = "") -> int:
         "Good film!",
         "  GOOD\tfilm ",
         "good, film...",
-        "good\u2014film",
-        "(good_film)",
+        "good \u2014 film",
+        "(go-od f_ilm)",
         "\u00bbGood\u00ab film\n",
     ],
 )

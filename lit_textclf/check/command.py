@@ -1,0 +1,104 @@
+"""The commands `check` and `init`: the data alone, without weights and without training."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+
+from lit_textclf.arguments import Arguments, in_order_of_precedence
+from lit_textclf.check.examine import Examination, examine
+from lit_textclf.check.findings import Finding
+from lit_textclf.check.show import show
+from lit_textclf.check.suggest import suggested
+from lit_textclf.data import TextDataModule
+from lit_textclf.errors import UserError, say
+from lit_textclf.parser import Parser, add_options
+from lit_textclf.tokens import load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
+    """Says what is in the data, what is wrong with it, and which options fit it.
+
+    Args:
+        args: the command and its options.
+
+    Returns:
+        What `--format json` prints; no files.
+
+    Raises:
+        UserError: if the files cannot be read at all.
+        SystemExit: with code 1, with `--strict`, when something severe was found.
+    """
+    parser = parser_of("check", "Says what is in the data, what is wrong with it, and which options fit it.")
+    parser.add_argument("--format", choices=["table", "json"], default="table", help="json is for machines")
+    parser.add_argument("--strict", type=bool, default=False, help="exit with 1 when something severe was found")
+    options, _ = parsed(parser, args)
+    found, unit, most_tokens = look(options)
+    if options.format == "json":
+        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        show(found, suggested(found, most_tokens), unit)
+    if options.strict and (severe := found.severe()):
+        say(f"{len(severe)} severe: {', '.join(dict.fromkeys(finding.kind for finding in severe))}")
+        raise SystemExit(1)
+    return found.to_dict(), []
+
+
+def look(options: Any) -> tuple[Examination, str, int | None]:
+    """Reads the rows and looks at them.
+
+    Returns:
+        What was found, the unit of lengths (`tokens` or `words`), and the longest sequence of the tokenizer's model.
+    """
+    data = TextDataModule(**options.data.as_dict())
+    splits, problem = data.sets.read_leniently()
+    tokenizer = tokenizer_of(options.model)
+    found = examine(splits, data.sets.target, data, tokenizer)
+    unlabelled = any(finding.kind == "unlabelled" and finding.split == "train" for finding in found.findings)
+    if problem is not None and not unlabelled:
+        found.findings.insert(0, Finding("severe", "target", "train", len(splits["train"]), problem, "mend it"))
+    longest = None if tokenizer is None or tokenizer.model_max_length > 1e9 else tokenizer.model_max_length
+    return found, "words" if tokenizer is None else "tokens", longest
+
+
+def tokenizer_of(model: Any) -> PreTrainedTokenizerFast | None:
+    """The tokenizer that was named, or the default model's where it is on this machine, else None, which is said."""
+    from lit_textclf.classifier import DEFAULT_MODEL
+
+    if model.tokenizer_name_or_path is not None:
+        return load_tokenizer(model.tokenizer_name_or_path, "model.tokenizer_name_or_path")
+    if model.model_name_or_path != DEFAULT_MODEL:
+        return load_tokenizer(model.model_name_or_path, "model.model_name_or_path")
+    with contextlib.suppress(UserError):
+        return load_tokenizer(DEFAULT_MODEL, "model.model_name_or_path", local_only=True)
+    say(
+        f"no tokenizer: {DEFAULT_MODEL} is not on this machine and none was named (model.tokenizer_name_or_path); "
+        "lengths are words between spaces"
+    )
+    return None
+
+
+def parser_of(command: str, description: str) -> Parser:
+    """A parser that takes `fit`'s configs."""
+    parser = Parser(prog=f"lit-textclf {command}", description=description)
+    parser.add_argument(
+        "--config", "-c", action=ActionConfigFile, help="a config as fit has it; other keys are not used"
+    )
+    for name in ("seed_everything", "ckpt_path"):  # a saved config has them
+        parser.add_argument(f"--{name}", type=Any, default=None, help="not used")
+    add_options(parser)
+    return parser
+
+
+def parsed(parser: Parser, args: Sequence[str]) -> tuple[Any, Arguments]:
+    """The options, in order of precedence, and where they came from."""
+    given = in_order_of_precedence(args, [action.dest for action in parser._actions])
+    return parser.parse_args(given.args[1:]), given

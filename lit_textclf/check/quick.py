@@ -1,0 +1,77 @@
+"""The severe findings alone, on a sample, for `fit` to say before it trains: two seconds at the most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lit_textclf.check.examine import Examination, look_at_rows
+from lit_textclf.check.findings import Finding, examples
+from lit_textclf.check.lengths import SEVERE_UNKNOWN, unknown_share
+from lit_textclf.check.repeats import SEVERE_SHARE, text_codes
+from lit_textclf.errors import count, say
+from lit_textclf.rows import Rows
+
+if TYPE_CHECKING:
+    from lit_textclf.data import TextDataModule
+
+SAMPLE = 20_000
+"""Rows of each split that are looked at: what they cost does not grow with the data."""
+MOST_FOR_LEAKS = 1_000_000
+"""Training rows beyond which leaks are looked for in a sample, too."""
+
+
+def say_severe_findings(data: TextDataModule) -> list[Finding]:
+    """Says each severe finding of the rows that are about to be trained on, and whether only a sample was looked at.
+
+    Args:
+        data: with the rows of `fit` read and encoded.
+
+    Returns:
+        The findings.
+    """
+    splits = {split: _sample(rows, SAMPLE) for split, rows in data.rows.items() if split in ("train", "validation")}
+    found = Examination(target=data.target)
+    look_at_rows(found, splits)
+    findings = [finding for finding in found.severe() if "leak" not in finding.kind]
+    findings += _leaks(data.rows, splits)
+    findings += _unknown_tokens(data)
+    for finding in findings:
+        say(f"severe: {finding.line()}")
+    looked_at = sum(map(len, splits.values()))
+    rows = sum(len(data.rows[split]) for split in splits)
+    if looked_at < rows:
+        say(f"looked for severe findings in {count(looked_at, 'row')} of {rows:,}; lit-textclf check looks at all")
+    return findings
+
+
+def _sample(rows: Rows, size: int) -> Rows:
+    if len(rows) <= size:
+        return rows
+    return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), size, replace=False)))
+
+
+def _leaks(whole: dict[str, Rows], sampled: dict[str, Rows]) -> list[Finding]:
+    """Validation rows, of a sample, whose text stands anywhere in the training rows."""
+    if "validation" not in sampled:
+        return []
+    rows = sampled["validation"]
+    codes = text_codes({"train": _sample(whole["train"], MOST_FOR_LEAKS), "validation": rows}, near=False)
+    leaked = np.flatnonzero(np.isin(codes["validation"], codes["train"]))
+    if len(leaked) < max(1, SEVERE_SHARE * len(rows)):
+        return []
+    message = f"of {len(rows):,} rows ({len(leaked) / len(rows):.1%}) also stand in train"
+    remedy = "the metrics of validation are better than the model; remove them"
+    return [Finding("severe", "leak", "validation", len(leaked), message, remedy, examples(rows, leaked))]
+
+
+def _unknown_tokens(data: TextDataModule) -> list[Finding]:
+    encoded = data.encoded["train"]
+    columns = [encoded.tokens] if encoded.pair_tokens is None else [encoded.tokens, encoded.pair_tokens]
+    share = unknown_share(columns, data.tokenizer)
+    if share is None or share < SEVERE_UNKNOWN:
+        return []
+    message = f"% of all tokens ({share:.1%}) are unknown to the tokenizer"
+    remedy = "choose a model of the texts' language (model.model_name_or_path)"
+    return [Finding("severe", "unknown_tokens", "train", round(100 * share), message, remedy)]

@@ -1,0 +1,40 @@
+"""Options that fit the data, as `check` suggests and `init` writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lit_textclf.check.classes import IMBALANCE
+from lit_textclf.check.examine import Examination
+
+LENGTHS = (32, 64, 128, 256, 512)
+
+
+def suggested(found: Examination, most_tokens: int | None) -> dict[str, dict[str, Any]]:
+    """Options by section, only those that the data decides.
+
+    Args:
+        found: what was found.
+        most_tokens: the longest sequence of the model, None where it is not known.
+    """
+    data: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    if found.target is not None:
+        data["task"] = found.target.task
+        if found.target.labels:
+            data["labels"] = list(found.target.labels)
+    if "train" in found.lengths:
+        tokens = found.splits["train"]["tokens"]
+        longest = min(LENGTHS[-1], most_tokens or LENGTHS[-1])
+        data["max_length"] = next((length for length in LENGTHS if tokens["p99"] <= length <= longest), longest)
+        data["batch_size"] = 32 if data["max_length"] <= 256 else 16
+        if tokens["p50"] > longest:
+            data["long_text"] = "head_tail"
+    if "validation" not in found.splits:
+        data["validation_split"] = 0.1
+    imbalance = next((finding for finding in found.findings if finding.kind == "imbalance"), None)
+    if imbalance is not None and found.target is not None and found.target.task == "single_label":
+        counts = [number for number in found.splits["train"]["labels"].values() if number]
+        if max(counts) / min(counts) >= IMBALANCE:
+            model["class_weights"] = "balanced"
+    return {name: section for name, section in (("data", data), ("model", model)) if section}
