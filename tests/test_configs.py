@@ -14,8 +14,8 @@ CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.yaml"))
 
 def test_all_are_found() -> None:
     names = {path.stem for path in CONFIGS}
-    assert names >= {"quickstart", "single_text", "text_pair", "regression", "gpu", "fast"}
-    assert len(CONFIGS) == 6
+    assert names >= {"quickstart", "single_text", "text_pair", "regression", "multi_label", "long_documents", "gpu", "fast"}
+    assert len(CONFIGS) == 8
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
