@@ -32,6 +32,7 @@ from lit_textclf.losses import resolve_class_weights, task_loss
 from lit_textclf.metrics import StageMetrics
 from lit_textclf.optimizer import SCHEDULES, adamw, parameter_groups, schedule
 from lit_textclf.rows import Rows, rows_of_texts
+from lit_textclf.sampling import SortedWindows
 from lit_textclf.tokens import load_tokenizer, tokenize, tokenizer_from_files, tokenizer_to_files
 
 if TYPE_CHECKING:
@@ -382,11 +383,14 @@ class TextClassifier(LightningModule):
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
-            logits = [self.logits_of(self.transfer_batch_to_device(batch, self.device, 0)).cpu() for batch in loader]
+            found = [self.predict_step(self.transfer_batch_to_device(batch, self.device, 0)) for batch in loader]
         finally:
             for module, mode in modes.items():
                 module.training = mode
-        return describe(self.target, torch.cat(logits)) if logits else []
+        if not found:
+            return []
+        row, logits = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+        return describe(self.target, logits[row.argsort()])
 
     def _loader(self, rows: Rows, max_length: int, batch_size: int) -> DataLoader[Any]:
         tokens = tokenize(rows.text, self.tokenizer)
@@ -397,7 +401,8 @@ class TextClassifier(LightningModule):
         )
         encoded = EncodedRows(tokens, pairs, Template.of(self.tokenizer), max_length, long_text)
         collator = Collator(self.tokenizer, windows=long_text.mode == "window")
-        return DataLoader(encoded, batch_size=batch_size, collate_fn=collator)
+        order = SortedWindows(encoded.lengths, batch_size)
+        return DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=collator)
 
 
 def describe(target: Target, logits: Tensor) -> list[dict[str, Any]]:

@@ -79,12 +79,13 @@ class FoldCLI(TextCLI):
         best = torch.load(self.folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
         self.model.eval()
-        logits = []
+        rows, logits = [], []
         with self.trainer.precision_plugin.forward_context():
             for batch in self.datamodule.val_dataloader():
                 moved = self.model.transfer_batch_to_device(batch, self.model.device, 0)
+                rows.append(batch["row"])
                 logits.append(self.model.logits_of(moved).cpu())
-        return self.datamodule.rows["validation"], torch.cat(logits)
+        return self.datamodule.rows["validation"], torch.cat(logits)[torch.cat(rows).argsort()]
 
 
 def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:

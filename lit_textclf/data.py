@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from lit_textclf.batches import Collator, EncodedRows, Template
 from lit_textclf.errors import UserError, count, say
@@ -16,6 +17,7 @@ from lit_textclf.labels import Target, TaskOption, label_counts
 from lit_textclf.long_text import LongText, Mode
 from lit_textclf.row_sets import SPLITS, STAGE_SPLITS, RowSets
 from lit_textclf.rows import ColumnNames, ReadOptions, Rows
+from lit_textclf.sampling import LikeLengthSampler, SortedWindows
 from lit_textclf.tokens import TokenColumn, default_cache_dir, tokenize
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class TextDataModule(LightningDataModule):
         window_stride: tokens from one window's beginning to the next one's; null means half a window
         max_windows: the most windows of a text; what lies behind is cut off, and counted
         pad_to_max_length: pad to max_length, not to each batch's longest row
+        batch_by_length: batches of rows of like length, which need little padding: training rows are shuffled, then
+            sorted within windows of 100 batches; false shuffles them only
         batch_size: rows of a training batch, per device
         eval_batch_size: rows of a batch in validation, test and prediction, per device
         num_workers: processes that prepare batches
@@ -116,6 +120,7 @@ class TextDataModule(LightningDataModule):
         window_stride: int | None = None,
         max_windows: int = 8,
         pad_to_max_length: bool = False,
+        batch_by_length: bool = True,
         batch_size: int = 32,
         eval_batch_size: int = 64,
         num_workers: int = 0,
@@ -157,6 +162,7 @@ class TextDataModule(LightningDataModule):
         )
         self.long_text = LongText(long_text, window_stride, max_windows)
         self.max_length, self.pad_to_max_length = max_length, pad_to_max_length
+        self.batch_by_length = batch_by_length
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         self.encoded: dict[str, EncodedRows] = {}
@@ -243,25 +249,35 @@ class TextDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Training batches, shuffled anew each epoch."""
-        return self._loader("train", self.batch_size, shuffle=True)
+        if not self.batch_by_length:
+            return self._loader("train", self.batch_size, shuffle=True)
+        replicas, rank = (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        sampler = LikeLengthSampler(self.encoded["train"].lengths, self.batch_size, seed, replicas, rank)
+        return self._loader("train", self.batch_size, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """Validation batches in input order; an empty list where there are no validation rows."""
+        """Validation batches; an empty list where there are no validation rows."""
         return self._loader("validation", self.eval_batch_size) if "validation" in self.encoded else []
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """Test batches, in input order."""
+        """Test batches."""
         return self._loader("test", self.eval_batch_size)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Batches to be predicted, in input order."""
+        """Batches to be predicted, in input order but for windows sorted by length."""
         return self._loader("predict", self.eval_batch_size)
 
-    def _loader(self, split: str, batch_size: int, *, shuffle: bool = False) -> DataLoader[Any]:
+    def _loader(
+        self, split: str, batch_size: int, *, sampler: Sampler[int] | None = None, shuffle: bool = False
+    ) -> DataLoader[Any]:
+        if self.batch_by_length and sampler is None:
+            sampler = SortedWindows(self.encoded[split].lengths, batch_size)
         return DataLoader(
             self.encoded[split],
             batch_size=batch_size,
             shuffle=shuffle,
+            sampler=sampler,
             collate_fn=Collator(
                 self.tokenizer,
                 self.max_length if self.pad_to_max_length else None,

@@ -31,7 +31,7 @@ class FitReport(Callback):
         self._plan: dict[str, int] = {}
         self._saved_plan: dict[str, int] = {}
         self.best: dict[str, float] = {}
-        self.rows = self.tokens = 0
+        self.rows = self.tokens = self.places = 0
         self.training_seconds = 0.0
         self._started = self._batch_started = time.perf_counter()
 
@@ -85,12 +85,19 @@ class FitReport(Callback):
         self._batch_started = time.perf_counter()
         self.rows += len(batch["row"])
         self.tokens += batch["tokens"]
+        self.places += batch["inputs"]["input_ids"].numel()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Adds the batch's seconds."""
         self.training_seconds += time.perf_counter() - self._batch_started
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Says the epoch where no validation does."""
+        if not self.quiet and not sum(trainer.num_val_batches):
+            loss = float(trainer.callback_metrics.get("train_loss", float("nan")))
+            say(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: train_loss {loss:.4f}; {self._speed()}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keeps the best epoch's metrics and says this one's."""
@@ -116,7 +123,13 @@ class FitReport(Callback):
 
     def _speed(self) -> str:
         seconds = max(self.training_seconds, 1e-9)
-        return f"{self.rows / seconds:,.0f} rows/s, {self.tokens / seconds:,.0f} tokens/s"
+        return (
+            f"{self.rows / seconds:,.0f} rows/s, {self.tokens / seconds:,.0f} tokens/s, {self._padding():.1%} padding"
+        )
+
+    def _padding(self) -> float:
+        """The share of places in all batches that hold padding."""
+        return 1 - self.tokens / max(1, self.places)
 
     def metrics(self, trainer: pl.Trainer) -> dict[str, float]:
         """The best epoch's validation metrics, epochs, seconds and speed, as `metrics.json` has them."""
@@ -127,6 +140,7 @@ class FitReport(Callback):
             "seconds": time.perf_counter() - self._started,
             "rows_per_second": self.rows / seconds,
             "tokens_per_second": self.tokens / seconds,
+            "padding_share": self._padding(),
         }
 
 

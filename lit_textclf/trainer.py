@@ -124,10 +124,12 @@ class Trainer(pl.Trainer):
 
 
 class _WritePredictions(Callback):
-    """Hands each batch of predictions to the file."""
+    """Hands predictions to the file in input order: batches are of like length, and a window of them is held."""
 
     def __init__(self, file: PredictionFile) -> None:
         self.file = file
+        self._held: list[Prediction] = []
+        self._rows = self._end = 0
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, TextClassifier)
@@ -139,7 +141,14 @@ class _WritePredictions(Callback):
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         assert isinstance(outputs, Prediction)
-        self.file.write(outputs.row, outputs.logits)
+        self._held.append(Prediction(outputs.row.cpu(), outputs.logits.float().cpu()))
+        self._rows += len(outputs.row)
+        self._end = max(self._end, int(outputs.row.max()) + 1)
+        if self._end - self.file.rows_written == self._rows:  # no row is missing in between
+            row, logits = (torch.cat(parts) for parts in zip(*self._held, strict=True))
+            order = row.argsort()
+            self.file.write(row[order], logits[order])
+            self._held, self._rows = [], 0
 
 
 def device_kind(accelerator: Any) -> str:

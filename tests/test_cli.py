@@ -47,7 +47,7 @@ def test_fit_writes_what_the_contract_says(fit_args: list[str], capfd: pytest.Ca
     assert {
         "val_loss", "val_accuracy", "val_precision_macro", "val_recall_macro", "val_f1_macro", "val_f1_micro",
         "val_f1_weighted", "val_f1", "val_precision", "val_recall", "val_auroc", "val_mcc", "epochs", "seconds",
-        "rows_per_second", "tokens_per_second",
+        "rows_per_second", "tokens_per_second", "padding_share",
     } == metrics.keys()  # fmt: skip
     assert metrics["epochs"] == 2
     assert "train: 48 rows, 0 (0.0%) truncated to 16 tokens" in err

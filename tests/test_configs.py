@@ -14,7 +14,16 @@ CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.yaml"))
 
 def test_all_are_found() -> None:
     names = {path.stem for path in CONFIGS}
-    assert names >= {"quickstart", "single_text", "text_pair", "regression", "multi_label", "long_documents", "gpu", "fast"}
+    assert names >= {
+        "quickstart",
+        "single_text",
+        "text_pair",
+        "regression",
+        "multi_label",
+        "long_documents",
+        "gpu",
+        "fast",
+    }
     assert len(CONFIGS) == 8
 
 

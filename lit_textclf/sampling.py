@@ -1,0 +1,92 @@
+"""In which order rows are taken, so that a batch's rows are about equally long and little is padded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+from torch.utils.data.distributed import DistributedSampler
+
+WINDOW_BATCHES = 100
+"""Batches whose rows are sorted by length together.
+
+Padding at 32 rows a batch, windows of 25, 50 and 100 batches: SST-2 5.8, 3.7 and 2.5 %, STS-B 7.4, 4.3 and 2.6 %,
+Banking77 10.3, 5.9 and 3.5 %.
+"""
+NOISE = 0.02
+"""Lengths are taken for up to so much more or less when they are sorted, so that the same rows do not meet each epoch,
+in small data sets and among the longest rows too. Half a percent of padding."""
+
+
+class LikeLengthSampler(DistributedSampler[int]):
+    """Training order: shuffled anew each epoch, and such that every `batch_size` rows in a row are of like length.
+
+    The rows are shuffled, cut into windows of :data:`WINDOW_BATCHES` batches, sorted by about their length within each
+    window, and cut into batches whose order is shuffled. Under several ranks each takes every so-manieth row of a joint
+    batch, so that all have about the same work; rows that do not divide evenly are filled up with repeated ones, as
+    torch does.
+
+    A `DistributedSampler` and no batch sampler, so that Lightning leaves it alone, counts its batches right, and tells
+    it the epoch (lightning 2.6, `_set_sampler_epoch`).
+
+    Args:
+        lengths: tokens of each row, `(rows,)`.
+        batch_size: rows of a batch, per rank.
+        seed: the same seed gives the same order.
+        replicas: ranks.
+        rank: this one.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(range(len(lengths)), num_replicas=replicas, rank=rank, seed=seed)  # type: ignore[arg-type]
+        self.lengths, self.batch_size = lengths, batch_size
+
+    def order(self) -> np.ndarray:
+        """All rows in the order of this epoch, of all ranks: `(rows,)`."""
+        generator = np.random.default_rng((self.seed, self.epoch))
+        shuffled = generator.permutation(len(self.lengths))
+        together = self.batch_size * self.num_replicas
+        window = together * WINDOW_BATCHES
+        batches: list[np.ndarray] = []
+        rest = shuffled[:0]
+        for start in range(0, len(shuffled), window):
+            part = shuffled[start : start + window]
+            about = self.lengths[part] * generator.uniform(1 - NOISE, 1 + NOISE, len(part))
+            part = part[np.argsort(about, kind="stable")]
+            whole = len(part) // together * together
+            if whole < len(part):  # only in the last window: its longest rows would always be the smaller batch
+                left_out = generator.permutation(len(part))[: len(part) - whole]
+                rest, part = part[np.sort(left_out)], np.delete(part, left_out)
+            batches.extend(part.reshape(-1, together))
+        generator.shuffle(batches)
+        return np.concatenate([*batches, rest])
+
+    def __iter__(self) -> Iterator[int]:
+        order = self.order()
+        if missing := self.total_size - len(order):
+            order = np.concatenate([order, np.resize(order, missing)])
+        return iter(order[self.rank :: self.num_replicas].tolist())
+
+
+class SortedWindows(Sampler[int]):
+    """Evaluation order: input order, but sorted by length within windows of whole batches.
+
+    Whoever needs input order holds one window at the most: rows `k * size` to `(k + 1) * size` come together.
+
+    Args:
+        lengths: tokens of each row, `(rows,)`.
+        batch_size: rows of a batch.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int) -> None:
+        self.lengths, self.size = lengths, batch_size * WINDOW_BATCHES
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        for start in range(0, len(self.lengths), self.size):
+            # The longest first: a batch that does not fit into memory is noticed at once.
+            order = np.argsort(-self.lengths[start : start + self.size], kind="stable")
+            yield from (start + order).tolist()

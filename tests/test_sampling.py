@@ -1,0 +1,136 @@
+"""Batches of like length: every row once an epoch, little padding, the same on every machine, fair to all ranks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import BatchSampler
+
+from lit_textclf import TextDataModule, main
+from lit_textclf.sampling import LikeLengthSampler, SortedWindows
+from lit_textclf.tokens import load_tokenizer
+from tests.conftest import sentences, write_csv
+
+repeatable = settings(max_examples=60, deadline=None, database=None, derandomize=True)
+
+
+def lengths_of(rows: int, seed: int = 0) -> np.ndarray:
+    """About the lengths of sentences: log-normal, median 24 tokens."""
+    return np.exp(np.random.default_rng(seed).normal(np.log(24), 0.5, rows)).astype(int) + 2
+
+
+def padding(lengths: np.ndarray, order: list[int], batch_size: int) -> float:
+    batches = [lengths[batch] for batch in BatchSampler(order, batch_size, drop_last=False)]
+    return 1 - sum(batch.sum() for batch in batches) / sum(batch.max() * len(batch) for batch in batches)
+
+
+@repeatable
+@given(st.integers(1, 500), st.integers(1, 40), st.integers(0, 5))
+def test_every_row_once_an_epoch(rows: int, batch_size: int, epoch: int) -> None:
+    sampler = LikeLengthSampler(lengths_of(rows), batch_size, seed=1)
+    sampler.set_epoch(epoch)
+    order = list(sampler)
+    assert len(order) == len(sampler) == rows
+    assert sorted(order) == list(range(rows))
+    assert list(sampler) == order
+
+
+@repeatable
+@given(st.integers(1, 300), st.integers(1, 20), st.integers(2, 5))
+def test_ranks_share_the_rows(rows: int, batch_size: int, replicas: int) -> None:
+    lengths = lengths_of(rows)
+    orders = [list(LikeLengthSampler(lengths, batch_size, 1, replicas, rank)) for rank in range(replicas)]
+    assert len({len(order) for order in orders}) == 1
+    taken = sorted(row for order in orders for row in order)
+    assert len(taken) - rows == -rows % replicas
+    assert set(taken) == set(range(rows))
+
+
+def test_ranks_have_batches_of_like_length_at_the_same_time() -> None:
+    lengths = lengths_of(6400)
+    orders = [np.array(list(LikeLengthSampler(lengths, 32, 1, 2, rank))).reshape(-1, 32) for rank in range(2)]
+    longest = [lengths[order].max(1) for order in orders]
+    assert np.abs(longest[0] - longest[1]).mean() < 1
+
+
+def test_epochs_and_seeds_differ() -> None:
+    lengths = lengths_of(1000)
+    sampler = LikeLengthSampler(lengths, 32, seed=1)
+    orders = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
+    assert orders[0] != orders[1] != orders[2]
+    assert list(LikeLengthSampler(lengths, 32, seed=2)) != orders[0]
+    assert list(LikeLengthSampler(lengths, 32, seed=1)) == orders[0]
+    pairs = [{frozenset(batch) for batch in BatchSampler(order, 32, drop_last=False)} for order in orders]
+    assert len(pairs[0] & pairs[1]) <= 1  # not the same rows together again
+
+
+def test_little_is_padded_and_batches_are_not_in_the_order_of_their_lengths() -> None:
+    lengths = lengths_of(6920)
+    order = list(LikeLengthSampler(lengths, 32, seed=0))
+    shuffled = np.random.default_rng(0).permutation(6920).tolist()
+    assert padding(lengths, order, 32) < 0.05 < 0.4 < padding(lengths, shuffled, 32)
+    assert padding(lengths, list(SortedWindows(lengths, 64)), 64) < 0.05
+    longest = np.array([lengths[batch].max() for batch in BatchSampler(order, 32, drop_last=False)])
+    assert abs(np.corrcoef(longest[1:], longest[:-1])[0, 1]) < 0.2
+
+
+def test_no_length_is_more_likely_to_be_in_the_smaller_batch() -> None:
+    lengths = np.arange(330)
+    sampler = LikeLengthSampler(lengths, 32, seed=0)
+    left_out = []
+    for epoch in range(200):
+        sampler.set_epoch(epoch)
+        left_out += list(sampler)[-10:]
+    assert np.mean(left_out) == pytest.approx(164.5, abs=4 * 95 / np.sqrt(2000))
+
+
+def test_evaluation_holds_one_window() -> None:
+    lengths = lengths_of(1000)
+    sampler = SortedWindows(lengths, 4)
+    order = list(sampler)
+    assert len(sampler) == 1000
+    for start in range(0, 1000, 400):
+        rows = range(start, min(start + 400, 1000))
+        assert sorted(order[rows.start : rows.stop]) == list(rows)
+        assert np.all(np.diff(lengths[order[rows.start : rows.stop]]) <= 0)
+
+
+def test_predictions_come_in_input_order_with_or_without(fit_args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lit_textclf.sampling.WINDOW_BATCHES", 3)
+    main([*fit_args, "--trainer.max_epochs", "1"])
+    write_csv(Path("p.csv"), ["text"], [(text,) for text, _ in sentences(47)])
+    found = []
+    for batch_size, by_length in ((4, "true"), (4, "false"), (64, "true")):
+        main(["predict", "--ckpt_path", "last", "--data.predict_file", "p.csv", "--overwrite", "--trainer.precision",
+              "32-true", "--data.eval_batch_size", str(batch_size), "--data.batch_by_length", by_length])  # fmt: skip
+        lines = Path("predictions.csv").read_text(encoding="utf-8").splitlines()[1:]
+        found.append(np.array([[float(value) for value in line.split(",")[2:]] for line in lines]))
+        assert [line.split(",")[0] for line in lines] == [str(number) for number in range(47)]
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], abs=1e-6)
+
+
+def test_it_can_be_turned_off(reviews: dict[str, Path], tiny_bert: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_bert), "x")
+    for by_length in (True, False):
+        data = TextDataModule(
+            train_file=str(reviews["train"]), batch_by_length=by_length, batch_size=8, tokenizer=tokenizer
+        )
+        data.setup("fit")
+        assert isinstance(data.train_dataloader().sampler, LikeLengthSampler) == by_length
+        rows = [row for batch in data.train_dataloader() for row in batch["row"].tolist()]
+        assert sorted(rows) == list(range(48)) != rows
+
+
+def test_the_padding_share_is_written(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    metrics = main([*fit_args, "--trainer.max_epochs", "1"])
+    plain = main([*fit_args, "--trainer.max_epochs", "1", "--data.batch_by_length", "false"])
+    assert 0 <= metrics["padding_share"] < plain["padding_share"] < 1
+    assert f"{metrics['padding_share']:.1%} padding" in capfd.readouterr().err
