@@ -32,7 +32,7 @@ from lit_textclf.losses import resolve_class_weights, task_loss
 from lit_textclf.metrics import StageMetrics
 from lit_textclf.optimizer import SCHEDULES, adamw, parameter_groups, schedule
 from lit_textclf.rows import Rows, rows_of_texts
-from lit_textclf.sampling import SortedWindows
+from lit_textclf.sampling import PREDICT_WINDOW, SortedWindows
 from lit_textclf.tokens import load_tokenizer, tokenize, tokenizer_from_files, tokenizer_to_files
 
 if TYPE_CHECKING:
@@ -401,7 +401,7 @@ class TextClassifier(LightningModule):
         )
         encoded = EncodedRows(tokens, pairs, Template.of(self.tokenizer), max_length, long_text)
         collator = Collator(self.tokenizer, windows=long_text.mode == "window")
-        order = SortedWindows(encoded.lengths, batch_size)
+        order = SortedWindows(encoded.lengths, max(PREDICT_WINDOW, batch_size))
         return DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=collator)
 
 

@@ -17,7 +17,8 @@ from lit_textclf.labels import Target, TaskOption, label_counts
 from lit_textclf.long_text import LongText, Mode
 from lit_textclf.row_sets import SPLITS, STAGE_SPLITS, RowSets
 from lit_textclf.rows import ColumnNames, ReadOptions, Rows
-from lit_textclf.sampling import LikeLengthSampler, SortedWindows
+from lit_textclf.rows.normal import equal_codes, joined
+from lit_textclf.sampling import PREDICT_WINDOW, WINDOW_BATCHES, LikeLengthSampler, SortedWindows
 from lit_textclf.tokens import TokenColumn, default_cache_dir, tokenize
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class TextDataModule(LightningDataModule):
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         self.encoded: dict[str, EncodedRows] = {}
+        self.taken: np.ndarray | None = None
         self._tokenizer = tokenizer
         self._max_tokens: int | None = None
         _check_numbers(self)
@@ -265,14 +267,24 @@ class TextDataModule(LightningDataModule):
         return self._loader("test", self.eval_batch_size)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Batches to be predicted, in input order but for windows sorted by length."""
-        return self._loader("predict", self.eval_batch_size)
+        """Batches to be predicted, sorted by length within windows; equal rows only once, see `taken`."""
+        encoded, rows = self.encoded["predict"], self.rows["predict"]
+        self.taken = None
+        if not self.batch_by_length:
+            return self._loader("predict", self.eval_batch_size)
+        # Rows with labels are all predicted: the metrics count each.
+        equal = equal_codes([joined(rows.text, rows.text_pair)])[0] if encoded.targets is None else None
+        sampler = SortedWindows(encoded.lengths, max(PREDICT_WINDOW, self.eval_batch_size), equal)
+        if len(sampler) < len(rows):
+            self.taken = sampler.taken
+            say(f"predict: {count(len(rows) - len(sampler), 'row')} equal to another one, computed once")
+        return self._loader("predict", self.eval_batch_size, sampler=sampler)
 
     def _loader(
         self, split: str, batch_size: int, *, sampler: Sampler[int] | None = None, shuffle: bool = False
     ) -> DataLoader[Any]:
         if self.batch_by_length and sampler is None:
-            sampler = SortedWindows(self.encoded[split].lengths, batch_size)
+            sampler = SortedWindows(self.encoded[split].lengths, batch_size * WINDOW_BATCHES)
         return DataLoader(
             self.encoded[split],
             batch_size=batch_size,

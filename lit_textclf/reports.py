@@ -78,11 +78,14 @@ class FitReport(Callback):
         if "validation" not in data.rows:
             say("no validation rows: best.ckpt will be the same as last.ckpt (data.validation_file or _split)")
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock of training, which stands still while validation runs."""
+        self._batch_started = time.perf_counter()
+
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Counts rows and tokens."""
-        self._batch_started = time.perf_counter()
         self.rows += len(batch["row"])
         self.tokens += batch["tokens"]
         self.places += batch["inputs"]["input_ids"].numel()
@@ -90,8 +93,10 @@ class FitReport(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Adds the batch's seconds."""
-        self.training_seconds += time.perf_counter() - self._batch_started
+        """Adds the seconds since the last batch's end: those of the batch, and of loading it."""
+        now = time.perf_counter()
+        self.training_seconds += now - self._batch_started
+        self._batch_started = now
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Says the epoch where no validation does."""
@@ -101,6 +106,7 @@ class FitReport(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keeps the best epoch's metrics and says this one's."""
+        self._batch_started = time.perf_counter()
         assert isinstance(pl_module, TextClassifier)
         assert pl_module.target is not None
         if trainer.sanity_checking or trainer.state.fn != "fit":

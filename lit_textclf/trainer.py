@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.fabric.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
 from lightning.pytorch.callbacks import Callback
@@ -16,6 +17,7 @@ from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, say
 from lit_textclf.predictions import PredictionFile
 from lit_textclf.rows.paths import expanded, resolve_files
+from lit_textclf.sampling import PREDICT_WINDOW
 
 Precision = Literal[
     "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "32", "16", "bf16", "64",
@@ -129,12 +131,16 @@ class _WritePredictions(Callback):
     def __init__(self, file: PredictionFile) -> None:
         self.file = file
         self._held: list[Prediction] = []
-        self._rows = self._end = 0
+        self._taken = np.empty(0, np.int64)
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, TextClassifier)
         assert pl_module.target is not None
-        self.file.begin(pl_module.target, trainer.datamodule.rows["predict"])  # type: ignore[attr-defined]
+        data: TextDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        self.file.begin(pl_module.target, data.rows["predict"])
+        self._taken = np.arange(len(data.rows["predict"])) if data.taken is None else data.taken
+        self._window = max(PREDICT_WINDOW, data.eval_batch_size) if data.batch_by_length else data.eval_batch_size
+        self._next_window()
 
     def on_predict_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
@@ -142,13 +148,25 @@ class _WritePredictions(Callback):
     ) -> None:  # fmt: skip
         assert isinstance(outputs, Prediction)
         self._held.append(Prediction(outputs.row.cpu(), outputs.logits.float().cpu()))
-        self._rows += len(outputs.row)
-        self._end = max(self._end, int(outputs.row.max()) + 1)
-        if self._end - self.file.rows_written == self._rows:  # no row is missing in between
-            row, logits = (torch.cat(parts) for parts in zip(*self._held, strict=True))
-            order = row.argsort()
-            self.file.write(row[order], logits[order])
-            self._held, self._rows = [], 0
+        while self._wanted and sum(int((part.row < self._end).sum()) for part in self._held) == self._wanted:
+            self._write_window()
+
+    def _write_window(self) -> None:
+        """Writes a window whose predictions are all there, and keeps those of the next one that came with them."""
+        row, logits = (torch.cat(parts) for parts in zip(*self._held, strict=True))
+        inside, start = row < self._end, self.file.rows_written
+        self._held = [Prediction(row[~inside], logits[~inside])]
+        order = row[inside].argsort()
+        taken = torch.from_numpy(self._taken[start : self._end])
+        place = torch.searchsorted(row[inside][order], taken)
+        self.file.write(torch.arange(start, start + len(taken)), logits[inside][order][place])
+        self._next_window()
+
+    def _next_window(self) -> None:
+        """Finds where the next window ends, and how many of its rows are predicted."""
+        start = self.file.rows_written
+        self._end = start + self._window
+        self._wanted = len(np.unique(self._taken[start : self._end]))
 
 
 def device_kind(accelerator: Any) -> str:

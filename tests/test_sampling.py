@@ -76,7 +76,7 @@ def test_little_is_padded_and_batches_are_not_in_the_order_of_their_lengths() ->
     order = list(LikeLengthSampler(lengths, 32, seed=0))
     shuffled = np.random.default_rng(0).permutation(6920).tolist()
     assert padding(lengths, order, 32) < 0.05 < 0.4 < padding(lengths, shuffled, 32)
-    assert padding(lengths, list(SortedWindows(lengths, 64)), 64) < 0.05
+    assert padding(lengths, list(SortedWindows(lengths, 6400)), 64) < 0.05
     longest = np.array([lengths[batch].max() for batch in BatchSampler(order, 32, drop_last=False)])
     assert abs(np.corrcoef(longest[1:], longest[:-1])[0, 1]) < 0.2
 
@@ -93,7 +93,7 @@ def test_no_length_is_more_likely_to_be_in_the_smaller_batch() -> None:
 
 def test_evaluation_holds_one_window() -> None:
     lengths = lengths_of(1000)
-    sampler = SortedWindows(lengths, 4)
+    sampler = SortedWindows(lengths, 400)
     order = list(sampler)
     assert len(sampler) == 1000
     for start in range(0, 1000, 400):
@@ -103,11 +103,12 @@ def test_evaluation_holds_one_window() -> None:
 
 
 def test_predictions_come_in_input_order_with_or_without(fit_args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lit_textclf.sampling.WINDOW_BATCHES", 3)
+    for module in ("data", "trainer"):
+        monkeypatch.setattr(f"lit_textclf.{module}.PREDICT_WINDOW", 13)
     main([*fit_args, "--trainer.max_epochs", "1"])
-    write_csv(Path("p.csv"), ["text"], [(text,) for text, _ in sentences(47)])
+    write_csv(Path("p.csv"), ["text"], [(text,) for text, _ in [*sentences(20), *sentences(27)]])
     found = []
-    for batch_size, by_length in ((4, "true"), (4, "false"), (64, "true")):
+    for batch_size, by_length in ((4, "true"), (4, "false"), (5, "true"), (12, "true"), (13, "true"), (64, "true")):
         main(["predict", "--ckpt_path", "last", "--data.predict_file", "p.csv", "--overwrite", "--trainer.precision",
               "32-true", "--data.eval_batch_size", str(batch_size), "--data.batch_by_length", by_length])  # fmt: skip
         lines = Path("predictions.csv").read_text(encoding="utf-8").splitlines()[1:]
@@ -115,6 +116,39 @@ def test_predictions_come_in_input_order_with_or_without(fit_args: list[str], mo
         assert [line.split(",")[0] for line in lines] == [str(number) for number in range(47)]
     for other in found[1:]:
         assert other == pytest.approx(found[0], abs=1e-6)
+
+
+@repeatable
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=80), st.integers(1, 30))
+def test_equal_rows_are_taken_once_in_a_window(equal: list[int], window: int) -> None:
+    sampler = SortedWindows(lengths_of(len(equal)), window, np.array(equal))
+    order = list(sampler)
+    assert len(order) == len(set(order)) == len(sampler)
+    assert set(sampler.taken.tolist()) == set(order)
+    for row, taken in enumerate(sampler.taken.tolist()):
+        assert taken <= row
+        assert taken // window == row // window
+        assert equal[taken] == equal[row]
+    for start in range(0, len(equal), window):
+        assert sum(start <= row < start + window for row in order) == len(set(equal[start : start + window]))
+
+
+def test_equal_rows_are_computed_once_and_have_equal_predictions(
+    fit_args: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    main([*fit_args, "--trainer.max_epochs", "1"])
+    texts = [text for text, _ in sentences(5)] * 3
+    write_csv(Path("p.csv"), ["text", "id"], [(text, str(number)) for number, text in enumerate(texts)])
+    write_csv(Path("l.csv"), ["text", "label"], [(text, "positive") for text in texts])
+    main(["predict", "--ckpt_path", "last", "--data.predict_file", "p.csv", "--data.id_column", "id"])
+    assert "predict: 10 rows equal to another one, computed once" in capfd.readouterr().err
+    rows = [line.split(",") for line in Path("predictions.csv").read_text(encoding="utf-8").splitlines()[1:]]
+    assert [row[:2] for row in rows] == [[str(number), str(number)] for number in range(15)]
+    assert [row[2:] for row in rows[:5]] == [row[2:] for row in rows[5:10]] == [row[2:] for row in rows[10:]]
+    metrics = main(["predict", "--ckpt_path", "last", "--data.predict_file", "l.csv", "--overwrite"])
+    assert "computed once" not in capfd.readouterr().err
+    labels = [line.split(",")[1] for line in Path("predictions.csv").read_text(encoding="utf-8").splitlines()[1:]]
+    assert metrics["predict_accuracy"] == pytest.approx(labels.count("positive") / 15)
 
 
 def test_it_can_be_turned_off(reviews: dict[str, Path], tiny_bert: Path) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from lit_textclf.check.findings import Finding, examples
 from lit_textclf.rows import Rows
-from lit_textclf.rows.normal import joined, normalised
+from lit_textclf.rows.normal import equal_codes, joined, normalised
 
 SEVERE_SHARE = 0.01
 """From this share of a split's rows on, leaks and conflicts are severe: they move a metric by as much."""
@@ -18,17 +17,13 @@ SEVERE_SHARE = 0.01
 
 def text_codes(splits: Mapping[str, Rows], *, near: bool) -> dict[str, np.ndarray]:
     """A number for each row, `(rows,)`, equal for equal texts of all splits; of near-equal ones with `near`."""
-    chunks = []
+    joint = []
     for rows in splits.values():
-        chunks += (
-            joined(normalised(rows.text), rows.text_pair and normalised(rows.text_pair)).chunks
-            if near
-            else (joined(rows.text, rows.text_pair).chunks)
-        )
-    encoded = pa.chunked_array(chunks, pa.string()).dictionary_encode()
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks] or [np.empty(0, np.int32)])
-    ends = np.cumsum([len(rows) for rows in splits.values()])
-    return dict(zip(splits, np.split(codes, ends[:-1]), strict=True))
+        columns = [rows.text, rows.text_pair]
+        if near:
+            columns = [None if column is None else normalised(column) for column in columns]
+        joint.append(joined(*columns))
+    return dict(zip(splits, equal_codes(joint), strict=True))
 
 
 def beyond_first(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

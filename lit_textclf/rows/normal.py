@@ -1,7 +1,10 @@
-"""Texts without what does not make them different: case, punctuation, and how wide a space is."""
+"""Which texts are equal, and which are but for case, punctuation and how wide a space is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -37,3 +40,11 @@ def normalised(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 def joined(texts: pa.ChunkedArray, pairs: pa.ChunkedArray | None) -> pa.ChunkedArray:
     """The two texts of each pair as one, with a control character between them; single texts as they are."""
     return texts if pairs is None else pc.binary_join_element_wise(texts, pairs, "\x1f")
+
+
+def equal_codes(texts: Sequence[pa.ChunkedArray]) -> list[np.ndarray]:
+    """A number for each text of several columns, `(texts,)` each, equal for equal texts in any of them."""
+    chunks = [chunk for column in texts for chunk in column.chunks]
+    encoded = pa.chunked_array(chunks, pa.string()).dictionary_encode()
+    codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks] or [np.empty(0, np.int32)])
+    return np.split(codes, np.cumsum([len(column) for column in texts])[:-1])
