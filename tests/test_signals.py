@@ -60,7 +60,7 @@ def test_fit(sent: signal.Signals, name: str, fit_args: list[str]) -> None:
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_predict(sent: signal.Signals, fit_args: list[str]) -> None:
     main(fit_args)
-    write_csv(Path("many.csv"), ["text"], [("the film was good",)] * 300_000)
+    write_csv(Path("many.csv"), ["text"], [(f"the film was good {number}",) for number in range(300_000)])
     args = ["predict", "--ckpt_path", "last", "--data.predict_file", "many.csv", "--data.eval_batch_size", "8"]
     done = stopped(args, sent, "predict: 300,000 rows")
     assert done.returncode not in (0, 2)
