@@ -134,7 +134,7 @@ def read_config(file: str, known: Sequence[str], command: str) -> tuple[str, lis
     for key, value in _keys(content, known):
         _check_key(key, value, known, command, file)
         keys.append(key)
-    empty = [name for name in SECTIONS if name in content and not content[name]]
+    empty = [name for name in (*SECTIONS, "seed_everything") if name in content and content[name] in (None, {})]
     if not empty or node is None:
         return str(path), keys
     # The parser takes no empty section. The nodes keep each value as it was written: 1e-5 stays a number.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lit_textclf.errors import UserError
@@ -28,6 +29,7 @@ class StoredRun:
         data: the data module's options that shape what the model sees.
         architecture: the model's configuration, JSON.
         tokenizer: the tokenizer's files by name.
+        trained_on: the keys of the rows it was trained on, uint64 `(texts,)`; None if it does not say.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class StoredRun:
     data: dict[str, Any]
     architecture: str
     tokenizer: dict[str, str]
+    trained_on: np.ndarray | None = None
 
     def carried(self) -> dict[str, Any]:
         """The arguments of the classifier that only a checkpoint gives."""
@@ -87,6 +90,7 @@ def read_checkpoint(path: Path) -> StoredRun:
             f"{path}: a checkpoint of something else, it has no labels and no tokenizer; name one that fit wrote"
         )
     model = dict(model)
+    keys = content.get("TextDataModule", {}).get("trained_on")
     return StoredRun(
         path,
         Target.from_dict(model.pop("target")),
@@ -94,6 +98,7 @@ def read_checkpoint(path: Path) -> StoredRun:
         tokenizer=model.pop("tokenizer"),
         model=model,
         data=dict(content.get("datamodule_hyper_parameters", {})),
+        trained_on=None if keys is None else keys.numpy().view(np.uint64).copy(),
     )
 
 

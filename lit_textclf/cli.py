@@ -82,6 +82,7 @@ class TextCLI(LightningCLI):
         options = self.config[command]
         root = options.trainer.default_root_dir
         if options.ckpt_path is not None:
+            self.refuse_checkpoint()
             path = find_checkpoint(options.ckpt_path, expanded(root or ".", "trainer.default_root_dir"))
             self.stored = read_checkpoint(path)
             self._parse_with(self.stored, parser, known)
@@ -93,6 +94,9 @@ class TextCLI(LightningCLI):
             if options.data.predict_file is not None:
                 raise UserError("--text and data.predict_file are both given; use one")
             options.text = self.given.text
+
+    def refuse_checkpoint(self) -> None:
+        """Does nothing; a command that takes no checkpoint raises a UserError."""
 
     def _parse(self, parser: LightningArgumentParser) -> None:
         try:
@@ -132,7 +136,7 @@ class TextCLI(LightningCLI):
         self.model, self.datamodule = options.model, options.data
         if self.stored is not None:
             sets = self.datamodule.sets
-            sets.trained_on = self.stored.data.get("trained_on")
+            sets.trained_on = self.stored.trained_on
             sets.columns = replace(sets.columns, id_required=self.given.set_by_user("data.id_column"))
         self._check_command(options)
         if self.subcommand != "predict":  # which looks at its output file first

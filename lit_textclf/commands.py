@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
+import sys
 import threading
 import traceback
 import warnings
@@ -50,6 +52,9 @@ def run(args: Sequence[str]) -> dict[str, Any]:
     """Runs one command in this process; see :func:`lit_textclf.main`."""
     from transformers.utils import logging as transformers_logging
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal or a file whose encoding lacks a character
+            stream.reconfigure(errors="backslashreplace")
     # Their progress bars and reports are in our lines already, with what matters counted.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +19,9 @@ from lit_textclf.cli import TextCLI
 from lit_textclf.errors import UserError, say
 from lit_textclf.predictions import PredictionFile
 from lit_textclf.rows import Rows
-from lit_textclf.rows.paths import expanded
+from lit_textclf.rows.paths import expanded, resolve_files
 from lit_textclf.runs import LOGS, new_folder, write_metrics
+from lit_textclf.whole_files import refuse_input
 
 FOLDS = 5
 """Folds where `data.folds` is not set."""
@@ -32,17 +34,16 @@ class FoldCLI(TextCLI):
         args: of the command.
         fold: the one held out, from 0.
         root: the folder of all folds' runs; None makes it.
+        output: the file of predictions, where one was named.
     """
 
-    def __init__(self, args: Sequence[str], fold: int, root: Path | None) -> None:
-        self.fold, self.root = fold, root
+    def __init__(self, args: Sequence[str], fold: int, root: Path | None, output: Path | None = None) -> None:
+        self.fold, self.root, self.output = fold, root, output
         super().__init__(args)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Sets the fold and the run's folder."""
         self._subcommand_parsers["fit"].set_defaults({"data.folds": FOLDS})
-        if any(argument.partition("=")[0] == "--ckpt_path" for argument in args):
-            raise UserError("cross_validate trains each fold anew; remove --ckpt_path")
         super().parse_arguments(parser, args)
         options = self.config["fit"]
         if options.data.fold is not None:
@@ -54,6 +55,10 @@ class FoldCLI(TextCLI):
         options.data.fold = self.fold
         self.folds = options.data.folds
 
+    def refuse_checkpoint(self) -> None:
+        """Each fold is trained from the start: a checkpoint may know the rows that are held out."""
+        raise UserError("cross_validate trains each fold anew; remove --ckpt_path")
+
     def instantiate_classes(self) -> None:
         """Keeps all columns of the training rows, for the out-of-fold predictions."""
         super().instantiate_classes()
@@ -63,6 +68,10 @@ class FoldCLI(TextCLI):
     def prepare(self) -> None:
         """Reads the rows with all their columns, then makes the folder: a mistake in a file leaves nothing."""
         self.datamodule.sets.keep_columns = {"train"}
+        files = self.datamodule.sets.files
+        if self.output is not None:
+            for name in ("train", "test"):
+                refuse_input(self.output, resolve_files(files[name], f"data.{name}_file") if files[name] else [])
         super().prepare()
         options = self.config_init["fit"].trainer
         if self.root is None:
@@ -113,11 +122,11 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     metrics: list[dict[str, float]] = []
     held_out: list[tuple[Rows, torch.Tensor]] = []
     while True:
-        cli = FoldCLI(["fit", *rest], len(metrics), root)
-        if not cli.metrics:
-            raise SystemExit(1)
+        cli = FoldCLI(["fit", *rest], len(metrics), root, None if file is None else file.path)
         root = cli.root
         metrics.append({name: value for name, value in cli.metrics.items() if name.startswith("val_")})
+        if not metrics[-1]:
+            raise UserError("cross_validate: no validation took place, so nothing is known; change trainer.*")
         held_out.append(cli.out_of_fold())
         say(f"fold {len(metrics)} of {cli.folds} is done")
         if len(metrics) == cli.folds:
@@ -150,9 +159,11 @@ def _write(file: PredictionFile, held_out: Sequence[tuple[Rows, torch.Tensor]], 
 def _summary(folds: Sequence[dict[str, float]]) -> dict[str, float]:
     summary = {}
     for name in folds[0]:
-        values = [fold[name] for fold in folds]
-        summary[f"{name}_mean"] = statistics.fmean(values)
-        summary[f"{name}_std"] = statistics.stdev(values)
+        values = [fold[name] for fold in folds if math.isfinite(fold[name])]
+        if len(values) < len(folds):
+            say(f"{name}: {len(folds) - len(values)} of {len(folds)} folds have no value, and are left out")
+        summary[f"{name}_mean"] = statistics.fmean(values) if values else math.nan
+        summary[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else math.nan
     return summary
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
@@ -168,6 +169,7 @@ class TextDataModule(LightningDataModule):
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         self.encoded: dict[str, EncodedRows] = {}
         self.taken: np.ndarray | None = None
+        self._trained_on: torch.Tensor | None = None
         self._tokenizer = tokenizer
         self._max_tokens: int | None = None
         _check_numbers(self)
@@ -208,13 +210,21 @@ class TextDataModule(LightningDataModule):
             text_column=columns.text, text_pair_column=columns.text_pair, task=self.target.task,
             labels=list(self.target.labels) or None, positive_label=self.target.positive_label,
         )  # fmt: skip
-        if stage == "fit":
-            self.hparams["trained_on"] = self.sets.record()
+        if stage in ("validate", "test"):
+            self.sets.refuse_trained_on(STAGE_SPLITS[stage][0])
         for split in STAGE_SPLITS[stage]:
             if split in self.rows and split not in self.encoded:
                 self.encoded[split] = self._encode(split)
 
     # Tokens and batches -----------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """The keys of the training rows, int64 `(texts,)`: a checkpoint is not measured on them unnoticed."""
+        if "train" not in self.rows:
+            return {}
+        if self._trained_on is None:
+            self._trained_on = torch.from_numpy(self.sets.record().view(np.int64))
+        return {"trained_on": self._trained_on}
 
     def setup(self, stage: str) -> None:
         """Reads, tokenizes and encodes the rows of a stage; called by the Trainer, or by hand without one.
@@ -343,11 +353,13 @@ def _check_numbers(data: TextDataModule) -> None:
         ("max_predict_samples", data.sets.limits["predict"]),
     )
     for name, value in positive:
+        if value is None and name.endswith("batch_size"):
+            raise UserError(f"data.{name} is null: a number is needed")
         if value is not None and value < 1:
             raise UserError(f"data.{name} {value}: at least 1 is needed")
     if data.num_workers < 0:
         raise UserError(f"data.num_workers {data.num_workers}: below 0")
-    if data.max_length < 3:
+    if data.max_length is None or data.max_length < 3:
         raise UserError(f"data.max_length {data.max_length}: at least 3 is needed, two special tokens and one of text")
     if len(data.sets.read_options.quote_char) > 1:
         raise UserError(f"data.quote_char {data.sets.read_options.quote_char!r}: one character is needed, or none")

@@ -17,6 +17,8 @@ from lit_textclf.rows import Rows
 
 _LARGEST = float(np.finfo(np.float32).max)
 
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
 Task = Literal["single_label", "multi_label", "regression"]
 TaskOption = Literal["auto", "single_label", "multi_label", "regression"]
 THRESHOLD = 0.5
@@ -97,7 +99,7 @@ class Target:
         missing = rows.unlabelled(blank=self.task != "multi_label")
         if len(missing) or rows.label is None:
             raise UserError(
-                f"{rows.where(int(missing[0]))}, column {rows.columns.label!r}: the label is missing "
+                f"{rows.where(int(missing[0]))}, column {rows.columns.label_name!r}: the label is missing "
                 f"({count(len(missing), 'such row')}); fill it in or remove the row"
             )
         if self.task == "regression":
@@ -106,14 +108,14 @@ class Target:
             return self._encode_sets(rows)
         if rows.label_lists:
             raise UserError(
-                f"{rows.where(0)}, column {rows.columns.label!r}: labels are lists, the task is single_label"
+                f"{rows.where(0)}, column {rows.columns.label_name!r}: labels are lists, the task is single_label"
             )
         codes = pc.index_in(rows.label, pa.array(self.labels, pa.string()))
         unknown = np.flatnonzero(pc.is_null(codes).to_numpy())
         if len(unknown):
             first = int(unknown[0])
             raise UserError(
-                f"{rows.where(first)}, column {rows.columns.label!r}: the label {rows.label[first].as_py()!r} is "
+                f"{rows.where(first)}, column {rows.columns.label_name!r}: the label {rows.label[first].as_py()!r} is "
                 f"unknown ({count(len(unknown), 'such row')}); training knows {_listed(self.labels)}"
             )
         return np.asarray(codes.to_numpy(), np.int64)
@@ -126,8 +128,8 @@ class Target:
             if unknown := [name for name in names if name not in places]:
                 found = np.flatnonzero(of_row == number)
                 raise UserError(
-                    f"{rows.where(int(found[0]))}, column {rows.columns.label!r}: the label {unknown[0]!r} is unknown; "
-                    f"training knows {_listed(self.labels)}"
+                    f"{rows.where(int(found[0]))}, column {rows.columns.label_name!r}: the label {unknown[0]!r} is "
+                    f"unknown; training knows {_listed(self.labels)}"
                 )
             encoded[number, [places[name] for name in names]] = 1
         return np.asarray(encoded[of_row])
@@ -178,7 +180,7 @@ def decide_target(rows: Rows, task: TaskOption, labels: Sequence[str] | None, po
     missing = rows.unlabelled(blank=task != "multi_label")
     if len(missing) or rows.label is None:
         raise UserError(
-            f"{rows.where(int(missing[0]))}, column {rows.columns.label!r}: a training row without a label "
+            f"{rows.where(int(missing[0]))}, column {rows.columns.label_name!r}: a training row without a label "
             f"({count(len(missing), 'such row')}); fill it in or remove the row"
         )
     if task == "multi_label":
@@ -197,7 +199,7 @@ def decide_target(rows: Rows, task: TaskOption, labels: Sequence[str] | None, po
     if len(names) < 2:
         raise UserError(
             f"{rows.sources[0][0]}: all {count(len(rows), 'training row')} have the one label {names[0]!r}; "
-            f"classification needs two (is data.label_column {rows.columns.label!r} right?)"
+            f"classification needs two (is data.label_column {rows.columns.label_name!r} right?)"
         )
     target = Target("single_label", tuple(labels), positive_label or (labels[-1] if len(labels) == 2 else None))
     target.encode(rows)
@@ -209,10 +211,10 @@ def _multi_label_target(rows: Rows, labels: Sequence[str] | None, positive_label
     names = in_order({name for names in sets for name in names})
     if labels is None:  # a column is a label also where no row has it
         labels = rows.columns.labels or names
-    if len(labels) < 2:
+    if len(labels) < 2 or not names:
         raise UserError(
             f"{rows.sources[0][0]}: all label sets together hold {count(len(names), 'name')} ({_listed(names)}); "
-            f"two are needed (is data.label_column {rows.columns.label!r} right?)"
+            f"two are needed (is data.label_column {rows.columns.label_name!r} right?)"
         )
     target = Target("multi_label", tuple(labels), positive_label)
     target.encode(rows)
@@ -242,8 +244,8 @@ def label_sets(rows: Rows) -> tuple[list[list[str]], np.ndarray]:
         if names is None or any(not name.strip() for name in names):
             found = np.flatnonzero(of_row == number)
             raise UserError(
-                f"{rows.where(int(found[0]))}, column {rows.columns.label!r}: {spelled!r:.80} is not a list of names; "
-                "mend it, or set data.task to single_label if these are plain names"
+                f"{rows.where(int(found[0]))}, column {rows.columns.label_name!r}: {spelled!r:.80} is not a list of "
+                "names; mend it, or set data.task to single_label if these are plain names"
             )
         sets.append(list(dict.fromkeys(names)))
     return sets, of_row
@@ -267,14 +269,18 @@ def split_names(cell: str) -> list[str]:
         >>> split_names("joy|love"), split_names(""), split_names(r"a\|b|c\\d")
         (['joy', 'love'], [], ['a|b', 'c\\d'])
     """
-    parts = re.findall(r"(?:\\.|[^\\|])+|\||\\$", cell)
-    names = [""] if cell else []
-    for part in parts:
-        if part == SEPARATOR:
+    names, escaped = [""], False
+    for sign in cell:
+        if escaped or sign not in ("\\", SEPARATOR):
+            # A backslash before anything else is one that nobody escaped.
+            names[-1] += sign if not escaped or sign in ("\\", SEPARATOR) else f"\\{sign}"
+            escaped = False
+        elif sign == SEPARATOR:
             names.append("")
         else:
-            names[-1] = re.sub(r"\\([\\|])", r"\1", part)
-    return names
+            escaped = True
+    names[-1] += "\\" if escaped else ""
+    return names if cell else []
 
 
 def join_names(names: Iterable[str]) -> str:
@@ -298,17 +304,16 @@ def _numbers(rows: Rows) -> np.ndarray:
     for index, name in enumerate(names):
         if _number(name) is None:
             raise UserError(
-                f"{rows.where(index)}, column {rows.columns.label!r}: {name!r} is not a finite number, "
+                f"{rows.where(index)}, column {rows.columns.label_name!r}: {name!r} is not a finite number, "
                 "and the task is regression; mend it or set data.task to single_label"
             )
     return np.array([float(name) for name in names], np.float32)
 
 
 def _number(name: str) -> float | None:
-    try:
-        value = float(name)
-    except ValueError:
+    if not _NUMBER.fullmatch(name.strip()):  # Python also reads 1_5 and other scripts' digits
         return None
+    value = float(name)
     return value if abs(value) <= _LARGEST else None  # not for NaN either
 
 

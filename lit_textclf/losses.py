@@ -67,6 +67,11 @@ def resolve_class_weights(
         if missing := [name for name in target.labels if not counts.get(name)]:
             raise UserError(f"model.class_weights balanced: no training row has the label {missing[0]!r}")
         if target.task == "multi_label":
+            if everywhere := [name for name in target.labels if counts[name] == rows]:
+                raise UserError(
+                    f"model.class_weights balanced: every training row has the label {everywhere[0]!r}, whose weight "
+                    "would be 0; give weights by name"
+                )
             return [(rows - counts[name]) / counts[name] for name in target.labels]
         return [rows / (len(target.labels) * counts[name]) for name in target.labels]
     if unknown := [name for name in option if name not in target.labels]:

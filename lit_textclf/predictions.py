@@ -20,6 +20,7 @@ from torch import Tensor
 from lit_textclf.errors import UserError, say
 from lit_textclf.labels import Target, join_names
 from lit_textclf.rows import Rows
+from lit_textclf.whole_files import check_place
 
 
 class PredictionFile:
@@ -42,10 +43,7 @@ class PredictionFile:
     def __init__(
         self, path: Path, *, overwrite: bool = False, encoding: str = "utf-8", with_logits: bool = False
     ) -> None:
-        try:
-            _check_place(path, overwrite)
-        except OSError as error:
-            raise UserError(f"{path!s:.80}: cannot be written ({error.strerror}); choose another --output") from None
+        check_place(path, overwrite)
         try:
             if not codecs.lookup(encoding)._is_text_encoding:  # type: ignore[attr-defined]
                 raise LookupError
@@ -176,19 +174,6 @@ class PredictionFile:
             with contextlib.suppress(OSError):  # a full disk fails once more when the rest is flushed
                 self._file.close()
             self._temporary.unlink(missing_ok=True)
-
-
-def _check_place(path: Path, overwrite: bool) -> None:
-    """Refuses a path where the predictions cannot or should not be put."""
-    if path.is_dir():
-        raise UserError(f"{path}: a folder; --output names a file")
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path}: a device or a pipe; --output names a file, which is put in place whole")
-    if os.path.lexists(path) and not overwrite:
-        raise UserError(f"{path}: exists already; add --overwrite, or choose another --output")
-    if not path.resolve().parent.is_dir():
-        folder = path.resolve().parent if path.is_symlink() else path.parent
-        raise UserError(f"{path}: the folder {folder} does not exist; make it, or choose another --output")
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:

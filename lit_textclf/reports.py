@@ -69,7 +69,8 @@ class FitReport(Callback):
             if trainer.global_step >= now["steps"]:
                 raise UserError(
                     f"{trainer.global_step} steps are done, and the schedule has only {now['steps']}: the learning "
-                    f"rate would be 0; data.batch_size is {now['batch_size']}, it was {then['batch_size']}"
+                    f"rate would be 0; it had {then['steps']} steps of {then['batch_size']} rows, now of "
+                    f"{now['batch_size']}; raise trainer.max_epochs, or go on with the same rows and data.batch_size"
                 )
             say(
                 f"schedule: {then['steps']:,} steps of {count(then['batch_size'], 'row')} in the checkpoint, "

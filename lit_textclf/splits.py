@@ -72,9 +72,9 @@ def hold_out(
     """Splits rows into a training part and up to two held-out parts.
 
     Within each stratum the texts stand in the order of their hash. The first part takes texts from the front until its
-    share is reached, the second from the back: neither depends on the other's share, a smaller share is part of a
-    larger one, and rows added later hardly move the others. A text with several labels counts with its rarest. Each
-    stratum keeps a text to train on.
+    share is reached, the second from the back: neither depends on the other's share (as long as a stratum has texts for
+    both), a smaller share is part of a larger one, and rows added later hardly move the others. A text with several
+    labels counts with its rarest. Each stratum keeps a text to train on.
 
     Args:
         keys: :func:`text_keys`, `(rows,)`.

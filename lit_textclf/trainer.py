@@ -18,6 +18,7 @@ from lit_textclf.errors import UserError, say
 from lit_textclf.predictions import PredictionFile
 from lit_textclf.rows.paths import expanded, resolve_files
 from lit_textclf.sampling import PREDICT_WINDOW
+from lit_textclf.whole_files import refuse_input
 
 Precision = Literal[
     "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "32", "16", "bf16", "64",
@@ -104,14 +105,11 @@ class Trainer(pl.Trainer):
         if text is not None:
             datamodule.sets.texts = [text]
         datamodule.sets.keep_columns = {"predict"} if keep_columns else set()
-        file = PredictionFile(
-            expanded(output, "--output"), overwrite=overwrite, encoding=output_encoding, with_logits=with_logits
-        )
+        path = expanded(output, "--output")
+        file = PredictionFile(path, overwrite=overwrite, encoding=output_encoding, with_logits=with_logits)
         inputs = datamodule.sets.files["predict"] if text is None else None
-        if inputs is not None and file.path.exists():
-            files = [path for path in resolve_files(inputs, "data.predict_file") if path.is_file()]
-            if any(path.samefile(file.path) for path in files):
-                raise UserError(f"{output}: is the input; --output names another file")
+        given = [] if inputs is None else resolve_files(inputs, "data.predict_file")
+        refuse_input(path, [*given, *([expanded(ckpt_path, "--ckpt_path")] if ckpt_path else [])])
         datamodule.prepare("predict", model)
         writer = _WritePredictions(file)
         self.callbacks.append(writer)  # type: ignore[attr-defined]

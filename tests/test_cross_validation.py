@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from lit_textclf import TextDataModule, UserError, main
-from tests.conftest import sentences
+from tests.conftest import sentences, write_csv
 
 
 @pytest.fixture
@@ -65,8 +65,35 @@ def test_a_checkpoint_is_validated_on_its_own_fold_only(reviews: dict[str, Path]
     for options in ({"folds": 4, "fold": 2}, {"folds": 3, "fold": 1}, {"validation_split": 0.25}):
         data = TextDataModule(train_file=str(reviews["train"]), **options)
         data.sets.target, data.sets.trained_on = fit.target, fit.sets.record()
-        with pytest.raises(UserError, match="the checkpoint was trained on these very rows"):
-            data.sets.read("validate")
+        data.sets.read("validate")
+        with pytest.raises(UserError, match="were trained on"):
+            data.sets.refuse_trained_on("validation")
+
+
+def test_a_checkpoint_is_refused_wherever_it_comes_from(
+    args: list[str], fails: Callable[[list[str]], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("c.yaml").write_text("ckpt_path: last", encoding="utf-8")
+    assert "remove --ckpt_path" in fails([*args, "--config", "c.yaml"])
+    monkeypatch.setenv("LIT_TEXTCLF_CKPT_PATH", "last")
+    assert "remove --ckpt_path" in fails(args)
+
+
+def test_a_metric_that_a_fold_does_not_have(args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [(f"the film was {index} good", "yes" if index < 3 else "no") for index in range(36)]
+    write_csv(Path("rare.csv"), ["text", "label"], rows)
+    args[args.index("--data.train_file") + 1] = "rare.csv"
+    metrics = main([*args, "--data.folds", "5", "--trainer.max_epochs", "1"])
+    assert "val_auroc: 2 of 5 folds have no value, and are left out" in capfd.readouterr().err
+    assert 0 <= metrics["val_auroc_mean"] <= 1
+    assert Path("lightning_logs/cross_validation_0/metrics.json").is_file()
+
+
+def test_the_training_file_is_not_replaced(args: list[str], fails: Callable[[list[str]], str]) -> None:
+    train = args[args.index("--data.train_file") + 1]
+    before = Path(train).read_bytes()
+    assert "is an input of this command" in fails([*args, "--output", train, "--overwrite"])
+    assert Path(train).read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -77,10 +104,11 @@ def test_a_checkpoint_is_validated_on_its_own_fold_only(reviews: dict[str, Path]
         (["--data.fold", "1"], "cross_validate takes each fold in turn"),
         (["--data.validation_split", "0.2"], "remove data.validation_file and data.validation_split"),
         (["--ckpt_path", "last"], "remove --ckpt_path"),
+        (["--trainer.limit_val_batches", "0"], "no validation took place"),
         (["--output", "none/p.csv"], "the folder none does not exist"),
         (["--data.train_file", "none.csv"], "none.csv: no such file"),
     ],
 )
 def test_refused(options: list[str], expected: str, args: list[str], fails: Callable[[list[str]], str]) -> None:
     assert expected in fails([*args, *options])
-    assert not Path("lightning_logs").exists()
+    assert not list(Path().glob("lightning_logs/version_*"))

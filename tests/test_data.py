@@ -142,23 +142,38 @@ def test_a_tokenizer_is_needed(reviews: dict[str, Path]) -> None:
         TextDataModule(train_file=str(reviews["train"])).setup("fit")
 
 
-def test_a_checkpoint_is_not_measured_on_rows_it_was_trained_on(reviews: dict[str, Path]) -> None:
+def test_a_checkpoint_is_not_measured_on_rows_it_was_trained_on(
+    reviews: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     train = str(reviews["train"])
+    lines = reviews["train"].read_text(encoding="utf-8").splitlines()
+    other_order = tmp_path / "reversed.csv"
+    other_order.write_text("\n".join([lines[0], *lines[:0:-1]]), encoding="utf-8")
     fit = TextDataModule(train_file=train, validation_split=0.2)
     fit.sets.read("fit")
 
-    def measured(**options: float) -> TextDataModule:
-        data = TextDataModule(train_file=train, **options)
+    def measured(split: str, file: str = train, **options: float) -> TextDataModule:
+        data = TextDataModule(train_file=file, **options)
         data.sets.target, data.sets.trained_on = fit.target, fit.sets.record()
-        data.sets.read("test" if "test_split" in options else "validate")
+        data.sets.read("validate" if split == "validation" else split)
+        data.sets.refuse_trained_on(split)
         return data
 
-    assert texts(measured(validation_split=0.2), "validation") == texts(fit, "validation")
-    assert set(texts(measured(validation_split=0.1), "validation")) < set(texts(fit, "validation"))
-    with pytest.raises(UserError, match=r"data.validation_split 0.3: the checkpoint was trained on these very rows"):
-        measured(validation_split=0.3)
-    with pytest.raises(UserError, match=r"data.test_split 0.2: .* with 0.0 held out for test"):
-        measured(test_split=0.2)
+    assert texts(measured("validation", validation_split=0.2), "validation") == texts(fit, "validation")
+    measured("validation", str(other_order), validation_split=0.1)
+    for file in (train, str(other_order)):
+        with pytest.raises(UserError, match=r"^validation: \d+ of 14 rows were trained on .* the same data.validation"):
+            measured("validation", file, validation_split=0.3)
+        with pytest.raises(UserError, match=r"^validation: .* were trained on"):
+            measured("validation", file, folds=4, fold=1)
+        with pytest.raises(UserError, match=r"^test: .* were trained on"):
+            measured("test", file, test_split=0.2)
+    capsys.readouterr()
+    data = TextDataModule(test_file=train)
+    data.sets.target, data.sets.trained_on = fit.target, fit.sets.record()
+    data.sets.read("test")
+    data.sets.refuse_trained_on("test")
+    assert "test: 38 of 48 rows were trained on (first: " in capsys.readouterr().err
 
 
 def test_labels_come_from_all_training_rows(tmp_path: Path) -> None:

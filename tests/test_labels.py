@@ -139,6 +139,8 @@ def test_a_regression_label_that_is_no_finite_float32(label: str) -> None:
         (["a", "b"], "auto", None, "c", ["data.positive_label", "'c'", "'a', 'b'"]),
         (["0.5", "1"], "regression", ["0.5", "1"], None, ["data.labels", "data.task"]),
         (["a", "a"], "multi_label", None, None, ["train.csv", "1 name", "'a'", "data.label_column"]),
+        (["1_5", "2.5"], "regression", None, None, ["train.csv: row 0", "'1_5' is not a finite number"]),
+        (["\u0663.\u0665", "2.5"], "regression", None, None, ["is not a finite number"]),
         (["", ""], "multi_label", None, None, ["train.csv", "0 names"]),
         (["a|b", "a||b"], "multi_label", None, None, ["train.csv: row 1", "'topic'", "'a||b'", "not a list of names"]),
         (["a|b", "a|c"], "multi_label", ["a", "b"], None, ["train.csv: row 1", "'c'", "'a', 'b'"]),
@@ -230,6 +232,8 @@ def test_joined_names_come_apart_again(names: list[str]) -> None:
 def test_names_are_joined_as_the_contract_says() -> None:
     assert join_names(["joy", "a|b", "c\\d"]) == r"joy|a\|b|c\\d"
     assert split_names("a|") == ["a", ""]
+    assert split_names("joy|love\\") == ["joy", "love\\"]
+    assert split_names("a\\\nb|c\\d") == ["a\\\nb", "c\\d"]
 
 
 def test_strata_are_the_rarest_label_of_each_row() -> None:

@@ -61,6 +61,11 @@ def test_balanced_weights_of_label_sets() -> None:
     assert resolve_class_weights({"joy": 2, "fear": 1}, target, {}, 100) == [2.0, 1.0]
 
 
+def test_balanced_weights_of_a_label_that_every_row_has() -> None:
+    with pytest.raises(UserError, match="every training row has the label 'joy'"):
+        resolve_class_weights("balanced", Target("multi_label", ("joy", "fear")), {"joy": 9, "fear": 3}, 9)
+
+
 def test_label_sets_by_hand() -> None:
     logits, target = torch.tensor([[1.0, -2.0], [0.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, 0.0]])
     weights = torch.tensor([2.0, 5.0])

@@ -343,6 +343,12 @@ def test_a_file_system_without_hard_links(monkeypatch: pytest.MonkeyPatch) -> No
     assert Path("other.csv").read_text(encoding="utf-8") == "theirs"
 
 
+def test_links_in_a_circle() -> None:
+    OUTPUT.symlink_to(OUTPUT.name)
+    with pytest.raises(UserError, match="cannot be written"):
+        PredictionFile(OUTPUT, overwrite=True)
+
+
 def test_no_file_is_there_while_the_input_is_read() -> None:
     PredictionFile(OUTPUT)
     assert os.listdir() == []

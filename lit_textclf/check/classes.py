@@ -27,9 +27,10 @@ def labels_of(split: str, rows: Rows, target: Target | None) -> tuple[dict[str, 
     multi_label = target is not None and target.task == "multi_label"
     missing = rows.unlabelled(blank=not multi_label)
     if len(missing):
+        # A test split without any label is what GLUE has: fine in predict.
         findings.append(
             Finding(
-                "severe",
+                "note" if split == "test" and len(missing) == len(rows) else "severe",
                 "unlabelled",
                 split,
                 len(missing),
@@ -46,7 +47,7 @@ def labels_of(split: str, rows: Rows, target: Target | None) -> tuple[dict[str, 
             encoded = target.encode(labelled)
         except UserError as error:
             findings.append(
-                Finding("severe", "labels", split, 1, f"label that training does not take: {error}", "mend it")
+                Finding("severe", "labels", split, 1, f"label that training does not take, or more: {error}", "mend it")
             )
             return {"labels": _sorted(label_counts(labelled))}, findings
         if target.task == "regression":
@@ -82,6 +83,9 @@ def balance_of(rows: Rows, counts: Mapping[str, int], target: Target) -> list[Fi
         return []
     findings = []
     present = {name: number for name, number in counts.items() if number}
+    if not present:
+        return []
+    findings += _odd_names(list(present), target)
     largest, smallest = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
     ratio = present[largest] / present[smallest]
     if ratio >= IMBALANCE:
@@ -123,6 +127,30 @@ def balance_of(rows: Rows, counts: Mapping[str, int], target: Target) -> list[Fi
                 "set data.task regression if they are a scale",
             )
         )
+    return findings
+
+
+def _odd_names(names: list[str], target: Target) -> list[Finding]:
+    """Names that differ only in case or spaces, are all numbers but a few, or look joined."""
+    findings = []
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+    if same := [group for group in alike.values() if len(group) > 1]:
+        shown = "; ".join(", ".join(map(repr, group)) for group in same[:3])
+        message = f"labels are the same but for case and spaces: {shown}"
+        findings.append(Finding("warning", "similar_labels", "train", sum(map(len, same)), message, "make them one"))
+    if target.task != "single_label":
+        return findings
+    others = [name for name in names if not name.replace(".", "", 1).lstrip("+-").isdecimal()]
+    if len(names) > 5 and 0 < len(others) <= len(names) / 5:
+        message = f"labels are no numbers, the other {len(names) - len(others)} are: {', '.join(map(repr, others[:3]))}"
+        findings.append(Finding("warning", "almost_numbers", "train", len(others), message, "mend them for regression"))
+    joined = [name for name in names if "|" in name]
+    parts = [part for name in joined for part in name.split("|")]
+    if len(joined) > 1 and len(set(parts)) < len(parts):
+        message = f"labels look like names joined by |: {', '.join(map(repr, joined[:3]))}"
+        findings.append(Finding("warning", "joined_labels", "train", len(joined), message, "set data.task multi_label"))
     return findings
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
+from lit_textclf.architecture import load_config, max_positions
 from lit_textclf.arguments import Arguments, in_order_of_precedence
+from lit_textclf.batches import Template
 from lit_textclf.check.examine import Examination, examine
 from lit_textclf.check.findings import Finding
 from lit_textclf.check.show import show
@@ -18,7 +20,8 @@ from lit_textclf.check.suggest import suggested
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, say
 from lit_textclf.parser import Parser, add_options
-from lit_textclf.tokens import load_tokenizer
+from lit_textclf.rows import Rows
+from lit_textclf.tokens import is_local, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -43,7 +46,7 @@ def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     options, _ = parsed(parser, args)
     found, unit, most_tokens = look(options)
     if options.format == "json":
-        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        print(json.dumps(found.to_dict(), indent=2))
     else:
         show(found, suggested(found, most_tokens), unit)
     if options.strict and (severe := found.severe()):
@@ -61,12 +64,36 @@ def look(options: Any) -> tuple[Examination, str, int | None]:
     data = TextDataModule(**options.data.as_dict())
     splits, problem = data.sets.read_leniently()
     tokenizer = tokenizer_of(options.model)
+    _check_long_text(data, splits["train"], tokenizer)
     found = examine(splits, data.sets.target, data, tokenizer)
     unlabelled = any(finding.kind == "unlabelled" and finding.split == "train" for finding in found.findings)
     if problem is not None and not unlabelled:
-        found.findings.insert(0, Finding("severe", "target", "train", len(splits["train"]), problem, "mend it"))
-    longest = None if tokenizer is None or tokenizer.model_max_length > 1e9 else tokenizer.model_max_length
-    return found, "words" if tokenizer is None else "tokens", longest
+        found.findings.insert(
+            0,
+            Finding(
+                "severe", "target", "train", len(splits["train"]), f"rows cannot be trained on: {problem}", "mend it"
+            ),
+        )
+    return found, "words" if tokenizer is None else "tokens", _most_tokens(options.model, tokenizer)
+
+
+def _check_long_text(data: TextDataModule, rows: Rows, tokenizer: PreTrainedTokenizerFast | None) -> None:
+    """Refuses options for long texts that `fit` would refuse."""
+    if data.long_text.mode == "window" and rows.text_pair is not None:
+        raise UserError("data.long_text window reads single texts; use head_tail or truncate for pairs")
+    if tokenizer is not None:
+        special = Template.of(tokenizer).special_tokens(pair=rows.text_pair is not None)
+        data.long_text.stride_for(data.max_length - special)
+
+
+def _most_tokens(model: Any, tokenizer: PreTrainedTokenizerFast | None) -> int | None:
+    """The longest sequence that the model reads, where its folder or the tokenizer says so."""
+    known = []
+    if tokenizer is not None and tokenizer.model_max_length < 1e9:
+        known.append(tokenizer.model_max_length)
+    if model.from_scratch is None and is_local(model.model_name_or_path):
+        known.append(max_positions(load_config(model.model_name_or_path)))
+    return min((number for number in known if number is not None), default=None)
 
 
 def tokenizer_of(model: Any) -> PreTrainedTokenizerFast | None:

@@ -90,7 +90,7 @@ def look_at_rows(found: Examination, splits: Mapping[str, Rows]) -> None:
         found.findings += of_texts
     exact, near = text_codes(splits, near=False), text_codes(splits, near=True)
     for split, rows in splits.items():
-        numbers, of_repeats = repeats_of(split, rows, exact[split], near[split])
+        numbers, of_repeats = repeats_of(split, rows, exact[split], near[split], found.target)
         found.splits[split] |= numbers
         found.findings += of_repeats
     found.leaks, of_leaks = leaks_of(splits, exact, near)

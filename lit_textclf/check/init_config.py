@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import io
-import os
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,11 +17,13 @@ from lit_textclf.check.examine import Examination
 from lit_textclf.check.suggest import suggested
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
-from lit_textclf.errors import UserError, count, say
+from lit_textclf.errors import count, say
 from lit_textclf.parser import NOT_OPTIONS
-from lit_textclf.rows.paths import expanded
+from lit_textclf.rows.paths import expanded, resolve_files
 from lit_textclf.trainer import Trainer
+from lit_textclf.whole_files import check_place, refuse_input, write_whole
 
+INPUTS = ("train_file", "validation_file", "test_file")
 TRAINER = {
     "max_epochs": "epochs of training",
     "precision": "auto does what this hardware does best; 32-true is exact, 16-mixed and bf16-mixed are faster on GPUs",
@@ -53,8 +54,10 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     parser.add_argument("--overwrite", type=bool, default=False, help="replace it if it exists")
     options, given = parsed(parser, args)
     path = expanded(options.output, "--output")
-    if os.path.lexists(path) and not options.overwrite:
-        raise UserError(f"{path}: exists already; add --overwrite, or choose another --output")
+    check_place(path, options.overwrite)
+    refuse_input(
+        path, [file for name in INPUTS if options.data[name] for file in resolve_files(options.data[name], name)]
+    )
     found, unit, most_tokens = look(options)
     decided = suggested(found, most_tokens)
     columns = found.rows["train"].columns
@@ -65,12 +68,7 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         values[section] |= {name: value for name, value in chosen.items() if name not in given_here}
         decided[section] = {name: value for name, value in chosen.items() if name not in given_here}
     text = _config(values, decided, found, unit)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); change --output") from None
+    write_whole(path, text)
     for finding in found.severe():
         say(f"severe: {finding.line()}")
     say(f"next: lit-textclf fit --config {path}")
@@ -101,11 +99,17 @@ def _config(
             mark = "(found) " if name in decided.get(section, {}) else ""
             file.writelines(_comment(mark + meaning, "  "))
             # In a list of one a value takes one line and has no end mark.
-            value = yaml.safe_dump(
-                [values[section].get(name)], allow_unicode=True, default_flow_style=True, width=10**6
-            )
-            file.write(f"  {name}: {value.strip()[1:-1]}\n")
+            file.write(f"  {name}: {_spelled(values[section].get(name))}\n")
     return file.getvalue()
+
+
+def _spelled(value: Any) -> str:
+    """A value on one line; strings in quotes, for a parser may read 1e3 as a number where PyYAML sees a string."""
+    strings = isinstance(value, str) or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+    style = '"' if strings else None
+    # In a list of one a value has no end mark.
+    line = yaml.safe_dump([value], allow_unicode=True, default_flow_style=True, width=10**6, default_style=style)
+    return str(line.strip()[1:-1])
 
 
 def _options(section: str, owner: type) -> Iterator[tuple[str, str]]:

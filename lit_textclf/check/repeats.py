@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from lit_textclf.check.findings import Finding, examples
+from lit_textclf.labels import Target, split_names
 from lit_textclf.rows import Rows
 from lit_textclf.rows.normal import equal_codes, joined, normalised
 
@@ -40,7 +42,9 @@ def _with_first(rows: Rows, repeated: np.ndarray, first: np.ndarray) -> list[str
     return [f"{example} is {rows.where(int(first[index]))}" for example, index in shown]
 
 
-def repeats_of(split: str, rows: Rows, exact: np.ndarray, near: np.ndarray) -> tuple[dict[str, int], list[Finding]]:
+def repeats_of(
+    split: str, rows: Rows, exact: np.ndarray, near: np.ndarray, target: Target | None
+) -> tuple[dict[str, int], list[Finding]]:
     """Duplicates (rows beyond the first of each text), near duplicates, and texts with more than one label."""
     (again, first), (nearly, near_first) = beyond_first(exact), beyond_first(near)
     numbers = {"duplicates": len(again), "conflicts": 0, "near_duplicates": len(nearly)}
@@ -71,7 +75,7 @@ def repeats_of(split: str, rows: Rows, exact: np.ndarray, near: np.ndarray) -> t
             )
         )
     if rows.label is not None:
-        conflicting = _conflicts(exact, rows)
+        conflicting = _conflicts(exact, rows, target)
         numbers["conflicts"] = len(conflicting)
         if len(conflicting):
             share = np.isin(exact, exact[conflicting]).mean()
@@ -92,17 +96,33 @@ def repeats_of(split: str, rows: Rows, exact: np.ndarray, near: np.ndarray) -> t
     return numbers, findings
 
 
-def _conflicts(codes: np.ndarray, rows: Rows) -> np.ndarray:
-    """The first row of each text that stands with different labels."""
+def _conflicts(codes: np.ndarray, rows: Rows, target: Target | None) -> np.ndarray:
+    """The first row of each text that stands with different labels; sets and numbers are compared as such."""
     assert rows.label is not None
     encoded = rows.label.combine_chunks().dictionary_encode()
     labels = encoded.indices.fill_null(-1).to_numpy()
+    if target is not None and target.task != "single_label":
+        whole = np.concatenate([_as_meant(encoded.dictionary.to_pylist(), rows.label_lists, target), [-1]])
+        labels = whole[labels]
     known = labels >= 0
     pairs = np.unique(np.stack([codes[known], labels[known]]), axis=1)
     texts, labels_of_text = np.unique(pairs[0], return_counts=True)
     several = texts[labels_of_text > 1]
     _, first = np.unique(codes, return_index=True)
     return np.sort(first[np.isin(codes[first], several)])
+
+
+def _as_meant(spelled: list[str], lists: bool, target: Target) -> np.ndarray:
+    """A number for each spelling of a label, equal for those that mean the same set or number."""
+    meant: list[Any] = []
+    for name in spelled:
+        try:
+            names = json.loads(name) if lists else split_names(name)
+            meant.append(float(name) if target.task == "regression" else tuple(sorted(map(str, names))))
+        except (ValueError, TypeError):
+            meant.append(name)
+    places = {value: place for place, value in enumerate(dict.fromkeys(meant))}
+    return np.array([places[value] for value in meant], np.int64)
 
 
 def _labels_of(codes: np.ndarray, rows: Rows, index: int) -> str:

@@ -76,18 +76,25 @@ def _labels(found: Examination) -> Table | None:
     for split in found.splits:
         table.add_column(split, justify="right")
     for name in names[:MOST_LABELS]:
-        table.add_row(Text(name), *(f"{numbers['labels'].get(name, 0):,}" for numbers in found.splits.values()))
+        table.add_row(
+            Text(_printable(name)), *(f"{numbers['labels'].get(name, 0):,}" for numbers in found.splits.values())
+        )
     if len(names) > MOST_LABELS:
         table.add_row(f"and {count(len(names) - MOST_LABELS, 'more label')}", *("" for _ in found.splits))
     return table
+
+
+def _printable(name: str) -> str:
+    """A name without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)
 
 
 def _histogram(found: Examination) -> Table:
     bins = histogram(found.lengths["train"].lengths)
     largest = max(rows for _, _, rows in bins)
     table = Table(box=None, show_header=False, padding=(0, 1))
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right")
+    table.add_column(justify="right")
     table.add_column(width=40)
     for start, end, rows in bins:
         table.add_row(f"{start:,} to {end:,}", f"{rows:,}", Bar(largest, 0, rows, width=40))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from lit_textclf.check.classes import IMBALANCE
 from lit_textclf.check.examine import Examination
+from lit_textclf.errors import UserError
+from lit_textclf.splits import hold_out, text_keys
 
+SHARES = (0.1, 0.2, 0.3, 0.5)
 LENGTHS = (32, 64, 128, 256, 512)
 
 
@@ -31,10 +35,20 @@ def suggested(found: Examination, most_tokens: int | None) -> dict[str, dict[str
         if tokens["p50"] > longest:
             data["long_text"] = "head_tail"
     if "validation" not in found.splits:
-        data["validation_split"] = 0.1
+        data["validation_split"] = _share(found)
     imbalance = next((finding for finding in found.findings if finding.kind == "imbalance"), None)
     if imbalance is not None and found.target is not None and found.target.task == "single_label":
         counts = [number for number in found.splits["train"]["labels"].values() if number]
         if max(counts) / min(counts) >= IMBALANCE:
             model["class_weights"] = "balanced"
     return {name: section for name, section in (("data", data), ("model", model)) if section}
+
+
+def _share(found: Examination) -> float | None:
+    """The smallest share that holds out a row, None if none does."""
+    rows = found.rows["train"]
+    keys, strata = text_keys(rows), None
+    if found.target is not None:
+        with contextlib.suppress(UserError):  # rows without a label, which are among the findings
+            strata = found.target.strata(rows)
+    return next((share for share in SHARES if len(hold_out(keys, strata, None, share)[2])), None)

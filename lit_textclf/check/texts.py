@@ -24,12 +24,15 @@ class Pattern(NamedTuple):
     remedy: str
 
 
+_TAIL = rf"[\x{{80}}-\x{{BF}}{bytes(range(0x80, 0xC0)).decode('cp1252', 'ignore')}]"
+"""What a continuation byte of UTF-8 (80 to BF) becomes in Latin-1 or Windows-1252."""
 PATTERNS = (
-    # UTF-8 read as Latin-1 or Windows-1252: a lead byte's letter, then what a continuation byte looks like.
+    # UTF-8 read as Latin-1 or Windows-1252: a lead byte's letter, then what continuation bytes look like. Leads that
+    # are common letters (é”—) count only twice in a row.
     Pattern(
         "mojibake",
         "warning",
-        r"[\x{C2}\x{C3}][\x{80}-\x{BF}]|\x{E2}\x{80}[\x{80}-\x{BF}]|\x{E2}\x{20AC}.|\x{EF}\x{BB}\x{BF}|\x{FFFD}",
+        rf"[ÂÃ]{_TAIL}|â(€.|\x{{201A}}¬|\x{{80}}{_TAIL})|(Ð{_TAIL}|Ñ{_TAIL}){{2}}|([ã-ï]{_TAIL}{_TAIL}){{2}}|ðŸ{_TAIL}|ï»¿|\x{{FFFD}}",
         "texts have mojibake, characters of a wrong decoding",
         "decode the source again, or repair them (ftfy)",
     ),

@@ -32,6 +32,11 @@ class ColumnNames:
     id_required: bool = True
     labels: tuple[str, ...] = ()
 
+    @property
+    def label_name(self) -> str | None:
+        """What to call the label's column, or columns, in messages."""
+        return ", ".join(self.labels) if self.labels else self.label
+
     def found_in(self, names: Sequence[str], where: str, *, label_required: bool) -> ColumnNames:
         """Fills in the text columns from a file's column names and checks that all the others are there.
 
@@ -55,7 +60,9 @@ class ColumnNames:
                 raise UserError(f"{where}: no text column ({_listed(names, 'text')}); name it with data.text_column")
         if columns.label is not None and columns.label not in names and not label_required:
             columns = replace(columns, label=None)
-        if columns.labels and not label_required and not set(columns.labels) & set(names):
+        if columns.labels and not label_required and (missing := set(columns.labels) - set(names)):
+            if len(missing) < len(columns.labels):
+                say(f"{where}: no column {min(missing)!r}, so the rows count as unlabelled (data.label_columns)")
             columns = replace(columns, labels=())
         if columns.id is not None and columns.id not in names and not columns.id_required:
             say(f"{where}: no column {columns.id!r}, the training's id column; predictions have no ids")

@@ -101,7 +101,19 @@ def test_pairs_are_compared_by_both_texts(tokenizer: list[str]) -> None:
 
 
 PLANTED = {
-    "mojibake": ["It\u00e2\u0080\u0099s", "caf\u00c3\u00a9", "\u00e2\u20ac\u2122", "\u00ef\u00bb\u00bfx", "a\ufffdb"],
+    "mojibake": [
+        "\u00c3\u201eapfel",
+        "\u00c3\u0178",
+        "\u00e2\u201a\u00ac 5",
+        "\u00d0\u00bf\u00d1\u20ac",
+        "\u00f0\u0178\u02dc\u20ac",
+        "\u00e6\u2014\u00a5\u00e6\u0153\u00ac",
+        "It\u00e2\u0080\u0099s",
+        "caf\u00c3\u00a9",
+        "\u00e2\u20ac\u2122",
+        "\u00ef\u00bb\u00bfx",
+        "a\ufffdb",
+    ],
     "control_characters": ["a\x07b", "a\x92b", "\x7f"],
     "invisible_characters": ["a\u200bb", "\ufeffa", "soft\u00adhyphen"],
     "html": ["a &amp; b", "&#39;", "<br>", "<br />", '<a href="x">y</a>'],
@@ -112,6 +124,8 @@ FINE = [
     "S\u00e3o Paulo",
     "a < b > c",
     "AT&T; I <3 you",
+    "caf\u00e9\u201d\u2014 yes",
+    "\u00c0\u201d",
     "x & y",
     "tab\there",
     "\u4e2d\u6587",
@@ -168,6 +182,30 @@ def test_labels(tokenizer: list[str], capfd: pytest.CaptureFixture[str]) -> None
     assert found(checked(*tokenizer), "unlabelled")["count"] == 1
     write_csv(Path("train.csv"), ["text", "label"], [("a", "x"), ("b", "x")])
     assert "the one label 'x'" in found(checked(*tokenizer), "target")["message"]
+
+
+def test_names_of_labels(tokenizer: list[str]) -> None:
+    def labelled(*labels: str) -> dict[str, Any]:
+        write_csv(
+            Path("train.csv"), ["text", "label"], [(f"good film {i}", label) for i, label in enumerate(labels * 3)]
+        )
+        return checked(*tokenizer)
+
+    assert found(labelled("pos", "Pos", " pos", "neg"), "similar_labels")["count"] == 3
+    assert found(labelled("a|b", "b|c", "a"), "joined_labels")["count"] == 2
+    assert found(labelled("1.5", "2.5", "3", "4", "5", "nan"), "almost_numbers")["count"] == 1
+
+
+def test_conflicts_compare_sets_and_numbers(tokenizer: list[str]) -> None:
+    lines = [{"text": "t", "label": names} for names in (["a", "b"], ["b", "a"], [])]
+    Path("train.jsonl").write_text(
+        "\n".join(map(json.dumps, [*lines[:2], {"text": "u", "label": ["a"]}])), encoding="utf-8"
+    )
+    assert checked(*tokenizer, train="train.jsonl")["splits"]["train"]["conflicts"] == 0
+    Path("train.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert checked(*tokenizer, train="train.jsonl")["splits"]["train"]["conflicts"] == 1
+    write_csv(Path("train.csv"), ["text", "label"], [("t", "1"), ("t", "1.0"), ("u", "0.5")])
+    assert checked(*tokenizer)["splits"]["train"]["conflicts"] == 0
 
 
 def test_label_sets_and_numbers(tokenizer: list[str]) -> None:

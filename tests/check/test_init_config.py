@@ -59,3 +59,31 @@ def test_severe_findings_are_written_and_said(tiny_bert: Path, capfd: pytest.Cap
     main(["init", "--data.train_file", "data.csv", "--model.model_name_or_path", str(tiny_bert)])
     assert "severe: train: 1 text stands there with more than one label" in capfd.readouterr().err
     assert "# severe: train: 1 text stands there" in Path("config.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("odd", ["1e3", "1E5", "yes", "null", "0x1F", "1:30", "a\x85b", "[a]", "~", "#x", "a: b"])
+def test_odd_labels_and_few_rows(odd: str, tiny_bert: Path) -> None:
+    write_csv(
+        Path("data.csv"),
+        ["text", "label"],
+        [(text, odd if index % 2 else "z") for index, (text, _) in enumerate(sentences(6))],
+    )
+    main(["init", "--data.train_file", "data.csv", "--model.model_name_or_path", str(tiny_bert)])
+    metrics = main(["fit", "--config", "config.yaml", "--trainer.max_epochs", "1", "--trainer.accelerator", "cpu"])
+    assert "val_accuracy" in metrics
+
+
+def test_the_model_limits_the_length(tiny_bert: Path, fails: Callable[[list[str]], str]) -> None:
+    rows = [(f"{text} " * 20, label) for text, label in sentences(60)]
+    write_csv(Path("data.csv"), ["text", "label"], rows)
+    write_csv(Path("pairs.csv"), ["text_a", "text_b", "label"], [(text, text, label) for text, label in rows])
+    args = ["init", "--model.model_name_or_path", str(tiny_bert), "--overwrite", "--data.train_file"]
+    main([*args, "data.csv"])
+    assert yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))["data"]["max_length"] == 48
+    assert "window reads single texts" in fails([*args, "pairs.csv", "--data.long_text", "window"])
+    options = ["--data.long_text", "window", "--data.max_length", "20", "--data.window_stride", "30"]
+    assert "data.window_stride 30" in fails([*args, "data.csv", *options])
+    before = Path("data.csv").read_bytes()
+    assert "is an input of this command" in fails([*args, "data.csv", "--output", "data.csv"])
+    assert Path("data.csv").read_bytes() == before
+    assert "a folder; --output names a file" in fails([*args, "data.csv", "--output", ""])

@@ -1,0 +1,61 @@
+"""Files that appear whole or not at all, never in place of a device, a pipe or an input."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from lit_textclf.errors import UserError
+
+
+def check_place(path: Path, overwrite: bool) -> None:
+    """Refuses a path where an output cannot or should not be put.
+
+    Raises:
+        UserError: if it is a folder, a device or a pipe, exists and may not be replaced, or its folder does not exist.
+    """
+    try:
+        if not path.name or path.is_dir():
+            raise UserError(f"{path}: a folder; --output names a file")
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: a device or a pipe; --output names a file, which is put in place whole")
+        if os.path.lexists(path) and not overwrite:
+            raise UserError(f"{path}: exists already; add --overwrite, or choose another --output")
+        real = path.resolve()  # a link stays a link, and what it points to is replaced
+        if not real.parent.is_dir():
+            folder = real.parent if path.is_symlink() else path.parent
+            raise UserError(f"{path}: the folder {folder} does not exist; make it, or choose another --output")
+    except (OSError, RuntimeError) as error:  # a name too long, links in a circle
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path!s:.80}: cannot be written ({reason}); choose another --output") from None
+
+
+def refuse_input(path: Path, inputs: Iterable[Path]) -> None:
+    """Refuses to put an output in place of a file that the command reads.
+
+    Raises:
+        UserError: if one of the inputs is the same file.
+    """
+    if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
+        raise UserError(f"{path}: is an input of this command; --output names another file")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file so that it appears whole or not at all.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    real = path.resolve()
+    try:
+        handle, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name:.60}.", suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(real)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --output") from None
