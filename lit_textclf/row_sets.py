@@ -10,7 +10,7 @@ import numpy as np
 from lit_textclf.errors import UserError, count, say
 from lit_textclf.labels import Target, TaskOption, decide_target
 from lit_textclf.rows import ColumnNames, ReadOptions, Rows, read_dataset, read_files, rows_of_texts
-from lit_textclf.rows.read import report_blank
+from lit_textclf.rows.read import load_dataset, report_blank
 from lit_textclf.splits import folds_of, hold_out, stratified_sample, text_keys
 
 SPLITS = ("train", "validation", "test", "predict")
@@ -172,6 +172,11 @@ class RowSets:
             return
         for split, part in self._held_out(rows).items():
             self._add(split, part)
+        if self.dataset_name is not None:
+            own = load_dataset(self.dataset_name, self.dataset_config_name)
+            for split in self.shares:
+                if self._is_held_out(split) and split in own:
+                    say(f"{split}: the data set's own {split} rows are not used; training rows are held out")
         parts = ", ".join(f"{count(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
         fold = f" (fold {self.fold} of {self.folds})" if self.folds is not None else ""
         say(f"split by a hash of the text{fold}: {parts}")

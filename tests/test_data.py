@@ -114,6 +114,19 @@ def test_a_hub_data_set_from_a_folder(reviews: dict[str, Path], tmp_path: Path) 
     assert texts(data, "train") == [text for text, _ in sentences(48)]
 
 
+def test_the_own_split_of_a_data_set_is_not_passed_over_in_silence(
+    reviews: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    for split, path in reviews.items():
+        path.rename(folder / f"{split}.csv")
+    data = TextDataModule(dataset_name=str(folder), validation_split=0.25)
+    data.sets.read("fit")
+    assert (len(data.rows["train"]), len(data.rows["validation"])) == (36, 12)
+    assert "validation: the data set's own validation rows are not used" in capsys.readouterr().err
+
+
 def test_predictions_of_rows_with_some_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train = write_csv(tmp_path / "t.csv", ["text", "label"], sentences(6))
     fitted = TextDataModule(train_file=str(train))

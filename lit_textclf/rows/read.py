@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,6 +197,25 @@ def rows_of_texts(texts: Sequence[str], text_pairs: Sequence[str] | None = None)
     return _rows([_select(table, names, False, "--text", 0)], names, [("--text", 0)], keep=False)
 
 
+def load_dataset(name: str, config_name: str | None) -> Mapping[str, Any]:
+    """The splits of a data set of the Hub, or of a folder saved by `datasets`; no rows are read yet.
+
+    Raises:
+        UserError: if the data set cannot be had.
+    """
+    import datasets  # takes a second, and only this input needs it
+
+    try:
+        folder = expanded(name, "data.dataset_name")
+        if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
+            loaded = datasets.load_from_disk(str(folder))
+            return loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+        return datasets.load_dataset(name, config_name)  # type: ignore[no-any-return]
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(f"data.dataset_name {name!r} cannot be loaded: {reason[0]}") from None
+
+
 def read_dataset(
     name: str, config_name: str | None, split: str, columns: ColumnNames, *, label_required: bool = True,
     keep_columns: bool = False,
@@ -211,18 +230,9 @@ def read_dataset(
     Raises:
         UserError: if the data set cannot be had.
     """
-    import datasets  # takes a second, and only this input needs it
+    import datasets
 
-    try:
-        folder = expanded(name, "data.dataset_name")
-        if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
-            loaded = datasets.load_from_disk(str(folder))
-            loaded = loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
-        else:
-            loaded = datasets.load_dataset(name, config_name)
-    except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"data.dataset_name {name!r} cannot be loaded: {reason[0]}") from None
+    loaded = load_dataset(name, config_name)
     if split not in loaded:
         return None
     dataset = loaded[split]
@@ -242,7 +252,10 @@ def read_dataset(
                 column,
                 pa.ListArray.from_arrays(offsets, names, mask=lists.is_null() if lists.null_count else None),
             )
-    table = as_strings(table)
+    try:
+        table = as_strings(table, where=where)
+    except pa.ArrowException as error:
+        raise UserError(f"{where}: a column cannot be read as text ({str(error).splitlines()[0]:.120})") from None
     return _rows([_select(table, columns, keep_columns, where, 0)], columns, [(where, 0)], keep_columns)
 
 
