@@ -146,7 +146,8 @@ class _WritePredictions(Callback):
     ) -> None:  # fmt: skip
         assert isinstance(outputs, Prediction)
         self._held.append(Prediction(outputs.row.cpu(), outputs.logits.float().cpu()))
-        while self._wanted and sum(int((part.row < self._end).sum()) for part in self._held) == self._wanted:
+        self._arrived += int((outputs.row < self._end).sum())
+        while self._wanted and self._arrived == self._wanted:
             self._write_window()
 
     def _write_window(self) -> None:
@@ -161,10 +162,11 @@ class _WritePredictions(Callback):
         self._next_window()
 
     def _next_window(self) -> None:
-        """Finds where the next window ends, and how many of its rows are predicted."""
+        """Finds where the next window ends, how many of its rows are predicted, and how many of those came already."""
         start = self.file.rows_written
         self._end = start + self._window
         self._wanted = len(np.unique(self._taken[start : self._end]))
+        self._arrived = sum(int((part.row < self._end).sum()) for part in self._held)
 
 
 def device_kind(accelerator: Any) -> str:
