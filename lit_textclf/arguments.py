@@ -10,8 +10,6 @@ from typing import Any
 
 from lit_textclf.errors import UserError, nearest
 
-LATER_KEYS: tuple[str, ...] = ()
-"""Keys that are promised and not there yet."""
 FLAGS = ("--overwrite", "--with_logits", "--keep_columns", "--strict")
 SECTIONS = ("trainer", "model", "data")
 ENVIRONMENT_PREFIX = "LIT_TEXTCLF_"
@@ -172,8 +170,6 @@ def _check_key(key: str, value: Any, known: Sequence[str], command: str, file: s
         if value is not None:
             raise UserError(f"{file}: {key} is a section of keys, not {value!r}")
         return
-    if key in LATER_KEYS:
-        raise UserError(f"{file}: {key} is not supported yet; remove it")
     if key not in known:
         raise UserError(f"{file}: {command} has no key {key!r}{nearest(key, known)}")
     if key == "data.labels" and value is not None:

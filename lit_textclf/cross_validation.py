@@ -60,7 +60,7 @@ class FoldCLI(TextCLI):
         raise UserError("cross_validate trains each fold anew; remove --ckpt_path")
 
     def instantiate_classes(self) -> None:
-        """Keeps all columns of the training rows, for the out-of-fold predictions."""
+        """Refuses several processes, once the trainer knows how many there are."""
         super().instantiate_classes()
         if self.trainer.world_size > 1:
             raise UserError("cross_validate does not run in several processes yet; set --trainer.devices 1")

@@ -7,7 +7,6 @@ import contextlib
 import csv
 import errno
 import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,7 +19,7 @@ from torch import Tensor
 from lit_textclf.errors import UserError, say
 from lit_textclf.labels import Target, join_names
 from lit_textclf.rows import Rows
-from lit_textclf.whole_files import check_place
+from lit_textclf.whole_files import check_place, give_usual_permissions, open_beside
 
 
 class PredictionFile:
@@ -59,13 +58,10 @@ class PredictionFile:
 
     def _make_temporary(self) -> TextIO:
         """A file beside the one that is to be, which takes its place when it is whole."""
-        real = self.path.resolve()  # a link stays a link, and what it points to is replaced
         try:
-            handle, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name:.60}.", suffix=".part")
+            self._file, self._temporary = open_beside(self.path, self.encoding)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); choose another --output") from None
-        self._temporary = Path(name)
-        self._file = os.fdopen(handle, "w", encoding=self.encoding, newline="")
         return self._file
 
     def begin(self, target: Target, rows: Rows) -> None:
@@ -156,9 +152,7 @@ class PredictionFile:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            umask = os.umask(0)
-            os.umask(umask)
-            self._temporary.chmod(0o666 & ~umask)
+            give_usual_permissions(self._temporary)
             if self.overwrite:
                 self._temporary.replace(self.path.resolve())
             else:

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 from lit_textclf.errors import UserError
 
@@ -42,20 +43,34 @@ def refuse_input(path: Path, inputs: Iterable[Path]) -> None:
         raise UserError(f"{path}: is an input of this command; --output names another file")
 
 
+def open_beside(path: Path, encoding: str = "utf-8") -> tuple[TextIO, Path]:
+    """Opens a new file beside one that is to be; renamed once it is whole, it takes its place.
+
+    Line ends are written as they are. A link stays a link, and what it points to is replaced.
+    """
+    real = path.resolve()
+    handle, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name:.60}.", suffix=".part")
+    return os.fdopen(handle, "w", encoding=encoding, newline=""), Path(name)
+
+
+def give_usual_permissions(path: Path) -> None:
+    """Gives a file the permissions that the user's new files have; those of temporary ones are stricter."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file so that it appears whole or not at all.
 
     Raises:
         UserError: if it cannot be written.
     """
-    real = path.resolve()
     try:
-        handle, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name:.60}.", suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file, temporary = open_beside(path)
+        with file:
             file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(real)
+        give_usual_permissions(temporary)
+        temporary.replace(path.resolve())
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --output") from None

@@ -18,6 +18,16 @@ def tokenizer(tiny_bert: Path) -> BertTokenizer:
     return BertTokenizer.from_pretrained(tiny_bert)
 
 
+@pytest.fixture
+def hub(reviews: dict[str, Path], tmp_path: Path) -> Path:
+    """A folder that `datasets` loads, with a file for each split."""
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    for split, path in reviews.items():
+        path.rename(folder / f"{split}.csv")
+    return folder
+
+
 def texts(data: TextDataModule, split: str) -> list[str]:
     return data.rows[split].text.to_pylist()
 
@@ -103,25 +113,17 @@ def test_workers_give_the_same_batches(reviews: dict[str, Path], tokenizer: Bert
     assert sorted(found[0]) == list(range(15))
 
 
-def test_a_hub_data_set_from_a_folder(reviews: dict[str, Path], tmp_path: Path) -> None:
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    for split, path in reviews.items():
-        path.rename(folder / f"{split}.csv")
-    data = TextDataModule(dataset_name=str(folder), max_eval_samples=9)
+def test_a_hub_data_set_from_a_folder(hub: Path) -> None:
+    data = TextDataModule(dataset_name=str(hub), max_eval_samples=9)
     data.sets.read("fit")
     assert (len(data.rows["train"]), len(data.rows["validation"])) == (48, 9)
     assert texts(data, "train") == [text for text, _ in sentences(48)]
 
 
 def test_the_own_split_of_a_data_set_is_not_passed_over_in_silence(
-    reviews: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hub: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    for split, path in reviews.items():
-        path.rename(folder / f"{split}.csv")
-    data = TextDataModule(dataset_name=str(folder), validation_split=0.25)
+    data = TextDataModule(dataset_name=str(hub), validation_split=0.25)
     data.sets.read("fit")
     assert (len(data.rows["train"]), len(data.rows["validation"])) == (36, 12)
     assert "validation: the data set's own validation rows are not used" in capsys.readouterr().err

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from lit_textclf.check.findings import Finding, examples
 from lit_textclf.errors import UserError
@@ -158,7 +157,7 @@ def _are_integers(target: Target) -> bool:
     return all(name.lstrip("-").isdecimal() for name in target.labels)
 
 
-def unseen_labels(splits: Mapping[str, Rows], counts: Mapping[str, Mapping[str, int]]) -> list[Finding]:
+def unseen_labels(counts: Mapping[str, Mapping[str, int]]) -> list[Finding]:
     """Labels of the training rows that no validation row has."""
     found = []
     for split in ("validation", "test"):
@@ -177,9 +176,3 @@ def unseen_labels(splits: Mapping[str, Rows], counts: Mapping[str, Mapping[str, 
                     )
                 )
     return found
-
-
-def label_of(rows: Rows, index: int) -> str:
-    """The label of a row, as it stands in the file."""
-    assert rows.label is not None
-    return str(pc.cast(rows.label[index], "string").as_py())

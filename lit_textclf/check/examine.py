@@ -100,7 +100,7 @@ def look_at_rows(found: Examination, splits: Mapping[str, Rows]) -> None:
         counts = {split: numbers["labels"] for split, numbers in found.splits.items()}
         if found.target is not None and counts["train"]:
             found.findings += balance_of(splits["train"], counts["train"], found.target)
-            found.findings += unseen_labels(splits, counts)
+            found.findings += unseen_labels(counts)
 
 
 def sort(found: Examination) -> None:

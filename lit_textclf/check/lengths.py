@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lit_textclf.batches import Template
-from lit_textclf.check.findings import Finding, examples
+from lit_textclf.check.findings import Finding, Severity, examples
 from lit_textclf.long_text import LongText
 from lit_textclf.rows import Rows
 from lit_textclf.tokens import TokenColumn, tokenize
@@ -66,9 +66,8 @@ def lengths_of(
         cache_dir: where tokens of whole splits are kept, for `fit` to find; None keeps none.
         sample: the most rows that are counted; of more a seeded sample is taken.
     """
-    part, sampled = rows, None
-    if len(rows) > sample:
-        part = rows.take(np.sort(np.random.default_rng(0).choice(len(rows), sample, replace=False)))
+    part, sampled = sample_of(rows, sample), None
+    if len(part) < len(rows):
         sampled, cache_dir = sample, None
     columns = [part.text] if part.text_pair is None else [part.text, part.text_pair]
     unknown = None
@@ -82,6 +81,13 @@ def lengths_of(
         unknown = unknown_share(tokens, tokenizer)
     truncated = round(int((lengths > max_length).sum()) * len(rows) / len(part))
     return Lengths(part, lengths, truncated, unknown, sampled)
+
+
+def sample_of(rows: Rows, size: int) -> Rows:
+    """A seeded sample of rows in their order; all of them where there are no more."""
+    if len(rows) <= size:
+        return rows
+    return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), size, replace=False)))
 
 
 def unknown_share(columns: list[TokenColumn], tokenizer: PreTrainedTokenizerFast) -> float | None:
@@ -110,18 +116,17 @@ def findings_of(split: str, found: Lengths, rows: int, max_length: int, long_tex
                 examples(found.rows, over),
             )
         )
-    if found.unknown is not None and found.unknown >= 0.01:
-        findings.append(
-            Finding(
-                "severe" if found.unknown >= SEVERE_UNKNOWN else "warning",
-                "unknown_tokens",
-                split,
-                round(found.unknown * 100),
-                f"% of all tokens ({found.unknown:.1%}) are unknown to the tokenizer",
-                "choose a model of the texts' language (model.model_name_or_path)",
-            )
-        )
-    return findings
+    return findings + unknown_tokens(split, found.unknown)
+
+
+def unknown_tokens(split: str, share: float | None) -> list[Finding]:
+    """The finding that many tokens are unknown, where they are."""
+    if share is None or share < 0.01:
+        return []
+    severity: Severity = "severe" if share >= SEVERE_UNKNOWN else "warning"
+    message = f"% of all tokens ({share:.1%}) are unknown to the tokenizer"
+    remedy = "choose a model of the texts' language (model.model_name_or_path)"
+    return [Finding(severity, "unknown_tokens", split, round(share * 100), message, remedy)]
 
 
 def histogram(lengths: np.ndarray, bins: int = 10) -> list[tuple[int, int, int]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lit_textclf.check.examine import Examination, look_at_rows
 from lit_textclf.check.findings import Finding, examples
-from lit_textclf.check.lengths import SEVERE_UNKNOWN, unknown_share
+from lit_textclf.check.lengths import sample_of, unknown_share, unknown_tokens
 from lit_textclf.check.repeats import SEVERE_SHARE, text_codes
 from lit_textclf.errors import count, say
 from lit_textclf.rows import Rows
@@ -31,7 +31,7 @@ def say_severe_findings(data: TextDataModule) -> list[Finding]:
     Returns:
         The findings.
     """
-    splits = {split: _sample(rows, SAMPLE) for split, rows in data.rows.items() if split in ("train", "validation")}
+    splits = {split: sample_of(rows, SAMPLE) for split, rows in data.rows.items() if split in ("train", "validation")}
     found = Examination(target=data.target)
     look_at_rows(found, splits)
     findings = [finding for finding in found.severe() if "leak" not in finding.kind]
@@ -46,18 +46,12 @@ def say_severe_findings(data: TextDataModule) -> list[Finding]:
     return findings
 
 
-def _sample(rows: Rows, size: int) -> Rows:
-    if len(rows) <= size:
-        return rows
-    return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), size, replace=False)))
-
-
 def _leaks(whole: dict[str, Rows], sampled: dict[str, Rows]) -> list[Finding]:
     """Validation rows, of a sample, whose text stands anywhere in the training rows."""
     if "validation" not in sampled:
         return []
     rows = sampled["validation"]
-    codes = text_codes({"train": _sample(whole["train"], MOST_FOR_LEAKS), "validation": rows}, near=False)
+    codes = text_codes({"train": sample_of(whole["train"], MOST_FOR_LEAKS), "validation": rows}, near=False)
     leaked = np.flatnonzero(np.isin(codes["validation"], codes["train"]))
     if len(leaked) < max(1, SEVERE_SHARE * len(rows)):
         return []
@@ -69,9 +63,5 @@ def _leaks(whole: dict[str, Rows], sampled: dict[str, Rows]) -> list[Finding]:
 def _unknown_tokens(data: TextDataModule) -> list[Finding]:
     encoded = data.encoded["train"]
     columns = [encoded.tokens] if encoded.pair_tokens is None else [encoded.tokens, encoded.pair_tokens]
-    share = unknown_share(columns, data.tokenizer)
-    if share is None or share < SEVERE_UNKNOWN:
-        return []
-    message = f"% of all tokens ({share:.1%}) are unknown to the tokenizer"
-    remedy = "choose a model of the texts' language (model.model_name_or_path)"
-    return [Finding("severe", "unknown_tokens", "train", round(100 * share), message, remedy)]
+    found = unknown_tokens("train", unknown_share(columns, data.tokenizer))
+    return [finding for finding in found if finding.severity == "severe"]
