@@ -23,8 +23,8 @@ from lit_textclf.architecture import (
     scratch_config,
     set_dropout,
 )
+from lit_textclf.attention import use_fast_kernels
 from lit_textclf.batches import Batch, Collator, EncodedRows, Template
-from lit_textclf.dropout import use_fast_dropout
 from lit_textclf.errors import UserError, say
 from lit_textclf.labels import Target, Task
 from lit_textclf.long_text import LongText, Pooling, pool
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 STAGES = ("val", "test", "predict")
-_NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path", "from_scratch")
+_NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels")
 
 
 PROBLEM_TYPES: dict[Task, Any] = {
@@ -76,7 +76,8 @@ class TextClassifier(LightningModule):
         window_pooling: with data.long_text window, a document's logits are the mean or the max of its windows'
         from_scratch: a BERT configuration (hidden_size, num_hidden_layers, ...) to build with random weights on the
             tokenizer of tokenizer_name_or_path, in place of a pretrained model
-        fast_dropout: on a CPU, draw dropout masks from random bits: the same distribution, several times faster
+        fast_kernels: on a CPU, attention and dropout of this project in place of torch's: the same distribution and,
+            within rounding, the same numbers, several times faster
         target: task and labels; None takes them from the data module when the run begins
         architecture: the model's configuration as JSON, to build it without the pretrained folder; set by checkpoints
         tokenizer: the tokenizer, or its files as a checkpoint carries them
@@ -95,7 +96,7 @@ class TextClassifier(LightningModule):
         label_smoothing: float = 0.0,
         window_pooling: Pooling = "mean",
         from_scratch: dict[str, Any] | None = None,
-        fast_dropout: bool = True,
+        fast_kernels: bool = True,
         target: Target | Mapping[str, Any] | None = None,
         architecture: str | None = None,
         tokenizer: PreTrainedTokenizerFast | dict[str, str] | None = None,
@@ -104,7 +105,7 @@ class TextClassifier(LightningModule):
         self.save_hyperparameters(ignore=["target", "architecture", "tokenizer"])
         _check_ranges(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
-        self.lr_scheduler, self.dropout, self.fast_dropout = lr_scheduler, dropout, fast_dropout
+        self.lr_scheduler, self.dropout, self.fast_kernels = lr_scheduler, dropout, fast_kernels
         self.model_name_or_path = model_name_or_path
         self.tokenizer_name_or_path = tokenizer_name_or_path
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
@@ -202,8 +203,8 @@ class TextClassifier(LightningModule):
                 f"the tokenizer has {len(self.tokenizer):,} tokens, the model knows "
                 f"{model.get_input_embeddings().num_embeddings:,}; model.tokenizer_name_or_path does not fit the model"
             )
-        if self.fast_dropout:
-            use_fast_dropout(model)
+        if self.fast_kernels:
+            use_fast_kernels(model)
         head_in_float32(model, self.target.num_outputs)
         # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
         self.model = model.train()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from scipy.stats import binomtest, chisquare
-from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch import Tensor
 
-from lit_textclf import Target, TextClassifier
-from lit_textclf.dropout import ATTENTION, FastDropout, _Attention, attention, keep_mask
+from lit_textclf.dropout import Draw, FastDropout
 
 NUMBERS = 1 << 20
+
+
+def keep_mask(shape: torch.Size, probability: float, dtype: torch.dtype) -> tuple[Tensor, float]:
+    draw = Draw.of(shape, probability, dtype)
+    mask = draw.mask(torch.bfloat16)
+    assert mask.dtype == torch.bfloat16
+    assert set(mask.unique().tolist()) <= {0.0, 1.0}
+    assert torch.equal(draw.mask(torch.float32, slice(1, 3)), mask[1:3].float())
+    return mask.bool(), draw.growth
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int16])
@@ -68,65 +73,3 @@ def test_hidden_dropout_and_its_gradient() -> None:
     assert torch.equal(hidden.grad, torch.where(kept, scale, 0.0))
     assert torch.equal(layer.eval()(hidden), hidden)
     assert torch.equal(FastDropout(0.0)(hidden), hidden)
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_attention_with_a_known_mask_is_exact(masked: bool) -> None:
-    """Against a plain computation with the very mask that was drawn, forward and backward, in float64."""
-    tensors = [torch.randn(2, 3, 6, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
-    mask = torch.ones(2, 1, 1, 6, dtype=torch.bool)
-    mask[0, ..., 4:] = False
-    given = mask if masked else None
-    torch.manual_seed(5)
-    output = _Attention.apply(*tensors, given, 0.5, 0.3)
-    torch.manual_seed(5)
-    keep, growth = keep_mask(torch.Size([2, 3, 6, 6]), 0.3, torch.int8)
-    query, key, value = tensors
-    scores = query @ key.transpose(-1, -2) * 0.5
-    if masked:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    expected = (scores.softmax(-1) * keep * growth) @ value
-    assert torch.allclose(output, expected, atol=1e-12)
-    weight = torch.randn_like(output)
-    found = torch.autograd.grad((output * weight).sum(), tensors)
-    wanted = torch.autograd.grad((expected * weight).sum(), tensors)
-    for one, other in zip(found, wanted, strict=True):
-        assert torch.allclose(one, other, atol=1e-12)
-
-
-def test_attention_has_the_mean_of_attention_without_dropout() -> None:
-    torch.manual_seed(0)
-    query, key, value = (torch.randn(1, 2, 5, 8) for _ in range(3))
-    many = [tensor.expand(20000, -1, -1, -1) for tensor in (query, key, value)]
-    mean = _Attention.apply(*many, None, 8**-0.5, 0.1).mean(0, keepdim=True)
-    assert torch.allclose(mean, scaled_dot_product_attention(query, key, value), atol=0.02)
-
-
-def test_without_dropout_it_is_transformers_sdpa() -> None:
-    query, key, value = (torch.randn(2, 2, 5, 8) for _ in range(3))
-    output, _ = attention(nn.Module(), query, key, value, None, dropout=0.0, scaling=None, is_causal=False)
-    assert torch.equal(output, scaled_dot_product_attention(query, key, value).transpose(1, 2))
-
-
-def test_the_model_keeps_its_keys_and_its_predictions(tiny_bert: Path) -> None:
-    models = []
-    for fast in (True, False):
-        torch.manual_seed(0)
-        classifier = TextClassifier(str(tiny_bert), fast_dropout=fast, target=Target("single_label", ("a", "b")))
-        classifier.configure_model()
-        models.append(classifier)
-    fast, plain = models
-    assert fast.model is not None
-    assert plain.model is not None
-    assert fast.state_dict().keys() == plain.state_dict().keys()
-    assert sum(isinstance(module, FastDropout) for module in fast.modules()) > 3
-    assert not any(isinstance(module, FastDropout) for module in plain.modules())
-    assert fast.model.config._attn_implementation == ATTENTION
-    assert plain.model.config._attn_implementation == "sdpa"
-    fast.load_state_dict(plain.state_dict())
-    inputs = {"input_ids": torch.randint(5, 20, (4, 9)), "attention_mask": torch.ones(4, 9, dtype=torch.long)}
-    inputs["attention_mask"][1, 5:] = 0
-    assert torch.equal(fast.eval()(**inputs), plain.eval()(**inputs))
-    checkpoint: dict[str, object] = {}
-    fast.on_save_checkpoint(checkpoint)
-    assert ATTENTION not in str(checkpoint)
