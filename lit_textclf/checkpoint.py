@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import zipfile
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 
 from lit_textclf.errors import UserError
 from lit_textclf.labels import Target
@@ -100,6 +102,38 @@ def read_checkpoint(path: Path) -> StoredRun:
         data=dict(content.get("datamodule_hyper_parameters", {})),
         trained_on=None if keys is None else keys.numpy().view(np.uint64).copy(),
     )
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes checkpoints straight to a file beside their place, and renames it once it is whole.
+
+    In place of Lightning's own, which puts the bytes together in memory first: twice the checkpoint's size, and three
+    times as long (lightning 2.6.6, `_atomic_save`).
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Writes a checkpoint.
+
+        Raises:
+            UserError: if it cannot be written; one of that name is left as it was.
+        """
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        place = Path(path)
+        temporary = place.with_name(f".{place.name}.part")
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+            temporary.replace(place)
+        except (OSError, RuntimeError) as error:  # torch 2.13 makes an OSError of its own writer a RuntimeError
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            if isinstance(error, RuntimeError) and not isinstance(error.__context__, OSError):
+                raise
+            reason = getattr(error, "strerror", None) or getattr(error.__context__, "strerror", None) or error
+            raise UserError(f"{place}: the checkpoint cannot be written ({reason})") from None
 
 
 def _is_zip(path: Path) -> bool:

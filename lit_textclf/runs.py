@@ -80,14 +80,44 @@ class SaveRunConfig(SaveConfigCallback):
             self.parser.save(config, str(self.folder / "config.yaml"), skip_none=False, overwrite=True, multifile=False)
 
 
+class LastCheckpoint(ModelCheckpoint):
+    """`last.ckpt` of each epoch's end: the same file as `best.ckpt` where that was just written, not a second one.
+
+    Both names then lead to one file (a hard link, or a copy where the file system has none). Every checkpoint is
+    renamed into place, so that a new one under either name leaves the other alone.
+
+    Args:
+        best: writes `best.ckpt`, and is called before this callback; None where nothing is validated.
+        **kwargs: of `ModelCheckpoint`.
+    """
+
+    def __init__(self, best: ModelCheckpoint | None, **kwargs: Any) -> None:
+        super().__init__(filename="last", save_on_train_epoch_end=True, **kwargs)
+        self._best = best
+
+    def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
+        best = self._best
+        if best is None or best._last_global_step_saved != trainer.global_step or not best.best_model_path:
+            super()._save_checkpoint(trainer, filepath)
+            return
+        if trainer.is_global_zero:
+            link_whole(Path(best.best_model_path), Path(filepath))
+        trainer.strategy.barrier()
+        self._last_global_step_saved = trainer.global_step
+        self._last_checkpoint_saved = filepath
+
+
 def checkpoint_callbacks(folder: Path, target: Target, *, validated: bool) -> list[ModelCheckpoint]:
-    """Keeps `checkpoints/last.ckpt` of each epoch's end and, where there are validation rows, the best."""
+    """Keeps `checkpoints/last.ckpt` of each epoch's end and, where there are validation rows, the best.
+
+    The best comes first: what it knows of the best epoch is then in `last.ckpt` too, for a run that goes on from it.
+    """
     common: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    callbacks = [ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **common)]
-    if validated:
-        monitor, mode = target.monitor
-        callbacks.append(ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common))
-    return callbacks
+    if not validated:
+        return [LastCheckpoint(None, **common)]
+    monitor, mode = target.monitor
+    best = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common)
+    return [best, LastCheckpoint(best, **common)]
 
 
 def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:
@@ -98,15 +128,28 @@ def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:
     if not best.exists():
         if validated:
             say("no validation took place: best.ckpt is the same as last.ckpt")
-        copy_whole(last, best)
+        link_whole(last, best)
     return [best, last]
 
 
-def copy_whole(source: Path, target: Path) -> None:
-    """Copies a file so that the copy appears whole or not at all."""
+def link_whole(source: Path, target: Path) -> None:
+    """Gives a file a second name, or a copy where the file system has no hard links; it appears whole or not at all.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
     temporary = target.with_name(f".{target.name}.part")
-    shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
+    try:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+        temporary.unlink(missing_ok=True)  # renaming does nothing where both names were one file already
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{target}: cannot be written ({error.strerror})") from None
 
 
 def write_metrics(metrics: dict[str, float], folder: Path) -> Path:

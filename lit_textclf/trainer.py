@@ -9,9 +9,12 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.fabric.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from lit_textclf import allocator
+from lit_textclf.checkpoint import CheckpointFiles
 from lit_textclf.classifier import Prediction, TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, say
@@ -64,6 +67,9 @@ class Trainer(pl.Trainer):
             enable_model_summary=enable_model_summary,
             **kwargs,
         )
+        plain = isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy))  # not sharded: one file, of rank 0
+        if plain and type(self.strategy.checkpoint_io) is TorchCheckpointIO:
+            self.strategy.checkpoint_io = CheckpointFiles()
 
     def predict(  # type: ignore[override]
         self,
