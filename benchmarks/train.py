@@ -1,7 +1,8 @@
 """Training beside `transformers.Trainer`: the same rows, weights, seed, batch size and epochs, measured in turn.
 
 Each side runs in a process of its own, A B C A B C ..., and the medians of the ratios are printed: of the training
-loop's rows a second, and of the whole process from start to exit.
+loop's rows a second, and of the whole process from start to exit. `peak_share` is what the linear layers do for real
+tokens, as a share of the matrix products that this machine was measured to do in the same round.
 
 Example::
 
@@ -103,6 +104,43 @@ def copy_rows(source: str, target: Path, rows: int | None, seed: int = 0) -> Non
         writer.writerows(zip(*(column.to_pylist() for column in columns.values()), strict=True))
 
 
+def matrix_product_peak() -> float:
+    """The most that this machine multiplies in bf16, in FLOP/s: the best of 30 times ten products of 1,024 x 1,024."""
+    import torch
+
+    one, other = (torch.randn(1024, 1024, dtype=torch.bfloat16) for _ in range(2))
+    best = 0.0
+    for _ in range(30):
+        started = time.perf_counter()
+        for _ in range(10):
+            one @ other
+        best = max(best, 10 * 2 * 1024**3 / (time.perf_counter() - started))
+    return best
+
+
+def flop_per_token(model: str) -> int:
+    """What training takes for a token in the encoder's linear layers: 2 FLOP a weight, forward and twice backward.
+
+    Attention's products and layers that see one token of a row (pooler, classifier) are left out.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    with torch.device("meta"):
+        built = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(model))
+    linear = [(name, each) for name, each in built.named_modules() if isinstance(each, torch.nn.Linear)]
+    return 6 * sum(each.weight.numel() for name, each in linear if "pooler" not in name and "classifier" not in name)
+
+
+def add_peak_share(found: dict[str, list[dict[str, float]]], peaks: list[float], flop: int) -> None:
+    """Adds tokens/s and the share of the round's peak to each run; all sides read the same tokens."""
+    per_row = [run["tokens_per_second"] / run["rows_per_second"] for run in found["here"]]
+    for runs in found.values():
+        for run, peak, tokens in zip(runs, peaks, per_row, strict=True):
+            run["tokens_per_second"] = run["rows_per_second"] * tokens
+            run["peak_share"] = run["tokens_per_second"] * flop / peak
+
+
 def report(found: dict[str, list[dict[str, float]]]) -> None:
     """Prints the medians of each side, and of the ratios to it round by round."""
     names = list(dict.fromkeys(name for runs in found.values() for name in runs[0]))
@@ -143,10 +181,14 @@ def main() -> None:
         copy_rows(args.train_file, folder / "rows" / "train.csv", args.rows)
         if args.validation_file:
             copy_rows(args.validation_file, folder / "rows" / "validation.csv", None)
+        peaks = []
         for number in range(args.rounds):
+            peaks.append(matrix_product_peak())
             for side, runs in found.items():
                 runs.append(SIDES[side](folder, args))
                 print(f"round {number + 1}, {side}: {_shown(runs[-1])}", file=sys.stderr, flush=True)
+    add_peak_share(found, peaks, flop_per_token(args.model_folder))
+    print(f"matrix products of this machine, bf16: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s")
     report(found)
 
 

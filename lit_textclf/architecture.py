@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +132,19 @@ def head_in_float32(model: nn.Module, outputs: int) -> None:
     last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
     if type(last) is nn.Linear and last.out_features == outputs:
         last.__class__ = Float32Linear  # the weights, their names and any hooks stay as they are
+
+
+def compile_model(model: nn.Module) -> None:
+    """Has torch compile the model when it first runs, for all lengths at once; its state dict keeps its keys.
+
+    Raises:
+        UserError: if there is no compiler for a CPU.
+    """
+    compilers = (os.environ.get("CXX", "g++"), "clang++")
+    if not torch.cuda.is_available() and not any(shutil.which(name) for name in compilers):
+        raise UserError("model.compile: torch needs a C++ compiler on a CPU, and there is no g++; install one")
+    say("model.compile: the first steps take a minute or more; attention and dropout are torch's own")
+    model.compile(dynamic=True)
 
 
 def set_dropout(config: PretrainedConfig, probability: float) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lit_textclf.architecture import (
+    compile_model,
     config_from_json,
     config_to_json,
     from_config,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 STAGES = ("val", "test", "predict")
-_NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels")
+_NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels", "compile")
 
 
 PROBLEM_TYPES: dict[Task, Any] = {
@@ -78,6 +79,8 @@ class TextClassifier(LightningModule):
             tokenizer of tokenizer_name_or_path, in place of a pretrained model
         fast_kernels: on a CPU, attention and dropout of this project in place of torch's: the same distribution and,
             within rounding, the same numbers, several times faster
+        compile: run the model through torch.compile, with attention and dropout of torch; a minute or more until the
+            first step, which pays on a GPU and in long runs
         target: task and labels; None takes them from the data module when the run begins
         architecture: the model's configuration as JSON, to build it without the pretrained folder; set by checkpoints
         tokenizer: the tokenizer, or its files as a checkpoint carries them
@@ -97,6 +100,7 @@ class TextClassifier(LightningModule):
         window_pooling: Pooling = "mean",
         from_scratch: dict[str, Any] | None = None,
         fast_kernels: bool = True,
+        compile: bool = False,
         target: Target | Mapping[str, Any] | None = None,
         architecture: str | None = None,
         tokenizer: PreTrainedTokenizerFast | dict[str, str] | None = None,
@@ -106,6 +110,7 @@ class TextClassifier(LightningModule):
         _check_ranges(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
         self.lr_scheduler, self.dropout, self.fast_kernels = lr_scheduler, dropout, fast_kernels
+        self._compiled = compile
         self.model_name_or_path = model_name_or_path
         self.tokenizer_name_or_path = tokenizer_name_or_path
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
@@ -203,7 +208,9 @@ class TextClassifier(LightningModule):
                 f"the tokenizer has {len(self.tokenizer):,} tokens, the model knows "
                 f"{model.get_input_embeddings().num_embeddings:,}; model.tokenizer_name_or_path does not fit the model"
             )
-        if self.fast_kernels:
+        if self._compiled:
+            compile_model(model)
+        elif self.fast_kernels:
             use_fast_kernels(model)
         head_in_float32(model, self.target.num_outputs)
         # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.

@@ -307,6 +307,7 @@ class TextDataModule(LightningDataModule):
             ),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
         )
 
     def label_counts(self, split: str) -> dict[str, int]:

@@ -39,6 +39,7 @@ class Trainer(pl.Trainer):
         gradient_clip_val: the largest norm of the gradient
         log_every_n_steps: training steps from one logged loss to the next
         enable_model_summary: print a table of the modules
+        num_sanity_val_steps: validation batches before training begins; the first one holds the longest rows
         keep_freed_memory: on a CPU, do not give memory back between steps; long texts train a third faster
         **kwargs: all other arguments of Lightning's Trainer
     """
@@ -51,20 +52,25 @@ class Trainer(pl.Trainer):
         gradient_clip_val: float | None = 1.0,
         log_every_n_steps: int | None = 10,
         enable_model_summary: bool | None = False,
+        num_sanity_val_steps: int | None = 1,
         keep_freed_memory: bool = True,
         **kwargs: Any,
     ) -> None:
         kind = device_kind(kwargs.get("accelerator", "auto"))
         if keep_freed_memory and kind == "cpu":
             allocator.keep_freed_memory()
+        chosen = choose_precision(precision, kind)
+        if kind == "cuda" and "mixed" in chosen:  # what is left in float32 may take TensorFloat-32; 32-true stays exact
+            torch.set_float32_matmul_precision("high")
         if kwargs.get("barebones"):  # which Lightning refuses together with any logging, our defaults' too
-            log_every_n_steps = enable_model_summary = None
+            log_every_n_steps = enable_model_summary = num_sanity_val_steps = None
         super().__init__(
-            precision=choose_precision(precision, kind),  # type: ignore[arg-type]
+            precision=chosen,  # type: ignore[arg-type]
             max_epochs=max_epochs,
             gradient_clip_val=gradient_clip_val,
             log_every_n_steps=log_every_n_steps,
             enable_model_summary=enable_model_summary,
+            num_sanity_val_steps=num_sanity_val_steps,
             **kwargs,
         )
         plain = isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy))  # not sharded: one file, of rank 0

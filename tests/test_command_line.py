@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +33,26 @@ def test_unknown_commands(command: str, capsys: pytest.CaptureFixture[str]) -> N
         main([command])
     assert raised.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_what_is_registered_for_the_end_still_runs(tmp_path: Path) -> None:
+    """The process ends without taking all objects apart, but not without its duties."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import atexit, sys, threading, time\n"
+        "import torch\n"
+        "from lit_textclf import command_line\n"
+        "atexit.register(lambda: print('registered'))\n"
+        "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
+        "command_line.main = lambda: print('ran')\n"
+        "command_line.main_script()\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\nthread\nregistered\n", "")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        env = {**os.environ, "PYTHONUNBUFFERED": ""}  # what is printed fails at the end only
+        command = [sys.executable, str(script)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=env)
+    assert done.returncode == 1
+    assert "standard output cannot be written (No space left on device)" in done.stderr
