@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import random
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--predict_file", help="any file or folder that predict reads, with labels")
     parser.add_argument("--model", required=True, help="a folder, or package:NAME/PATH")
-    parser.add_argument("--rows", type=int, default=20_000, help="repeated or sampled to so many")
+    parser.add_argument("--rows", type=int, default=20_000, help="so many, all different")
+    parser.add_argument("--repeat", action="store_true", help="repeat the file's texts in place of making new ones")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--max_length", type=int, default=128)
     parser.add_argument("--pipeline_rows", type=int, default=2_000)
@@ -109,7 +112,7 @@ def _prepare(folder: Path, args: argparse.Namespace) -> tuple[Path, Path, Path]:
     with rows.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["text"])
-        writer.writerows([content[number % len(content)]["text"]] for number in range(args.rows))
+        writer.writerows([text] for text in _texts([row["text"] for row in content], args.rows, args.repeat))
     run(["fit", "--model.model_name_or_path", args.model, "--data.train_file", str(sample), "--data.max_train_samples",
          "64", "--trainer.max_epochs", "1", "--trainer.default_root_dir", str(folder),
          "--data.max_length", str(args.max_length)])  # fmt: skip
@@ -120,6 +123,25 @@ def _prepare(folder: Path, args: argparse.Namespace) -> tuple[Path, Path, Path]:
     model.to(torch.float32).save_pretrained(folder / "hf")
     classifier.tokenizer.save_pretrained(folder / "hf")
     return rows, checkpoint, folder / "hf"
+
+
+def _texts(texts: list[str], rows: int, repeat: bool) -> Iterator[str]:
+    """So many texts, repeated or all different: the first half of one and the second half of another, of like length.
+
+    Equal rows are computed once here, and nowhere else; that is not to be measured unless asked for.
+    """
+    generator, seen = random.Random(0), set[str]()
+    by_length = sorted(texts, key=len)
+    while len(seen) < rows and not repeat:
+        place = generator.randrange(len(texts))
+        near = min(len(texts) - 1, max(0, place + generator.randint(-50, 50)))
+        first, second = by_length[place].split(), by_length[near].split()
+        text = " ".join(first[: len(first) // 2] + second[len(second) // 2 :])
+        if text not in seen:
+            seen.add(text)
+            yield text
+    if repeat:
+        yield from (texts[number % len(texts)] for number in range(rows))
 
 
 def _run(side: str, folder: Path, rows: Path, checkpoint: Path, model: Path, args: argparse.Namespace) -> float:

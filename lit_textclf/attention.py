@@ -24,21 +24,22 @@ SCORES = 1 << 21
 class _Attention(torch.autograd.Function):
     """Scaled dot-product attention whose weights are dropped by :class:`Draw`.
 
-    Queries, keys and values are `(batch, heads, tokens, head size)`; the mask is boolean and broadcasts to
-    `(batch, heads, tokens, tokens)`. The output is `(batch, tokens, heads, head size)`.
+    Queries are `(batch, heads, queries, head size)`, keys and values `(batch, heads, tokens, head size)`; the mask is
+    boolean and broadcasts to `(batch, heads, queries, tokens)`. The output is `(batch, queries, heads, head size)`.
     """
 
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, probability: float
     ) -> Tensor:
-        batch, heads, tokens, size = query.shape
+        batch, heads, queries, size = query.shape
+        tokens = key.shape[2]
         dtype, wide = query.dtype, torch.promote_types(query.dtype, torch.float32)
-        shape = torch.Size((batch, heads, tokens, tokens))
+        shape = torch.Size((batch, heads, queries, tokens))
         ctx.scale = scale
         ctx.draw = Draw.of(shape, probability, torch.int8) if probability else None
-        ctx.step = max(1, SCORES // (heads * tokens * tokens))
-        output = query.new_empty(batch, tokens, heads, size)
+        ctx.step = max(1, SCORES // (heads * queries * tokens))
+        output = query.new_empty(batch, queries, heads, size)
         kept = query.new_empty(shape) if any(ctx.needs_input_grad[:3]) else None
         with torch.autocast("cpu", enabled=False):
             # The least number, not -inf: a row of padding alone gets equal weights, not NaN.
@@ -107,7 +108,7 @@ def attention(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     ours = query.device.type == "cpu" and (dropout > 0 or query.dtype == torch.bfloat16)
-    ours = ours and query.shape == key.shape == value.shape
+    ours = ours and query.shape[:2] == key.shape[:2] and key.shape == value.shape
     ours = ours and not (is_causal or getattr(module, "is_causal", False)) and kwargs.get("position_bias") is None
     ours = ours and (attention_mask is None or attention_mask.dtype == torch.bool)
     if not ours:

@@ -27,6 +27,7 @@ from lit_textclf.architecture import (
 from lit_textclf.attention import use_fast_kernels
 from lit_textclf.batches import Batch, Collator, EncodedRows, Template
 from lit_textclf.errors import UserError, say
+from lit_textclf.first_token import read_first_token_only
 from lit_textclf.labels import Target, Task
 from lit_textclf.long_text import LongText, Pooling, pool
 from lit_textclf.losses import resolve_class_weights, task_loss
@@ -77,8 +78,8 @@ class TextClassifier(LightningModule):
         window_pooling: with data.long_text window, a document's logits are the mean or the max of its windows'
         from_scratch: a BERT configuration (hidden_size, num_hidden_layers, ...) to build with random weights on the
             tokenizer of tokenizer_name_or_path, in place of a pretrained model
-        fast_kernels: on a CPU, attention and dropout of this project in place of torch's: the same distribution and,
-            within rounding, the same numbers, several times faster
+        fast_kernels: compute the last layer only for the token that is read and, on a CPU, use attention and dropout
+            of this project in place of torch's: the same distribution and, within rounding, the same numbers, faster
         compile: run the model through torch.compile, with attention and dropout of torch; a minute or more until the
             first step, which pays on a GPU and in long runs
         target: task and labels; None takes them from the data module when the run begins
@@ -212,6 +213,7 @@ class TextClassifier(LightningModule):
             compile_model(model)
         elif self.fast_kernels:
             use_fast_kernels(model)
+            read_first_token_only(model)
         head_in_float32(model, self.target.num_outputs)
         # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
         self.model = model.train()
