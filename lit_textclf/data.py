@@ -19,7 +19,7 @@ from lit_textclf.long_text import LongText, Mode
 from lit_textclf.row_sets import SPLITS, STAGE_SPLITS, RowSets
 from lit_textclf.rows import ColumnNames, ReadOptions, Rows
 from lit_textclf.rows.normal import equal_codes, joined
-from lit_textclf.sampling import PREDICT_WINDOW, WINDOW_BATCHES, LikeLengthSampler, SortedWindows
+from lit_textclf.sampling import PREDICT_WINDOW, WINDOW_BATCHES, LikeLengthSampler, SortedWindows, TokenBudgetBatches
 from lit_textclf.tokens import TokenColumn, default_cache_dir, tokenize
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ class TextDataModule(LightningDataModule):
         batch_by_length: batches of rows of like length, which need little padding: training rows are shuffled, then
             sorted within windows of 100 batches; false shuffles them only
         batch_size: rows of a training batch, per device
+        max_tokens_per_batch: in place of batch_size, as many rows of like length as fit into so many tokens, padding
+            counted; in one process
         eval_batch_size: rows of a batch in validation, test and prediction, per device
         num_workers: processes that prepare batches
         allow_blank_text: train and validate on rows without text, too
@@ -124,6 +126,7 @@ class TextDataModule(LightningDataModule):
         pad_to_max_length: bool = False,
         batch_by_length: bool = True,
         batch_size: int = 32,
+        max_tokens_per_batch: int | None = None,
         eval_batch_size: int = 64,
         num_workers: int = 0,
         allow_blank_text: bool = False,
@@ -164,7 +167,7 @@ class TextDataModule(LightningDataModule):
         )
         self.long_text = LongText(long_text, window_stride, max_windows)
         self.max_length, self.pad_to_max_length = max_length, pad_to_max_length
-        self.batch_by_length = batch_by_length
+        self.batch_by_length, self.max_tokens_per_batch = batch_by_length, max_tokens_per_batch
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         self.encoded: dict[str, EncodedRows] = {}
@@ -261,12 +264,22 @@ class TextDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Training batches, shuffled anew each epoch."""
-        if not self.batch_by_length:
-            return self._loader("train", self.batch_size, shuffle=True)
         replicas, rank = (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        sampler = LikeLengthSampler(self.encoded["train"].lengths, self.batch_size, seed, replicas, rank)
-        return self._loader("train", self.batch_size, sampler=sampler)
+        lengths = self.encoded["train"].lengths
+        if self.max_tokens_per_batch is not None:
+            if replicas > 1:
+                raise UserError("data.max_tokens_per_batch works in one process; set data.batch_size in its place")
+            batches = TokenBudgetBatches(self._padded(lengths), self.max_tokens_per_batch, seed)
+            return self._loader("train", 1, batches=batches)
+        if not self.batch_by_length:
+            return self._loader("train", self.batch_size, shuffle=True)
+        return self._loader(
+            "train", self.batch_size, sampler=LikeLengthSampler(lengths, self.batch_size, seed, replicas, rank)
+        )
+
+    def _padded(self, lengths: np.ndarray) -> np.ndarray:
+        return np.full_like(lengths, self.max_length) if self.pad_to_max_length else lengths
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Validation batches; an empty list where there are no validation rows."""
@@ -291,15 +304,22 @@ class TextDataModule(LightningDataModule):
         return self._loader("predict", self.eval_batch_size, sampler=sampler)
 
     def _loader(
-        self, split: str, batch_size: int, *, sampler: Sampler[int] | None = None, shuffle: bool = False
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        sampler: Sampler[int] | None = None,
+        batches: Sampler[list[int]] | None = None,
+        shuffle: bool = False,
     ) -> DataLoader[Any]:
-        if self.batch_by_length and sampler is None:
+        if self.batch_by_length and sampler is None and batches is None:
             sampler = SortedWindows(self.encoded[split].lengths, batch_size * WINDOW_BATCHES)
         return DataLoader(
             self.encoded[split],
             batch_size=batch_size,
             shuffle=shuffle,
             sampler=sampler,
+            batch_sampler=batches,
             collate_fn=Collator(
                 self.tokenizer,
                 self.max_length if self.pad_to_max_length else None,
@@ -349,6 +369,7 @@ def _check_numbers(data: TextDataModule) -> None:
     positive: Sequence[tuple[str, int | None]] = (
         ("batch_size", data.batch_size),
         ("eval_batch_size", data.eval_batch_size),
+        ("max_tokens_per_batch", data.max_tokens_per_batch),
         ("max_train_samples", data.sets.limits["train"]),
         ("max_eval_samples", data.sets.limits["test"]),
         ("max_predict_samples", data.sets.limits["predict"]),
@@ -358,6 +379,8 @@ def _check_numbers(data: TextDataModule) -> None:
             raise UserError(f"data.{name} is null: a number is needed")
         if value is not None and value < 1:
             raise UserError(f"data.{name} {value}: at least 1 is needed")
+    if data.max_tokens_per_batch is not None and data.long_text.mode == "window":
+        raise UserError("data.max_tokens_per_batch does not go with data.long_text window; set data.batch_size")
     if data.num_workers < 0:
         raise UserError(f"data.num_workers {data.num_workers}: below 0")
     if data.max_length is None or data.max_length < 3:

@@ -58,10 +58,12 @@ class FitReport(Callback):
         assert isinstance(pl_module, TextClassifier)
         data: TextDataModule = trainer.datamodule  # type: ignore[attr-defined]
         parameters = sum(parameter.numel() for parameter in pl_module.parameters())
+        budget = data.max_tokens_per_batch
+        batch = count(data.batch_size, "row") if budget is None else f"up to {count(budget, 'token')}"
         say(
             f"fit: {data.summary()}; {type(pl_module.model).__name__} of {parameters / 1e6:.1f} M parameters; "
             f"{trainer.precision} on {trainer.num_devices} {pl_module.device.type}; "
-            f"{count(int(trainer.estimated_stepping_batches), 'step')} of {count(data.batch_size, 'row')}"
+            f"{count(int(trainer.estimated_stepping_batches), 'step')} of {batch}"
         )
         self._plan = {"batch_size": data.batch_size, "steps": int(trainer.estimated_stepping_batches)}
         if self._saved_plan and self._saved_plan != self._plan:

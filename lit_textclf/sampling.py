@@ -8,6 +8,8 @@ import numpy as np
 from torch.utils.data import Sampler
 from torch.utils.data.distributed import DistributedSampler
 
+from lit_textclf.errors import UserError
+
 WINDOW_BATCHES = 100
 """Batches whose rows are sorted by length together.
 
@@ -69,6 +71,50 @@ class LikeLengthSampler(DistributedSampler[int]):
         if missing := self.total_size - len(order):
             order = np.concatenate([order, np.resize(order, missing)])
         return iter(order[self.rank :: self.num_replicas].tolist())
+
+
+class TokenBudgetBatches(Sampler[list[int]]):
+    """Training batches of as many rows of like length as fit into a number of tokens, padding counted.
+
+    All rows are sorted by about their length, cut at the same places each epoch, and the batches shuffled: the number
+    of batches stays the same, as Lightning, which asks for it once, and the schedule need it to.
+
+    Args:
+        lengths: tokens of each row, `(rows,)`.
+        budget: the most places of a batch: rows times the longest one's tokens.
+        seed: the same seed gives the same order.
+
+    Raises:
+        UserError: if the longest row does not fit.
+    """
+
+    def __init__(self, lengths: np.ndarray, budget: int, seed: int) -> None:
+        self.lengths, self.seed, self.epoch = lengths, seed, 0
+        self.sampler = self  # Lightning tells the epoch to the batch sampler's sampler (lightning 2.6)
+        if len(lengths) and (longest := int(lengths.max())) > budget:
+            raise UserError(f"data.max_tokens_per_batch {budget}: the longest row has {longest} tokens; raise it")
+        # A row is taken for up to NOISE shorter than it is, and the row whose place it takes for as much longer.
+        bounds = np.minimum(np.sort(lengths) * (1 + NOISE) / (1 - NOISE), lengths.max(initial=0))
+        self._cuts: list[int] = []
+        start = 0
+        while start < len(bounds):
+            places = bounds[start : start + budget] * np.arange(1, len(bounds[start : start + budget]) + 1)
+            start += int(np.searchsorted(places, budget, side="right"))
+            self._cuts.append(start)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch, which the order depends on."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._cuts)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = np.random.default_rng((self.seed, self.epoch))
+        about = self.lengths * generator.uniform(1 - NOISE, 1 + NOISE, len(self.lengths))
+        batches = np.split(np.argsort(about, kind="stable"), self._cuts[:-1]) if self._cuts else []
+        for place in generator.permutation(len(batches)):
+            yield batches[place].tolist()
 
 
 class SortedWindows(Sampler[int]):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import BatchSampler
 
-from lit_textclf import TextDataModule, main
-from lit_textclf.sampling import LikeLengthSampler, SortedWindows
+from lit_textclf import TextDataModule, UserError, main
+from lit_textclf.sampling import LikeLengthSampler, SortedWindows, TokenBudgetBatches
 from lit_textclf.tokens import load_tokenizer
 from tests.conftest import sentences, write_csv
 
@@ -168,3 +168,49 @@ def test_the_padding_share_is_written(fit_args: list[str], capfd: pytest.Capture
     plain = main([*fit_args, "--trainer.max_epochs", "1", "--data.batch_by_length", "false"])
     assert 0 <= metrics["padding_share"] < plain["padding_share"] < 1
     assert f"{metrics['padding_share']:.1%} padding" in capfd.readouterr().err
+
+
+@repeatable
+@given(st.integers(0, 500), st.integers(1, 40), st.integers(0, 5))
+def test_a_budget_of_tokens_holds_for_every_row_and_epoch(rows: int, share: int, epoch: int) -> None:
+    lengths = lengths_of(rows)
+    budget = int(lengths.max(initial=1)) * share
+    batches = TokenBudgetBatches(lengths, budget, seed=1)
+    batches.set_epoch(epoch)
+    found = list(batches)
+    assert len(found) == len(batches)
+    assert sorted(row for batch in found for row in batch) == list(range(rows))
+    assert all(len(batch) * lengths[batch].max() <= budget for batch in found)
+    assert found == list(batches)
+
+
+def test_a_budget_is_used_up_and_other_rows_meet_each_epoch() -> None:
+    lengths = lengths_of(5000)
+    batches = TokenBudgetBatches(lengths, 2048, seed=1)
+    first = list(batches)
+    assert lengths.sum() / (len(first) * 2048) > 0.92
+    assert 1 - lengths.sum() / sum(lengths[batch].max() * len(batch) for batch in first) < 0.05
+    batches.set_epoch(1)
+    second = list(batches)
+    again = {frozenset(batch) for batch in first} & {frozenset(batch) for batch in second}
+    assert len(again) <= 2  # the very longest rows are few, and of lengths far apart
+    assert [len(batch) for batch in first] != sorted(len(batch) for batch in first)
+
+
+def test_a_row_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.max_tokens_per_batch 10: the longest row has 12 tokens"):
+        TokenBudgetBatches(np.array([3, 12, 4]), 10, seed=0)
+
+
+def test_fit_with_a_budget(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    metrics = main([*fit_args, "--data.max_tokens_per_batch", "64", "--trainer.max_epochs", "2"])
+    err = capfd.readouterr().err
+    assert "of up to 64 tokens" in err
+    assert metrics["epochs"] == 2
+    assert metrics["padding_share"] < 0.2
+    with pytest.raises(SystemExit):
+        main([*fit_args, "--data.max_tokens_per_batch", "3"])
+    assert "error: data.max_tokens_per_batch 3: the longest row has" in capfd.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*fit_args, "--data.max_tokens_per_batch", "64", "--data.long_text", "window"])
+    assert "does not go with data.long_text window" in capfd.readouterr().err
