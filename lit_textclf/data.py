@@ -264,7 +264,7 @@ class TextDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Training batches, shuffled anew each epoch."""
-        replicas, rank = (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+        replicas, rank = self._ranks
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
         lengths = self.encoded["train"].lengths
         if self.max_tokens_per_batch is not None:
@@ -277,6 +277,11 @@ class TextDataModule(LightningDataModule):
         return self._loader(
             "train", self.batch_size, sampler=LikeLengthSampler(lengths, self.batch_size, seed, replicas, rank)
         )
+
+    @property
+    def _ranks(self) -> tuple[int, int]:
+        """How many ranks there are, and which one this is."""
+        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
     def _padded(self, lengths: np.ndarray) -> np.ndarray:
         return np.full_like(lengths, self.max_length) if self.pad_to_max_length else lengths
@@ -294,7 +299,7 @@ class TextDataModule(LightningDataModule):
         encoded, rows = self.encoded["predict"], self.rows["predict"]
         self.taken = None
         if not self.batch_by_length:
-            return self._loader("predict", self.eval_batch_size)
+            return self._loader("predict", self.eval_batch_size)  # in one process: in input order
         # Rows with labels are all predicted: the metrics count each.
         equal = equal_codes([joined(rows.text, rows.text_pair)])[0] if encoded.targets is None else None
         sampler = SortedWindows(encoded.lengths, max(PREDICT_WINDOW, self.eval_batch_size), equal)
@@ -312,8 +317,12 @@ class TextDataModule(LightningDataModule):
         batches: Sampler[list[int]] | None = None,
         shuffle: bool = False,
     ) -> DataLoader[Any]:
-        if self.batch_by_length and sampler is None and batches is None:
-            sampler = SortedWindows(self.encoded[split].lengths, batch_size * WINDOW_BATCHES)
+        if sampler is None and batches is None and not shuffle:
+            (replicas, rank), rows = self._ranks, len(self.encoded[split])
+            if 0 < rows < replicas:
+                raise UserError(f"{split}: {count(rows, 'row')} for {replicas} ranks; lower trainer.devices")
+            window = batch_size * WINDOW_BATCHES if self.batch_by_length else 1
+            sampler = SortedWindows(self.encoded[split].lengths, window, None, replicas, rank)
         return DataLoader(
             self.encoded[split],
             batch_size=batch_size,

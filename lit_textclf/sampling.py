@@ -117,22 +117,30 @@ class TokenBudgetBatches(Sampler[list[int]]):
             yield batches[place].tolist()
 
 
-class SortedWindows(Sampler[int]):
-    """Evaluation order: input order, but sorted by length within windows.
+class SortedWindows(DistributedSampler[int]):
+    """Evaluation order: input order, but sorted by length within windows. Every row once, whatever the number of ranks.
 
     Whoever needs input order holds one window at the most: rows `k * window` to `(k + 1) * window` come together.
 
+    A `DistributedSampler`, so that Lightning does not put its own in its place, which repeats rows where they do not
+    divide evenly; here some ranks take one row less.
+
     Args:
         lengths: tokens of each row, `(rows,)`.
-        window: rows of a window.
+        window: rows of a window; 1 is input order.
         equal: a number for each row, `(rows,)`, equal for equal rows, of which only the first of a window is taken;
             None takes every row.
+        replicas: ranks.
+        rank: this one.
 
     Attributes:
         taken: for each row the row that is taken for it, `(rows,)`.
     """
 
-    def __init__(self, lengths: np.ndarray, window: int, equal: np.ndarray | None = None) -> None:
+    def __init__(
+        self, lengths: np.ndarray, window: int, equal: np.ndarray | None = None, replicas: int = 1, rank: int = 0
+    ) -> None:
+        super().__init__(range(len(lengths)), num_replicas=replicas, rank=rank, shuffle=False)  # type: ignore[arg-type]
         self.lengths, self.window = lengths, window
         self.taken = np.arange(len(lengths))
         for start in range(0, len(lengths), window):
@@ -140,13 +148,12 @@ class SortedWindows(Sampler[int]):
                 break
             _, first, inverse = np.unique(equal[start : start + window], return_index=True, return_inverse=True)
             self.taken[start : start + window] = start + first[inverse]
-        self._is_taken = self.taken == np.arange(len(lengths))
+        self._rows = np.flatnonzero(self.taken == np.arange(len(lengths)))
 
     def __len__(self) -> int:
-        return int(self._is_taken.sum())
+        return len(range(self.rank, len(self._rows), self.num_replicas))
 
     def __iter__(self) -> Iterator[int]:
-        for start in range(0, len(self.lengths), self.window):
-            rows = start + np.flatnonzero(self._is_taken[start : start + self.window])
-            # The longest first: a batch that does not fit into memory is noticed at once.
-            yield from rows[np.argsort(-self.lengths[rows], kind="stable")].tolist()
+        # The longest first: a batch that does not fit into memory is noticed at once.
+        order = self._rows[np.lexsort((-self.lengths[self._rows], self._rows // self.window))]
+        return iter(order[self.rank :: self.num_replicas].tolist())

@@ -171,6 +171,19 @@ def test_the_padding_share_is_written(fit_args: list[str], capfd: pytest.Capture
 
 
 @repeatable
+@given(st.integers(1, 200), st.integers(1, 50), st.integers(1, 6))
+def test_ranks_evaluate_every_row_once(rows: int, window: int, replicas: int) -> None:
+    lengths = lengths_of(rows)
+    samplers = [SortedWindows(lengths, window, None, replicas, rank) for rank in range(replicas)]
+    taken = [list(sampler) for sampler in samplers]
+    assert [len(sampler) for sampler in samplers] == [len(order) for order in taken]
+    assert sorted(row for order in taken for row in order) == list(range(rows))
+    assert max(map(len, taken)) - min(map(len, taken)) <= 1
+    if window == 1:
+        assert taken == [list(range(rank, rows, replicas)) for rank in range(replicas)]
+
+
+@repeatable
 @given(st.integers(0, 500), st.integers(1, 40), st.integers(0, 5))
 def test_a_budget_of_tokens_holds_for_every_row_and_epoch(rows: int, share: int, epoch: int) -> None:
     lengths = lengths_of(rows)
