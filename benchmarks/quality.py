@@ -34,7 +34,7 @@ def ours(folder: Path, seed: int, data: Path, splits: list[str], args: argparse.
     for split in splits:
         timed(
             [*base, "test", *shared, "--ckpt_path", str(root / "lightning_logs/version_0/checkpoints/last.ckpt"),
-             "--data.test_file", str(data / f"{split}.csv"), "--data.test_split", "null"]
+             "--data.test_file", str(data / f"{split}.csv")]
         )  # fmt: skip
         written = sorted((root / "lightning_logs").glob("version_*"), key=lambda path: int(path.name[8:]))[-1]
         metrics = json.loads((written / "metrics.json").read_text(encoding="utf-8"))

@@ -32,6 +32,7 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, probability: float
     ) -> Tensor:
+        """Computes the output, and keeps the weights where a gradient will be asked for."""
         batch, heads, queries, size = query.shape
         tokens = key.shape[2]
         dtype, wide = query.dtype, torch.promote_types(query.dtype, torch.float32)
@@ -47,7 +48,7 @@ class _Attention(torch.autograd.Function):
             if mask is not None:
                 bias = torch.eq(mask, False, out=torch.empty(mask.shape, dtype=dtype)).mul_(torch.finfo(dtype).min)
                 bias = bias.expand(batch, -1, -1, -1)
-            grown = value * ctx.draw.growth if ctx.draw else value
+            grown = value if ctx.draw is None else value * ctx.draw.growth
             for start in range(0, batch, ctx.step):
                 part = slice(start, start + ctx.step)
                 scores = torch.matmul(query[part] * scale, key[part].transpose(-1, -2))
@@ -63,6 +64,7 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        """The gradients of queries, keys and values from that of the output, piece by piece as in :meth:`forward`."""
         query, key, value, kept = ctx.saved_tensors
         gradient = gradient.transpose(1, 2)
         if ctx.draw is not None:

@@ -49,11 +49,13 @@ class Draw(NamedTuple):
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, probability: float) -> Tensor:
+        """Drops elements of a tensor of any shape."""
         ctx.draw = Draw.of(hidden.shape, probability, torch.int16)
         return ctx.draw.mask(hidden.dtype).mul_(hidden).mul_(ctx.draw.growth)  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        """The gradient of what was kept."""
         return ctx.draw.mask(gradient.dtype).mul_(gradient).mul_(ctx.draw.growth), None
 
 

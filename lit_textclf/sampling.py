@@ -23,6 +23,11 @@ NOISE = 0.02
 in small data sets and among the longest rows too. Half a percent of padding."""
 
 
+def _by_about_length(lengths: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The order of rows by their length, give or take :data:`NOISE`: `(rows,)`."""
+    return np.argsort(lengths * generator.uniform(1 - NOISE, 1 + NOISE, len(lengths)), kind="stable")
+
+
 class LikeLengthSampler(DistributedSampler[int]):
     """Training order: shuffled anew each epoch, and such that every `batch_size` rows in a row are of like length.
 
@@ -56,8 +61,7 @@ class LikeLengthSampler(DistributedSampler[int]):
         rest = shuffled[:0]
         for start in range(0, len(shuffled), window):
             part = shuffled[start : start + window]
-            about = self.lengths[part] * generator.uniform(1 - NOISE, 1 + NOISE, len(part))
-            part = part[np.argsort(about, kind="stable")]
+            part = part[_by_about_length(self.lengths[part], generator)]
             whole = len(part) // together * together
             if whole < len(part):  # only in the last window: its longest rows would always be the smaller batch
                 left_out = generator.permutation(len(part))[: len(part) - whole]
@@ -98,7 +102,8 @@ class TokenBudgetBatches(Sampler[list[int]]):
         self._cuts: list[int] = []
         start = 0
         while start < len(bounds):
-            places = bounds[start : start + budget] * np.arange(1, len(bounds[start : start + budget]) + 1)
+            following = bounds[start : start + budget]
+            places = following * np.arange(1, len(following) + 1)
             start += int(np.searchsorted(places, budget, side="right"))
             self._cuts.append(start)
 
@@ -111,8 +116,7 @@ class TokenBudgetBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng((self.seed, self.epoch))
-        about = self.lengths * generator.uniform(1 - NOISE, 1 + NOISE, len(self.lengths))
-        batches = np.split(np.argsort(about, kind="stable"), self._cuts[:-1]) if self._cuts else []
+        batches = np.split(_by_about_length(self.lengths, generator), self._cuts[:-1]) if self._cuts else []
         for place in generator.permutation(len(batches)):
             yield batches[place].tolist()
 

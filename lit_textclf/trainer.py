@@ -144,6 +144,7 @@ class _WritePredictions(Callback):
         self._taken = np.empty(0, np.int64)
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Opens the file, and finds which rows are predicted and how many make a window."""
         assert isinstance(pl_module, TextClassifier)
         assert pl_module.target is not None
         data: TextDataModule = trainer.datamodule  # type: ignore[attr-defined]
@@ -156,6 +157,7 @@ class _WritePredictions(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
+        """Takes a batch, and writes the windows that are whole with it."""
         assert isinstance(outputs, Prediction)
         self._held.append(Prediction(outputs.row.cpu(), outputs.logits.float().cpu()))
         self._arrived += int((outputs.row < self._end).sum())
