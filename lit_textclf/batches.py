@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ class Batch(TypedDict, total=False):
     `token_type_ids`), each int64 `(batch, tokens)`; `target` is int64 or float32 `(batch,)`, for multi-label tasks
     float32 `(batch, outputs)`, and missing for rows without labels; `row` is the row's place in the input, int64
     `(batch,)`; `tokens` counts the real tokens. Where long texts are read in windows the inputs are
-    `(windows, tokens)`, and `windows`, int64 `(batch,)`, says how many of them each row has.
+    `(windows, tokens)`, and `windows`, int64 `(batch,)`, says how many of them each row has. In prediction the first
+    batch of each part of the input has it as `part` (see `part_batches.py`).
     """
 
     inputs: dict[str, Tensor]
@@ -33,6 +35,7 @@ class Batch(TypedDict, total=False):
     row: Tensor
     tokens: int
     windows: Tensor
+    part: Any
 
 
 class Encoded(NamedTuple):
@@ -184,10 +187,14 @@ class EncodedRows(Dataset[Encoded]):
         """How many rows are not read whole."""
         return int((self.long_text.cut_off(self.full_lengths, self.budget) > 0).sum())
 
-    def report(self) -> str:
-        """Says how many rows there are and what is done with the long ones."""
-        done = self.long_text.report(self.full_lengths, self.budget, self.max_length)
-        return f"{count(len(self), 'row')}, {done}"
+    def tally(self) -> dict[str, int]:
+        """Counts the rows and what is done with the long ones."""
+        return self.long_text.tally(self.full_lengths, self.budget)
+
+    def report(self, tally: Mapping[str, int] | None = None) -> str:
+        """Says how many rows there are and what is done with the long ones, of these rows or of a tally."""
+        tally = self.tally() if tally is None else tally
+        return f"{count(tally['rows'], 'row')}, {self.long_text.report(tally, self.budget, self.max_length)}"
 
 
 class Collator:

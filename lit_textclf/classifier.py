@@ -34,7 +34,7 @@ from lit_textclf.losses import resolve_class_weights, task_loss
 from lit_textclf.metrics import StageMetrics
 from lit_textclf.optimizer import SCHEDULES, adamw, parameter_groups, schedule
 from lit_textclf.rows import Rows, rows_of_texts
-from lit_textclf.sampling import PREDICT_WINDOW, SortedWindows
+from lit_textclf.sampling import SortedWindows
 from lit_textclf.tokens import load_tokenizer, tokenize, tokenizer_from_files, tokenizer_to_files
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ class TextClassifier(LightningModule):
         if self._trainer is not None:
             self.log("train_loss", loss, prog_bar=True, batch_size=len(batch["target"]))
             if weights is not None or self.label_smoothing:
-                plain = self._loss(logits.detach(), batch["target"])
+                plain = task_loss(self.target.task, logits.detach(), batch["target"])
                 self.log("train_loss_unweighted", plain, batch_size=len(batch["target"]))
         return loss
 
@@ -276,11 +276,19 @@ class TextClassifier(LightningModule):
         self._evaluate(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Prediction:
-        """Predicts one batch; where its rows have labels they count in the prediction's metrics."""
-        logits = self.logits_of(batch)
-        if "target" in batch:
-            self.stage_metrics("predict").update(logits, batch["target"], self._loss(logits, batch["target"]))
-        return Prediction(batch["row"], logits)
+        """Predicts one batch."""
+        return Prediction(batch["row"], self.logits_of(batch))
+
+    def measure(self, stage: str, logits: Tensor, target: Tensor) -> None:
+        """Adds rows to the metrics of `val`, `test` or `predict`.
+
+        Args:
+            stage: which metrics.
+            logits: float32 `(batch, outputs)`.
+            target: as in :class:`Batch`.
+        """
+        assert self.target is not None
+        self.stage_metrics(stage).update(logits, target, task_loss(self.target.task, logits, target))
 
     def stage_metrics(self, stage: str) -> StageMetrics:
         """The metrics of `val`, `test` or `predict`."""
@@ -291,16 +299,12 @@ class TextClassifier(LightningModule):
 
     def _evaluate(self, batch: Batch, stage: str) -> None:
         logits = self.logits_of(batch)
-        metrics = self.stage_metrics(stage)
-        metrics.update(logits, batch["target"], self._loss(logits, batch["target"]))
+        self.measure(stage, logits, batch["target"])
         if self._trainer is not None:
+            metrics = self.stage_metrics(stage)
             shown = ("val_loss", metrics.target.monitor[0])
             for name, metric in metrics.loggable().items():
                 self.log(name, metric, on_step=False, on_epoch=True, prog_bar=name in shown, batch_size=len(logits))
-
-    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        assert self.target is not None
-        return task_loss(self.target.task, logits, target)
 
     # Optimizer --------------------------------------------------------------------------------------------------------
 
@@ -411,7 +415,7 @@ class TextClassifier(LightningModule):
         )
         encoded = EncodedRows(tokens, pairs, Template.of(self.tokenizer), max_length, long_text)
         collator = Collator(self.tokenizer, windows=long_text.mode == "window")
-        order = SortedWindows(encoded.lengths, max(PREDICT_WINDOW, batch_size))
+        order = SortedWindows(encoded.lengths, max(1, len(encoded)))
         return DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=collator)
 
 

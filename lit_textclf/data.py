@@ -16,10 +16,10 @@ from lit_textclf.batches import Collator, EncodedRows, Template
 from lit_textclf.errors import UserError, count, say
 from lit_textclf.labels import Target, TaskOption, label_counts
 from lit_textclf.long_text import LongText, Mode
+from lit_textclf.part_batches import PartBatches, part_rows_for
 from lit_textclf.row_sets import SPLITS, STAGE_SPLITS, RowSets
-from lit_textclf.rows import ColumnNames, ReadOptions, Rows
-from lit_textclf.rows.normal import equal_codes, joined
-from lit_textclf.sampling import PREDICT_WINDOW, WINDOW_BATCHES, LikeLengthSampler, SortedWindows, TokenBudgetBatches
+from lit_textclf.rows import ColumnNames, ReadOptions, Rows, rows_of_texts
+from lit_textclf.sampling import WINDOW_BATCHES, LikeLengthSampler, SortedWindows, TokenBudgetBatches
 from lit_textclf.tokens import TokenColumn, default_cache_dir, tokenize
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ class TextDataModule(LightningDataModule):
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         self.encoded: dict[str, EncodedRows] = {}
-        self.taken: np.ndarray | None = None
+        self.part_rows: int | None = None
+        self.parts_left: Sequence[int] | None = None
         self._trained_on: torch.Tensor | None = None
         self._tokenizer = tokenizer
         self._max_tokens: int | None = None
@@ -199,6 +200,7 @@ class TextDataModule(LightningDataModule):
         """
         if classifier is not None:
             self.sets.target = self.sets.target or classifier.target
+        first = self.sets.stream is None
         self.sets.read(stage)
         if classifier is not None:  # after the files, whose mistakes show without asking the Hub for a model
             self._tokenizer = self._tokenizer or classifier.tokenizer
@@ -218,6 +220,9 @@ class TextDataModule(LightningDataModule):
         for split in STAGE_SPLITS[stage]:
             if split in self.rows and split not in self.encoded:
                 self.encoded[split] = self._encode(split)
+        if stage == "predict" and first and self.sets.stream is not None:
+            say(f"predict: {count(self.sets.stream.total, 'row')}")
+            self.no_rows()
 
     # Tokens and batches -----------------------------------------------------------------------------------------------
 
@@ -240,14 +245,13 @@ class TextDataModule(LightningDataModule):
     def _encode(self, split: str) -> EncodedRows:
         rows = self.rows[split]
         assert self.target is not None
-        targets = _targets_if_all(self.target, rows) if split == "predict" else self.target.encode(rows)
-        if targets is not None and self.target.task == "multi_label" and (empty := int((~targets.any(1)).sum())):
+        targets = self.target.encode(rows)
+        if self.target.task == "multi_label" and (empty := int((~targets.any(1)).sum())):
             say(f"{split}: {count(empty, 'row')} with an empty label set, which is a label set like any other")
-        cache_dir = None if split == "predict" else self.cache_dir
-        tokens = tokenize(rows.text, self.tokenizer, cache_dir)
+        tokens = tokenize(rows.text, self.tokenizer, self.cache_dir)
         pairs: TokenColumn | None = None
         if rows.text_pair is not None:
-            pairs = tokenize(rows.text_pair, self.tokenizer, cache_dir)
+            pairs = tokenize(rows.text_pair, self.tokenizer, self.cache_dir)
         template = Template.of(self.tokenizer)
         encoded = EncodedRows(tokens, pairs, template, self.max_length, self.long_text, targets)
         say(f"{split}: {encoded.report()}")
@@ -295,18 +299,37 @@ class TextDataModule(LightningDataModule):
         return self._loader("test", self.eval_batch_size)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Batches to be predicted, sorted by length within windows; equal rows only once, see `taken`."""
-        encoded, rows = self.encoded["predict"], self.rows["predict"]
-        self.taken = None
-        if not self.batch_by_length:
-            return self._loader("predict", self.eval_batch_size)  # in one process: in input order
-        # Rows with labels are all predicted: the metrics count each.
-        equal = equal_codes([joined(rows.text, rows.text_pair)])[0] if encoded.targets is None else None
-        sampler = SortedWindows(encoded.lengths, max(PREDICT_WINDOW, self.eval_batch_size), equal)
-        if len(sampler) < len(rows):
-            self.taken = sampler.taken
-            say(f"predict: {count(len(rows) - len(sampler), 'row')} equal to another one, computed once")
-        return self._loader("predict", self.eval_batch_size, sampler=sampler)
+        """Batches of the parts that this rank predicts, made as they are needed; see `part_batches.py`."""
+        stream, target = self.sets.stream, self.target
+        assert stream is not None
+        assert target is not None
+        replicas, rank = self._ranks
+        part_rows = self.part_rows or part_rows_for(stream.total, self.eval_batch_size, replicas)
+        left = range(-(-stream.total // part_rows)) if self.parts_left is None else self.parts_left
+        batches = PartBatches(
+            stream, target, self.encoded_to_predict, self._collator(), self.eval_batch_size, self.batch_by_length,
+            part_rows, left[rank::replicas],
+        )  # fmt: skip
+        return DataLoader(batches, batch_size=None, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
+
+    def encoded_to_predict(self, rows: Rows) -> EncodedRows:
+        """Rows to be predicted as tokens, without targets."""
+        tokens = tokenize(rows.text, self.tokenizer)
+        pairs = None if rows.text_pair is None else tokenize(rows.text_pair, self.tokenizer)
+        return EncodedRows(tokens, pairs, Template.of(self.tokenizer), self.max_length, self.long_text)
+
+    def no_rows(self) -> EncodedRows:
+        """No rows to be predicted, encoded: what can be wrong with the options shows, before a model is loaded.
+
+        Raises:
+            UserError: if `data.max_length` or `data.long_text` cannot be.
+        """
+        assert self.sets.stream is not None
+        return self.encoded_to_predict(rows_of_texts([], [] if self.sets.stream.columns.text_pair else None))
+
+    def _collator(self) -> Collator:
+        pad_to = self.max_length if self.pad_to_max_length else None
+        return Collator(self.tokenizer, pad_to, windows=self.long_text.mode == "window")
 
     def _loader(
         self,
@@ -322,18 +345,14 @@ class TextDataModule(LightningDataModule):
             if 0 < rows < replicas:
                 raise UserError(f"{split}: {count(rows, 'row')} for {replicas} ranks; lower trainer.devices")
             window = batch_size * WINDOW_BATCHES if self.batch_by_length else 1
-            sampler = SortedWindows(self.encoded[split].lengths, window, None, replicas, rank)
+            sampler = SortedWindows(self.encoded[split].lengths, window, replicas, rank)
         return DataLoader(
             self.encoded[split],
             batch_size=batch_size,
             shuffle=shuffle,
             sampler=sampler,
             batch_sampler=batches,
-            collate_fn=Collator(
-                self.tokenizer,
-                self.max_length if self.pad_to_max_length else None,
-                windows=self.long_text.mode == "window",
-            ),
+            collate_fn=self._collator(),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -353,17 +372,6 @@ class TextDataModule(LightningDataModule):
         names = [f"{name} {counts[name]:,}" if name in counts else name for name in self.target.labels]
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{self.target.task}, {len(names)} labels ({shown}); {rows}"
-
-
-def _targets_if_all(target: Target, rows: Rows) -> np.ndarray | None:
-    """Targets of rows to be predicted, if every one has a label; says why not where only some have."""
-    if rows.label is None or len(rows.unlabelled()) == len(rows):
-        return None
-    try:
-        return target.encode(rows)
-    except UserError as error:
-        say(f"no metrics of the predictions: {error}")
-        return None
 
 
 def _delimiter(delimiter: str | None) -> str | None:

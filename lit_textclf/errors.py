@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
+T = TypeVar("T")
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 # Lightning sets it when it is imported, from the same variables; until then rank_zero_only would refuse to run.
 if not hasattr(rank_zero_only, "rank"):
@@ -23,10 +25,28 @@ class UserError(Exception):
     """
 
 
+_hushed = False
+
+
 @rank_zero_only
 def say(message: str) -> None:
     """Prints one line on standard error, on the first process only."""
-    print(message, file=sys.stderr, flush=True)
+    if not _hushed:
+        print(message, file=sys.stderr, flush=True)
+
+
+def hushed(items: Iterator[T]) -> Iterator[T]:
+    """The items, while what making them has to :func:`say` is left out: for what was done, and said, before."""
+    global _hushed
+    while True:
+        _hushed = True
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        finally:
+            _hushed = False
+        yield item
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:

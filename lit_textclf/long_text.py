@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -86,18 +87,27 @@ class LongText:
         reach = room + (self.max_windows - 1) * self.stride_for(room)
         return np.asarray(np.maximum(lengths - reach, 0))
 
-    def report(self, lengths: np.ndarray, room: int, max_length: int) -> str:
-        """Says of texts of these lengths what is done with them."""
+    def tally(self, lengths: np.ndarray, room: int) -> dict[str, int]:
+        """Counts what is done with texts of these lengths: rows, rows and tokens that are cut off, and windows."""
         cut = self.cut_off(lengths, room)
-        share = f"{(cut > 0).sum():,} ({(cut > 0).mean() if len(cut) else 0:.1%})"
+        windows = self.windows(lengths, room)
+        return {
+            "rows": len(lengths),
+            "cut_rows": int((cut > 0).sum()),
+            "cut_tokens": int(cut.sum()),
+            "windows": int(windows.sum()),
+        }
+
+    def report(self, tally: Mapping[str, int], room: int, max_length: int) -> str:
+        """Says what was done with texts that were counted by :meth:`tally`, once or several times added up."""
+        share = f"{tally['cut_rows']:,} ({tally['cut_rows'] / max(1, tally['rows']):.1%})"
         if self.mode == "truncate":
             return f"{share} truncated to {max_length} tokens"
         if self.mode == "head_tail":
             return f"{share} cut in the middle, to head and tail of {max_length} tokens together"
-        windows = self.windows(lengths, room)
         return (
-            f"{count(int(windows.sum()), 'window')} of {max_length} tokens (stride {self.stride_for(room)}), "
-            f"{share} cut off after {count(self.max_windows, 'window')} ({count(int(cut.sum()), 'token')})"
+            f"{count(tally['windows'], 'window')} of {max_length} tokens (stride {self.stride_for(room)}), "
+            f"{share} cut off after {count(self.max_windows, 'window')} ({count(tally['cut_tokens'], 'token')})"
         )
 
 

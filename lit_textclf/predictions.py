@@ -7,10 +7,13 @@ import contextlib
 import csv
 import errno
 import os
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Iterable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
@@ -22,12 +25,87 @@ from lit_textclf.rows import Rows
 from lit_textclf.whole_files import check_place, give_usual_permissions, open_beside
 
 
-class PredictionFile:
-    r"""A CSV of predictions: RFC 4180, `\n`, one row for each input row, in input order.
+class PredictionColumns:
+    r"""The columns of predictions, and their lines: RFC 4180, `\n`.
 
     The columns are `row`, the id column, `label`, `score`, `prob_<name>` for each label (multi-label: `labels`,
     `prob_<name>`; regression: `prediction`), then `logit_<name>` and the input's columns where asked for. A number is
     written in the shortest form that reads back as the same float32.
+
+    Args:
+        target: task and labels.
+        id_column: the name of the input's id column, or None.
+        kept: the input's columns that are written too.
+        with_logits: write the logits too.
+        where: the file, for what is said of columns with another name.
+    """
+
+    def __init__(
+        self, target: Target, id_column: str | None, kept: Sequence[str], *, with_logits: bool, where: Path
+    ) -> None:
+        self.target, self.id_column, self.with_logits, self.where = target, id_column, with_logits, where
+        self.kept = [name for name in kept if name != id_column]
+
+    def header(self) -> str:
+        """The first line; says which of the input's columns have another name in it."""
+        target = self.target
+        if target.task == "regression":
+            ours = ["prediction"]
+        elif target.task == "multi_label":
+            ours = ["labels", *(f"prob_{name}" for name in target.labels)]
+        else:
+            ours = ["label", "score", *(f"prob_{name}" for name in target.labels)]
+        if self.with_logits:
+            ours += [f"logit_{name}" for name in target.labels or ("prediction",)]
+        taken = {"row", *ours}
+        ids = [] if self.id_column is None else [self._unique(self.id_column, taken)]
+        return _lines([["row", *ids, *ours, *(self._unique(name, taken) for name in self.kept)]])
+
+    def _unique(self, name: str, taken: set[str]) -> str:
+        """A name for an input's column that is not taken; says so where it is another."""
+        unique = name
+        while unique in taken:
+            unique = f"input_{unique}"
+        taken.add(unique)
+        if unique != name:
+            say(f"{self.where}: the input's column {name!r} is written as {unique!r}")
+        return unique
+
+    def lines(self, rows: Rows, logits: Tensor) -> str:
+        """The lines of some rows.
+
+        Args:
+            rows: the rows.
+            logits: float32 `(rows, outputs)`.
+        """
+        logits = logits.float().cpu()
+        numbers = np.arange(len(rows)) if rows.row_numbers is None else rows.row_numbers
+        columns: list[Iterable[Any]] = [numbers.tolist()]
+        if self.id_column is not None and rows.id is not None:
+            columns.append(rows.id.to_pylist())
+        if self.target.task == "regression":
+            columns.append(_shortest(logits[:, 0]))
+        elif self.target.task == "multi_label":
+            probabilities = logits.sigmoid()
+            columns.append([join_names(names) for names in self.target.chosen(probabilities.numpy())])
+            columns += [_shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
+        else:
+            probabilities = logits.softmax(-1)
+            best = logits.argmax(-1)
+            columns.append([self.target.labels[index] for index in best.tolist()])
+            columns.append(_shortest(probabilities.gather(1, best[:, None])[:, 0]))
+            columns += [_shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
+        if self.with_logits:
+            columns += [_shortest(logits[:, index]) for index in range(logits.shape[1])]
+        if rows.kept is not None:
+            there = set(rows.kept.column_names)  # of several files one may lack a column
+            nothing = [None] * len(rows)
+            columns += [rows.kept[name].to_pylist() if name in there else nothing for name in self.kept]
+        return _lines(zip(*columns, strict=True))
+
+
+class PredictionFile:
+    """A CSV of predictions, one row for each input row, in input order; see :class:`PredictionColumns`.
 
     Args:
         path: where the file is to be.
@@ -51,92 +129,65 @@ class PredictionFile:
             raise UserError(f"--output_encoding {encoding!r}: no such encoding; use utf-8 or utf-8-sig") from None
         self.path, self.overwrite, self.with_logits, self.encoding = path, overwrite, with_logits, encoding
         self._temporary: Path | None = None
-        self._file: TextIO | None = None
+        self._file: TextIOWrapper | None = None
         self._make_temporary()
         self.discard()  # it could be written: the rows are read first, which may take a while
+        self.rows: Rows | None = None
         self.rows_written = 0
 
-    def _make_temporary(self) -> TextIO:
+    def _make_temporary(self) -> None:
         """A file beside the one that is to be, which takes its place when it is whole."""
         try:
             self._file, self._temporary = open_beside(self.path, self.encoding)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); choose another --output") from None
-        return self._file
 
     def begin(self, target: Target, rows: Rows) -> None:
-        """Writes the header."""
-        self.target, self.rows = target, rows
-        # csv quotes what contains a character of the line end: with "\r\n" a lone "\r" in a text is quoted too.
-        self._writer = csv.writer(_LineFeeds(self._make_temporary().write), lineterminator="\r\n")
-        if target.task == "regression":
-            ours = ["prediction"]
-        elif target.task == "multi_label":
-            ours = ["labels", *(f"prob_{name}" for name in target.labels)]
-        else:
-            ours = ["label", "score", *(f"prob_{name}" for name in target.labels)]
-        if self.with_logits:
-            ours += [f"logit_{name}" for name in target.labels or ("prediction",)]
-        taken = {"row", *ours}
-        ids = [] if rows.columns.id is None else [self._unique(rows.columns.id, taken)]
+        """Writes the header of rows in memory, which :meth:`write` takes from there."""
+        self.rows = rows
         kept = rows.kept.column_names if rows.kept is not None else []
-        self._kept = [name for name in kept if name != rows.columns.id]
-        self._write([["row", *ids, *ours, *(self._unique(name, taken) for name in self._kept)]])
+        self.begin_with(PredictionColumns(target, rows.columns.id, kept, with_logits=self.with_logits, where=self.path))
 
-    def _unique(self, name: str, taken: set[str]) -> str:
-        """A name for an input's column that is not taken; says so where it is another."""
-        unique = name
-        while unique in taken:
-            unique = f"input_{unique}"
-        taken.add(unique)
-        if unique != name:
-            say(f"{self.path}: the input's column {name!r} is written as {unique!r}")
-        return unique
+    def begin_with(self, columns: PredictionColumns) -> None:
+        """Writes the header."""
+        self.columns = columns
+        self._make_temporary()
+        self._write(columns.header())
 
     def write(self, row: Tensor, logits: Tensor) -> None:
         """Writes a batch, which must go on where the last one ended.
 
         Args:
-            row: places in the input, int64 `(batch,)`.
+            row: places in the rows that :meth:`begin` was given, int64 `(batch,)`.
             logits: float32 `(batch, outputs)`.
         """
-        logits = logits.float().cpu()
-        numbers = row.cpu()
-        if numbers.tolist() != list(range(self.rows_written, self.rows_written + len(numbers))):
-            raise RuntimeError(f"rows {numbers.tolist()} came after row {self.rows_written - 1}")
-        span = (self.rows_written, len(numbers))
-        places = self.rows.row_numbers
-        columns: list[Iterable[Any]] = [(numbers if places is None else places[span[0] : sum(span)]).tolist()]
-        if self.rows.columns.id is not None and self.rows.id is not None:
-            columns.append(self.rows.id.slice(*span).to_pylist())
-        if self.target.task == "regression":
-            columns.append(_shortest(logits[:, 0]))
-        elif self.target.task == "multi_label":
-            probabilities = logits.sigmoid()
-            columns.append([join_names(names) for names in self.target.chosen(probabilities.numpy())])
-            columns += [_shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
-        else:
-            probabilities = logits.softmax(-1)
-            best = logits.argmax(-1)
-            columns.append([self.target.labels[index] for index in best.tolist()])
-            columns.append(_shortest(probabilities.gather(1, best[:, None])[:, 0]))
-            columns += [_shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
-        if self.with_logits:
-            columns += [_shortest(logits[:, index]) for index in range(logits.shape[1])]
-        if self.rows.kept is not None:
-            columns += [self.rows.kept[name].slice(*span).to_pylist() for name in self._kept]
-        self._write(zip(*columns, strict=True))
+        numbers = row.tolist()
+        if numbers != list(range(self.rows_written, self.rows_written + len(numbers))):
+            raise RuntimeError(f"rows {numbers} came after row {self.rows_written - 1}")
+        assert self.rows is not None
+        self._write(self.columns.lines(self.rows.slice(self.rows_written, len(numbers)), logits))
         self.rows_written += len(numbers)
 
-    def _write(self, lines: Iterable[Iterable[Any]]) -> None:
+    def append(self, lines: BinaryIO) -> None:
+        """Copies lines that were made, and encoded without a byte order mark, before."""
+        assert self._file is not None
         try:
-            self._writer.writerows(lines)
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"{self.path}: {error.object[error.start]!r} has no place in {error.encoding}; use utf-8"
-            ) from None
+            self._file.flush()
+            shutil.copyfileobj(lines, self._file.buffer, 1 << 20)
         except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from None
+            raise self._unwritable(error) from None
+
+    def _write(self, lines: str) -> None:
+        assert self._file is not None
+        try:
+            self._file.write(lines)
+        except UnicodeEncodeError as error:
+            raise unencodable(self.path, error) from None
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(f"{self.path}: cannot be written ({error.strerror})")
 
     def commit(self) -> None:
         """Checks that every row is there and puts the file in place.
@@ -144,7 +195,7 @@ class PredictionFile:
         Raises:
             UserError: if the disk is full, or another process has written the file meanwhile.
         """
-        if self.rows_written != len(self.rows):
+        if self.rows is not None and self.rows_written != len(self.rows):
             raise RuntimeError(f"{self.rows_written} of {len(self.rows)} rows were predicted")
         assert self._file is not None
         assert self._temporary is not None
@@ -160,7 +211,7 @@ class PredictionFile:
         except FileExistsError:
             raise UserError(f"{self.path}: was written by another process meanwhile; choose another --output") from None
         except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from None
+            raise self._unwritable(error) from None
 
     def discard(self) -> None:
         """Removes what was written so far; does nothing after :meth:`commit`."""
@@ -189,14 +240,29 @@ def _put_in_place(temporary: Path, path: Path) -> None:
         temporary.replace(path)
 
 
-class _LineFeeds:
-    r"""Takes `csv.writer`'s lines and ends them in `\n`."""
+def _lines(rows: Iterable[Iterable[Any]]) -> str:
+    r"""CSV lines that end in `\n`.
 
-    def __init__(self, write: Callable[[str], int]) -> None:
-        self._write = write
+    `csv` quotes what contains a character of the line end: with "\r\n" a lone "\r" in a text is quoted too.
+    """
+    made: list[str] = []
+    csv.writer(_Appender(made), lineterminator="\r\n").writerows(rows)
+    return "".join(made)
 
-    def write(self, line: str) -> int:
-        return self._write(line[:-2] + "\n")
+
+class _Appender:
+    """A file to `csv.writer`."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def write(self, line: str) -> None:
+        self._lines.append(line[:-2] + "\n")
+
+
+def unencodable(path: Path, error: UnicodeEncodeError) -> UserError:
+    """Says which character an encoding lacks."""
+    return UserError(f"{path}: {error.object[error.start]!r} has no place in {error.encoding}; use utf-8")
 
 
 def _shortest(values: Tensor) -> list[str]:

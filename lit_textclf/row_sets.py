@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from lit_textclf.errors import UserError, count, say
 from lit_textclf.labels import Target, TaskOption, decide_target
 from lit_textclf.rows import ColumnNames, ReadOptions, Rows, read_dataset, read_files, rows_of_texts
-from lit_textclf.rows.read import load_dataset, report_blank
+from lit_textclf.rows.read import load_dataset, report_blank, stream_files
+from lit_textclf.rows.stream import RowStream, one_chunk
 from lit_textclf.splits import folds_of, hold_out, stratified_sample, text_keys
 
 SPLITS = ("train", "validation", "test", "predict")
-STAGE_SPLITS = {"fit": ("train", "validation"), "validate": ("validation",), "test": ("test",), "predict": ("predict",)}
+STAGE_SPLITS: dict[str, tuple[str, ...]] = {
+    "fit": ("train", "validation"),
+    "validate": ("validation",),
+    "test": ("test",),
+    "predict": (),
+}
 
 
 @dataclass
@@ -40,6 +48,7 @@ class RowSets:
         texts: texts to predict in place of a file.
         keep_columns: the splits whose rows keep all their columns.
         rows: the rows by split, once read.
+        stream: the rows to be predicted, which are read part by part.
     """
 
     files: dict[str, str | list[str] | None]
@@ -60,6 +69,7 @@ class RowSets:
     texts: list[str] | None = None
     keep_columns: set[str] = field(default_factory=set)
     rows: dict[str, Rows] = field(default_factory=dict)
+    stream: RowStream | None = None
 
     def read(self, stage: str) -> None:
         """Reads the rows of a stage (`fit`, `validate`, `test`, `predict`) and decides the target, once.
@@ -67,14 +77,17 @@ class RowSets:
         Raises:
             UserError: for anything wrong in the options or the files.
         """
+        if stage == "predict":
+            self.stream = self.stream or self._to_predict()
         for split in STAGE_SPLITS[stage]:
             if split not in self.rows:
                 self._read_split(split)
         if stage == "fit" and "train" not in self.rows:
             raise UserError("no training rows: set data.train_file, or data.dataset_name")
-        if stage != "fit" and (split := STAGE_SPLITS[stage][0]) not in self.rows:
-            also = "" if split == "predict" else f", or data.train_file and data.{split}_split"
-            raise UserError(f"no {split} rows: set data.{split}_file{also}")
+        if stage == "predict" and self.stream is None:
+            raise UserError("no predict rows: set data.predict_file")
+        if stage in ("validate", "test") and (split := STAGE_SPLITS[stage][0]) not in self.rows:
+            raise UserError(f"no {split} rows: set data.{split}_file, or data.train_file and data.{split}_split")
         if self.target is None:
             raise UserError(f"{stage} needs a checkpoint, whose labels it uses: set --ckpt_path")
         if conflict := self.target.conflict(self.task, self.labels):
@@ -122,12 +135,26 @@ class RowSets:
         return np.unique(text_keys(self.rows["train"]))
 
     def _read_split(self, split: str) -> None:
-        if split == "predict" and self.texts is not None:
-            self.rows[split] = rows_of_texts(self.texts)
-        elif split == "train" or (self._is_held_out(split) and self.has("train")):
+        if split == "train" or (self._is_held_out(split) and self.has("train")):
             self._read_training_rows()
         elif (rows := self._rows_of(split)) is not None:
             self._add(split, rows)
+
+    def _to_predict(self) -> RowStream | None:
+        """The rows to be predicted: texts, files or the data set's test split; None where none is named."""
+        read: Callable[[], Iterator[Rows]]
+        if self.texts is not None:
+            read = partial(one_chunk, rows_of_texts(self.texts))
+        elif (files := self.files["predict"]) is not None:
+            keep = "predict" in self.keep_columns
+            read = partial(
+                stream_files, files, self.columns, self.read_options, option="data.predict_file", keep_columns=keep
+            )
+        elif (rows := self._rows_of("predict")) is not None:
+            read = partial(one_chunk, rows)
+        else:
+            return None
+        return RowStream(read, "predict", self.limits["predict"])
 
     def _is_share(self, split: str) -> bool:
         """Whether a split is a share of the training rows."""

@@ -16,8 +16,6 @@ WINDOW_BATCHES = 100
 Padding at 32 rows a batch, windows of 25, 50 and 100 batches: SST-2 5.8, 3.7 and 2.5 %, STS-B 7.4, 4.3 and 2.6 %,
 Banking77 10.3, 5.9 and 3.5 %.
 """
-PREDICT_WINDOW = 65_536
-"""Rows to be predicted that are sorted together, and among which equal ones are computed once."""
 NOISE = 0.02
 """Lengths are taken for up to so much more or less when they are sorted, so that the same rows do not meet each epoch,
 in small data sets and among the longest rows too. Half a percent of padding."""
@@ -132,32 +130,18 @@ class SortedWindows(DistributedSampler[int]):
     Args:
         lengths: tokens of each row, `(rows,)`.
         window: rows of a window; 1 is input order.
-        equal: a number for each row, `(rows,)`, equal for equal rows, of which only the first of a window is taken;
-            None takes every row.
         replicas: ranks.
         rank: this one.
-
-    Attributes:
-        taken: for each row the row that is taken for it, `(rows,)`.
     """
 
-    def __init__(
-        self, lengths: np.ndarray, window: int, equal: np.ndarray | None = None, replicas: int = 1, rank: int = 0
-    ) -> None:
+    def __init__(self, lengths: np.ndarray, window: int, replicas: int = 1, rank: int = 0) -> None:
         super().__init__(range(len(lengths)), num_replicas=replicas, rank=rank, shuffle=False)  # type: ignore[arg-type]
         self.lengths, self.window = lengths, window
-        self.taken = np.arange(len(lengths))
-        for start in range(0, len(lengths), window):
-            if equal is None:
-                break
-            _, first, inverse = np.unique(equal[start : start + window], return_index=True, return_inverse=True)
-            self.taken[start : start + window] = start + first[inverse]
-        self._rows = np.flatnonzero(self.taken == np.arange(len(lengths)))
 
     def __len__(self) -> int:
-        return len(range(self.rank, len(self._rows), self.num_replicas))
+        return len(range(self.rank, len(self.lengths), self.num_replicas))
 
     def __iter__(self) -> Iterator[int]:
         # The longest first: a batch that does not fit into memory is noticed at once.
-        order = self._rows[np.lexsort((-self.lengths[self._rows], self._rows // self.window))]
+        order = np.lexsort((-self.lengths, np.arange(len(self.lengths)) // self.window))
         return iter(order[self.rank :: self.num_replicas].tolist())

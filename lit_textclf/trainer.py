@@ -6,21 +6,20 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.fabric.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from lit_textclf import allocator
 from lit_textclf.checkpoint import CheckpointFiles
-from lit_textclf.classifier import Prediction, TextClassifier
+from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, say
+from lit_textclf.predicting import WritePredictions
 from lit_textclf.predictions import PredictionFile
 from lit_textclf.rows.paths import expanded, resolve_files
-from lit_textclf.sampling import PREDICT_WINDOW
 from lit_textclf.whole_files import refuse_input
 
 Precision = Literal[
@@ -90,7 +89,7 @@ class Trainer(pl.Trainer):
         text: str | None = None,
         output_encoding: str = "utf-8",
     ) -> dict[str, float]:
-        """Predicts rows and writes them to a CSV file, in input order.
+        """Predicts rows and writes them to a CSV file, in input order; goes on with a prediction that was stopped.
 
         Args:
             model: the classifier
@@ -112,8 +111,13 @@ class Trainer(pl.Trainer):
         """
         if model is None or datamodule is None:
             raise UserError("predict needs a TextClassifier and a TextDataModule")
-        if self.world_size > 1:
-            raise UserError("predict does not run in several processes yet; set --trainer.devices 1")
+        if not isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy)):
+            raise UserError(
+                f"trainer.strategy: predict does not run with {type(self.strategy).__name__}, whose processes wait for "
+                "each other at every layer; use ddp or one device"
+            )
+        if getattr(self.strategy.launcher, "is_interactive_compatible", False) is not False:
+            raise UserError("trainer.strategy: predict does not run in spawned or forked processes; use ddp")
         if text is not None:
             datamodule.sets.texts = [text]
         datamodule.sets.keep_columns = {"predict"} if keep_columns else set()
@@ -123,64 +127,20 @@ class Trainer(pl.Trainer):
         given = [] if inputs is None else resolve_files(inputs, "data.predict_file")
         refuse_input(path, [*given, *([expanded(ckpt_path, "--ckpt_path")] if ckpt_path else [])])
         datamodule.prepare("predict", model)
-        writer = _WritePredictions(file)
-        self.callbacks.append(writer)  # type: ignore[attr-defined]
+        bar = self.is_global_zero and any(isinstance(callback, ProgressBar) for callback in self._callbacks)
+        writer = WritePredictions(file, datamodule, ckpt_path, keep_columns=keep_columns, progress=bar)
+        others = self._callbacks
+        self.callbacks = [*(other for other in others if not isinstance(other, ProgressBar)), writer]
         try:
             super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
-            file.commit()
         finally:
-            self.callbacks.remove(writer)  # type: ignore[attr-defined]
-            file.discard()
-        labelled = "predict" in datamodule.encoded and datamodule.encoded["predict"].targets is not None
-        return model.stage_metrics("predict").compute() if labelled else {}
+            self.callbacks = others
+            writer.close()
+        return writer.metrics
 
-
-class _WritePredictions(Callback):
-    """Hands predictions to the file in input order: batches are of like length, and a window of them is held."""
-
-    def __init__(self, file: PredictionFile) -> None:
-        self.file = file
-        self._held: list[Prediction] = []
-        self._taken = np.empty(0, np.int64)
-
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Opens the file, and finds which rows are predicted and how many make a window."""
-        assert isinstance(pl_module, TextClassifier)
-        assert pl_module.target is not None
-        data: TextDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        self.file.begin(pl_module.target, data.rows["predict"])
-        self._taken = np.arange(len(data.rows["predict"])) if data.taken is None else data.taken
-        self._window = max(PREDICT_WINDOW, data.eval_batch_size) if data.batch_by_length else data.eval_batch_size
-        self._next_window()
-
-    def on_predict_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
-        """Takes a batch, and writes the windows that are whole with it."""
-        assert isinstance(outputs, Prediction)
-        self._held.append(Prediction(outputs.row.cpu(), outputs.logits.float().cpu()))
-        self._arrived += int((outputs.row < self._end).sum())
-        while self._wanted and self._arrived == self._wanted:
-            self._write_window()
-
-    def _write_window(self) -> None:
-        """Writes a window whose predictions are all there, and keeps those of the next one that came with them."""
-        row, logits = (torch.cat(parts) for parts in zip(*self._held, strict=True))
-        inside, start = row < self._end, self.file.rows_written
-        self._held = [Prediction(row[~inside], logits[~inside])]
-        order = row[inside].argsort()
-        taken = torch.from_numpy(self._taken[start : self._end])
-        place = torch.searchsorted(row[inside][order], taken)
-        self.file.write(torch.arange(start, start + len(taken)), logits[inside][order][place])
-        self._next_window()
-
-    def _next_window(self) -> None:
-        """Finds where the next window ends, how many of its rows are predicted, and how many of those came already."""
-        start = self.file.rows_written
-        self._end = start + self._window
-        self._wanted = len(np.unique(self._taken[start : self._end]))
-        self._arrived = sum(int((part.row < self._end).sum()) for part in self._held)
+    @property
+    def _callbacks(self) -> list[Callback]:
+        return self.callbacks  # type: ignore[attr-defined,no-any-return]
 
 
 def device_kind(accelerator: Any) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
 
 from lit_textclf.errors import UserError
 
@@ -43,14 +43,14 @@ def refuse_input(path: Path, inputs: Iterable[Path]) -> None:
         raise UserError(f"{path}: is an input of this command; --output names another file")
 
 
-def open_beside(path: Path, encoding: str = "utf-8") -> tuple[TextIO, Path]:
+def open_beside(path: Path, encoding: str = "utf-8") -> tuple[TextIOWrapper, Path]:
     """Opens a new file beside one that is to be; renamed once it is whole, it takes its place.
 
     Line ends are written as they are. A link stays a link, and what it points to is replaced.
     """
     real = path.resolve()
     handle, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name:.60}.", suffix=".part")
-    return os.fdopen(handle, "w", encoding=encoding, newline=""), Path(name)
+    return open(handle, "w", encoding=encoding, newline=""), Path(name)
 
 
 def give_usual_permissions(path: Path) -> None:

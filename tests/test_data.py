@@ -10,6 +10,8 @@ import torch
 from transformers import BertTokenizer
 
 from lit_textclf import TextClassifier, TextDataModule, UserError
+from lit_textclf.part_batches import targets_if_all
+from lit_textclf.rows import ColumnNames, ReadOptions, read_files
 from tests.conftest import sentences, write_csv
 
 
@@ -129,27 +131,23 @@ def test_the_own_split_of_a_data_set_is_not_passed_over_in_silence(
     assert "validation: the data set's own validation rows are not used" in capsys.readouterr().err
 
 
-def test_predictions_of_rows_with_some_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_targets_of_rows_with_some_labels(tmp_path: Path) -> None:
     train = write_csv(tmp_path / "t.csv", ["text", "label"], sentences(6))
     fitted = TextDataModule(train_file=str(train))
     fitted.sets.read("fit")
-    from lit_textclf.data import _targets_if_all
-
+    assert fitted.target is not None
     for label, reason in (("", "the label is missing (1 such row)"), ("neutral", "'neutral' is unknown")):
         some = write_csv(tmp_path / "p.csv", ["text", "label"], [("a", "positive"), ("b", label)])
-        data = TextDataModule(predict_file=str(some))
-        data.sets.target = fitted.target
-        data.sets.read("predict")
-        assert _targets_if_all(data.target, data.rows["predict"]) is None  # type: ignore[arg-type]
-        err = capsys.readouterr().err
-        assert "no metrics of the predictions" in err
-        assert reason in err
+        rows = read_files(str(some), ColumnNames(), ReadOptions(), option="data.predict_file")
+        targets, why = targets_if_all(fitted.target, rows)
+        assert targets is None
+        assert why is not None
+        assert reason in why
     whole = write_csv(tmp_path / "p.csv", ["text", "label"], [("a", "positive"), ("b", "negative")])
-    data = TextDataModule(predict_file=str(whole))
-    data.sets.target = fitted.target
-    data.sets.read("predict")
-    found = _targets_if_all(data.target, data.rows["predict"])  # type: ignore[arg-type]
-    assert np.array_equal(found, [1, 0])
+    rows = read_files(str(whole), ColumnNames(), ReadOptions(), option="data.predict_file")
+    targets, why = targets_if_all(fitted.target, rows)
+    assert np.array_equal(targets, [1, 0])
+    assert why is None
 
 
 def test_a_tokenizer_is_needed(reviews: dict[str, Path]) -> None:

@@ -103,8 +103,7 @@ def test_evaluation_holds_one_window() -> None:
 
 
 def test_predictions_come_in_input_order_with_or_without(fit_args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("data", "trainer"):
-        monkeypatch.setattr(f"lit_textclf.{module}.PREDICT_WINDOW", 13)
+    monkeypatch.setattr("lit_textclf.part_batches.PART_BATCHES", 3)
     main([*fit_args, "--trainer.max_epochs", "1"])
     write_csv(Path("p.csv"), ["text"], [(text,) for text, _ in [*sentences(20), *sentences(27)]])
     found = []
@@ -118,21 +117,6 @@ def test_predictions_come_in_input_order_with_or_without(fit_args: list[str], mo
         assert other == pytest.approx(found[0], abs=1e-6)
 
 
-@repeatable
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=80), st.integers(1, 30))
-def test_equal_rows_are_taken_once_in_a_window(equal: list[int], window: int) -> None:
-    sampler = SortedWindows(lengths_of(len(equal)), window, np.array(equal))
-    order = list(sampler)
-    assert len(order) == len(set(order)) == len(sampler)
-    assert set(sampler.taken.tolist()) == set(order)
-    for row, taken in enumerate(sampler.taken.tolist()):
-        assert taken <= row
-        assert taken // window == row // window
-        assert equal[taken] == equal[row]
-    for start in range(0, len(equal), window):
-        assert sum(start <= row < start + window for row in order) == len(set(equal[start : start + window]))
-
-
 def test_equal_rows_are_computed_once_and_have_equal_predictions(
     fit_args: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,7 +125,7 @@ def test_equal_rows_are_computed_once_and_have_equal_predictions(
     write_csv(Path("p.csv"), ["text", "id"], [(text, str(number)) for number, text in enumerate(texts)])
     write_csv(Path("l.csv"), ["text", "label"], [(text, "positive") for text in texts])
     main(["predict", "--ckpt_path", "last", "--data.predict_file", "p.csv", "--data.id_column", "id"])
-    assert "predict: 10 rows equal to another one, computed once" in capfd.readouterr().err
+    assert "predict: 10 rows equal to another one nearby, computed once" in capfd.readouterr().err
     rows = [line.split(",") for line in Path("predictions.csv").read_text(encoding="utf-8").splitlines()[1:]]
     assert [row[:2] for row in rows] == [[str(number), str(number)] for number in range(15)]
     assert [row[2:] for row in rows[:5]] == [row[2:] for row in rows[5:10]] == [row[2:] for row in rows[10:]]
@@ -174,7 +158,7 @@ def test_the_padding_share_is_written(fit_args: list[str], capfd: pytest.Capture
 @given(st.integers(1, 200), st.integers(1, 50), st.integers(1, 6))
 def test_ranks_evaluate_every_row_once(rows: int, window: int, replicas: int) -> None:
     lengths = lengths_of(rows)
-    samplers = [SortedWindows(lengths, window, None, replicas, rank) for rank in range(replicas)]
+    samplers = [SortedWindows(lengths, window, replicas, rank) for rank in range(replicas)]
     taken = [list(sampler) for sampler in samplers]
     assert [len(sampler) for sampler in samplers] == [len(order) for order in taken]
     assert sorted(row for order in taken for row in order) == list(range(rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +82,24 @@ class Rows:
             self.columns, self.sources, numbers, self.label_lists,
         )  # fmt: skip
 
+    def slice(self, start: int, length: int) -> Rows:
+        """Returns some rows one after the other, which still know where they came from; nothing is copied."""
+
+        def cut(column: Any) -> Any:
+            return None if column is None else column.slice(start, length)
+
+        numbers = np.arange(len(self)) if self.row_numbers is None else self.row_numbers
+        return Rows(
+            cut(self.text), cut(self.text_pair), cut(self.label), cut(self.id), cut(self.kept),
+            self.columns, self.sources, numbers[start : start + length], self.label_lists,
+        )  # fmt: skip
+
     @classmethod
     def of_parts(cls, parts: Sequence[Rows]) -> Rows:
-        """Puts parts of one set of rows (from :meth:`take`) one after the other."""
+        """Puts parts of one set of rows (from :meth:`take` or :meth:`slice`) one after the other."""
         first = parts[0]
+        if len(parts) == 1:
+            return first
 
         def joined(name: str) -> Any:
             columns = [getattr(part, name) for part in parts]
@@ -93,14 +107,10 @@ class Rows:
 
         return cls(
             joined("text"), joined("text_pair"), joined("label"), joined("id"),
-            None if first.kept is None else pa.concat_tables([part.kept for part in parts]),
-            first.columns, first.sources, np.concatenate([part.row_numbers for part in parts]), first.label_lists,
+            None if first.kept is None else pa.concat_tables([p.kept for p in parts], promote_options="default"),
+            first.columns, parts[-1].sources, np.concatenate([part.row_numbers for part in parts]),
+            any(part.label_lists for part in parts),
         )  # fmt: skip
-
-    def digest(self) -> str:
-        """A digest of all texts in their order, whatever file format they came from."""
-        parts = [text_digest(column) for column in (self.text, self.text_pair) if column is not None]
-        return "-".join(parts)
 
     def blank(self) -> np.ndarray:
         """Indices of the rows in which a text is empty or white space only."""
@@ -155,8 +165,33 @@ def read_files(
     Raises:
         UserError: naming the file and row of the first thing that is wrong.
     """
-    parts: list[pa.Table] = []
     sources: list[tuple[str, int]] = []
+    parts = list(_selected(files, columns, options, sources, option, label_required, keep_columns))
+    return _rows([part for part, _ in parts], parts[-1][1], sources, keep_columns)
+
+
+def stream_files(
+    files: str | Sequence[str], columns: ColumnNames, options: ReadOptions, *, option: str, keep_columns: bool = False
+) -> Iterator[Rows]:
+    """Reads files as :func:`read_files` does, labels not required, and holds no more than a chunk of them.
+
+    Yields:
+        Rows that know their places in the whole input; other columns of the files (`kept`) are those of one file.
+    """
+    sources: list[tuple[str, int]] = []
+    start = 0
+    for part, found in _selected(files, columns, options, sources, option, False, keep_columns):
+        if len(part):
+            numbers = np.arange(start, start + len(part))
+            yield replace(_rows([part], found, sources, keep_columns), row_numbers=numbers)
+            start += len(part)
+
+
+def _selected(
+    files: str | Sequence[str], columns: ColumnNames, options: ReadOptions, sources: list[tuple[str, int]],
+    option: str, label_required: bool, keep_columns: bool,
+) -> Iterator[tuple[pa.Table, ColumnNames]]:  # fmt: skip
+    """The files' tables as :func:`_select` makes them, with the columns found; adds to `sources` as it goes."""
     asked, total = columns, 0
     for path in resolve_files(files, option):
         sources.append((str(path), total))
@@ -167,7 +202,7 @@ def read_files(
                 if len(sources) > 1:
                     _same_columns(columns, found, sources[0][0], str(path))
                 columns = found
-            parts.append(_select(table, columns, keep_columns, str(path), rows_of_file))
+            yield _select(table, columns, keep_columns, str(path), rows_of_file), columns
             rows_of_file += len(table)
         if not rows_of_file:
             raise UserError(f"{path}: no rows below the header; change {option}")
@@ -175,7 +210,6 @@ def read_files(
     if asked.text is None and (columns.text, columns.text_pair) != ("text", None):
         chosen = columns.text if columns.text_pair is None else f"{columns.text} and {columns.text_pair}"
         say(f"{sources[0][0]}: text column: {chosen} (found; data.text_column would change it)")
-    return _rows(parts, columns, sources, keep_columns)
 
 
 def _same_columns(first: ColumnNames, other: ColumnNames, first_file: str, file: str) -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lit_textclf.rows import ColumnNames, ReadOptions, Rows, read_files
+from lit_textclf.rows.stream import RowStream, one_chunk
 from lit_textclf.tokens import load_tokenizer, tokenize
 
 Row = dict[str, str]
@@ -138,4 +140,6 @@ def test_same_rows_and_tokens(name: str, tiny_bert: Path, capsys: pytest.Capture
 
 
 def test_the_digest_by_which_rows_are_known_again_is_the_same() -> None:
-    assert len({read(name).digest() for name in FORMATS}) == 1
+    streams = {name: RowStream(partial(one_chunk, read(name)), "predict") for name in FORMATS}
+    assert {stream.total for stream in streams.values()} == {len(ROWS)}
+    assert len({stream.digest for stream in streams.values()}) == 1
