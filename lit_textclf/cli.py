@@ -271,6 +271,8 @@ class TextCLI(LightningCLI):
     def predict(self, **kwargs: Any) -> None:
         """Predicts to CSV."""
         self.metrics = self.trainer.predict(**kwargs)  # type: ignore[assignment]
+        if not self.trainer.is_global_zero:
+            return
         self.written.append(Path(kwargs["output"]))
         if self.metrics:
             print_table(self.metrics, f"predictions of {kwargs['ckpt_path']}")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lit_textclf.arguments import ENVIRONMENT_PREFIX
-from lit_textclf.errors import UserError, nearest
+from lit_textclf.errors import SharedError, UserError, nearest
 from lit_textclf.version import __version__
 
 COMMANDS = {
@@ -72,7 +72,8 @@ def main(args: Sequence[str] | None = None) -> dict[str, Any]:
 
         return run(arguments)
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        if not (isinstance(error, SharedError) and error.said_elsewhere):
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr)

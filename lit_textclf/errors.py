@@ -25,6 +25,15 @@ class UserError(Exception):
     """
 
 
+class SharedError(UserError):
+    """One that every process raises, and only the first says."""
+
+    @property
+    def said_elsewhere(self) -> bool:
+        """Whether this is not the first process."""
+        return bool(rank_zero_only.rank)  # type: ignore[attr-defined]
+
+
 _hushed = False
 
 

@@ -88,9 +88,22 @@ class StageMetrics(nn.Module):
         named = {name: metric for part in collections if part is not None for name, metric in part.items()}
         return {f"{self.prefix}loss": self.loss, **named}
 
-    def compute(self) -> dict[str, float]:
-        """All values so far."""
-        return {name: float(metric.compute()) for name, metric in self.loggable().items()}
+    def compute(self, *, alone: bool = False) -> dict[str, float]:
+        """All values so far.
+
+        Args:
+            alone: of this process's rows only, without waiting for other processes.
+        """
+        metrics = self.loggable()
+        if alone:
+            for metric in metrics.values():
+                metric.distributed_available_fn = _no_others
+        return {name: float(metric.compute()) for name, metric in metrics.items()}
+
+
+def _no_others() -> bool:
+    """What a metric hears that is not to look for other processes."""
+    return False
 
 
 def _output_metrics(target: Target) -> dict[str, Metric | MetricCollection]:

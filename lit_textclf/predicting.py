@@ -22,7 +22,7 @@ from torch import Tensor
 
 from lit_textclf.classifier import Prediction, TextClassifier
 from lit_textclf.data import TextDataModule
-from lit_textclf.errors import UserError, count, say
+from lit_textclf.errors import SharedError, UserError, count, say
 from lit_textclf.part_batches import Part, part_rows_for
 from lit_textclf.prediction_parts import PredictionParts
 from lit_textclf.predictions import PredictionColumns, PredictionFile
@@ -70,7 +70,7 @@ class WritePredictions(Callback):
         self.data.part_rows, self.data.parts_left = found
         seen = trainer.is_global_zero or self.parts.join(found[0])
         if not trainer.strategy.reduce_boolean_decision(seen, all=True):
-            raise UserError(
+            raise SharedError(
                 f"{self.parts.folder}: not seen by every process; with several nodes --output names a file in a folder "
                 "that they share"
             )
@@ -79,7 +79,7 @@ class WritePredictions(Callback):
         """What the first process found, on all of them; a string is what went wrong there."""
         found = trainer.strategy.broadcast(found)
         if isinstance(found, str):
-            raise UserError(found)
+            raise SharedError(found)
         return found
 
     def _origin(self, trainer: pl.Trainer) -> dict[str, Any]:
@@ -105,8 +105,8 @@ class WritePredictions(Callback):
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
         assert self.parts is not None
-        left = (self.data.parts_left or [])[trainer.global_rank :: trainer.world_size]
-        self._progress.start(sum(self._rows_of(index) for index in left))
+        left = [self._rows_of(index) for index in self.data.parts_left or []]
+        self._progress.start(sum(left), sum(left[trainer.global_rank :: trainer.world_size]))
 
     def _rows_of(self, index: int) -> int:
         assert self.parts is not None
@@ -132,8 +132,8 @@ class WritePredictions(Callback):
         """Joins the parts on the first process, when all have done theirs."""
         assert isinstance(pl_module, TextClassifier)
         assert self.parts is not None
-        self._progress.stop()
         trainer.strategy.barrier("all parts are written")
+        self._progress.stop()
         found: str | dict[str, float] = {}
         if trainer.is_global_zero:
             try:
@@ -152,7 +152,7 @@ class WritePredictions(Callback):
             measured = True
         self.parts.close(remove=True)
         self._say(tally)
-        return metrics.compute() if measured else {}
+        return metrics.compute(alone=True) if measured else {}
 
     def _say(self, tally: Counter[str]) -> None:
         say(f"predict: {self.data.no_rows().report(tally)}; {self._progress.speed()}")
@@ -200,35 +200,33 @@ class _Rows:
     def __init__(self, shown: bool) -> None:
         self._bar: Progress | None = None
         self._shown = shown
-        self._done, self._started, self._seconds = 0, time.perf_counter(), 0.0
+        self._total, self._started, self._seconds = 0, time.perf_counter(), 0.0
 
-    def start(self, total: int) -> None:
-        """Starts the clock; `total` rows are this process's."""
-        self._started = time.perf_counter()
+    def start(self, total: int, own: int) -> None:
+        """Starts the clock; of `total` rows of all processes `own` are this one's."""
+        self._started, self._total = time.perf_counter(), total
         if self._shown:
             columns = (TextColumn("predict"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=Console(file=sys.stderr))
             self._bar.start()
-            self._task = self._bar.add_task("predict", total=total)
+            self._task = self._bar.add_task("predict", total=own)
 
     def advance(self, rows: int) -> None:
         """Counts rows that are done."""
-        self._done += rows
-        self._seconds = time.perf_counter() - self._started
         if self._bar is not None:
             self._bar.advance(self._task, rows)
 
     def stop(self) -> None:
-        """Leaves the terminal as it was."""
+        """Stops the clock, and leaves the terminal as it was."""
+        self._seconds = self._seconds or time.perf_counter() - self._started
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
     def speed(self) -> str:
-        """Rows and rows a second of this process."""
-        return (
-            f"{count(self._done, 'row')} in {self._seconds:.1f} s, {self._done / max(self._seconds, 1e-9):,.0f} rows/s"
-        )
+        """Rows and rows a second of all processes."""
+        speed = self._total / max(self._seconds, 1e-9)
+        return f"{count(self._total, 'row')} in {self._seconds:.1f} s, {speed:,.0f} rows/s"
 
 
 class _Speed(ProgressColumn):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lit_textclf import main
@@ -36,10 +39,6 @@ def test_fit_on_two_ranks_then_predict_on_one(fit_args: list[str], reviews: dict
     assert done.returncode == 0, done.stderr
     single = json.loads(Path("lightning_logs/version_1/metrics.json").read_text())
     assert single["val_accuracy"] == pytest.approx(metrics["val_accuracy"], abs=0.07)  # auto precision may be bf16
-    ranks = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
-    done = run(["predict", "--ckpt_path", "best", "--text", "good", *ranks])
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: predict does not run in several processes yet")
 
 
 @pytest.mark.slow
@@ -82,3 +81,50 @@ def test_more_ranks_than_rows_is_said_before_anything_hangs(fit_args: list[str],
                 "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"])  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "error: validation: 2 rows for 3 ranks; lower trainer.devices" in done.stderr
+
+
+def predictions(path: Path) -> tuple[list[list[str]], np.ndarray]:
+    """Rows, ids and labels as they are written, and scores and probabilities as numbers."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = list(csv.reader(file, strict=True))
+    assert header == ["row", "id", "label", "score", "prob_negative", "prob_positive"]
+    return [row[:3] for row in rows], np.array([[float(value) for value in row[3:]] for row in rows])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rows", "ranks"), [(7, 2), (37, 2), (37, 3), (1000, 2), (2, 3)])
+def test_predictions_of_several_ranks_are_those_of_one(fit_args: list[str], rows: int, ranks: int) -> None:
+    """Every row once, in input order; long and short ones mixed, in several parts, with metrics."""
+    main(fit_args)
+    numbers = np.random.default_rng(0).permutation(rows)
+    given = [(*sentences(rows)[number], f"id{number}") for number in numbers]
+    write_csv(Path("rows.csv"), ["text", "label", "id"], given)
+    args = ["predict", "--ckpt_path", "last", "--data.predict_file", "rows.csv", "--data.id_column", "id",
+            "--trainer.precision", "32-true", "--trainer.accelerator", "cpu",
+            "--data.eval_batch_size", "2"]  # fmt: skip
+    alone = main([*args, "--output", "one.csv"])
+    done = run([*args, "--output", "more.csv", "--trainer.devices", str(ranks), "--trainer.strategy", "ddp"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "wrote more.csv"
+    assert done.stdout.count("wrote") == done.stderr.count(f"predict: {rows:,} rows, ") == 1
+    expected, numbers_of_one = predictions(Path("one.csv"))
+    found, numbers_of_more = predictions(Path("more.csv"))
+    assert [line[:2] for line in found] == [[str(row), f"id{number}"] for row, number in enumerate(numbers)]
+    assert found == expected
+    assert numbers_of_more == pytest.approx(numbers_of_one, abs=1e-6)
+    table = dict(re.findall(r"(predict_\w+) +\S +([\d.]+)", done.stdout))
+    assert float(table["predict_accuracy"]) == pytest.approx(alone["predict_accuracy"], abs=1e-4)
+    assert float(table["predict_loss"]) == pytest.approx(alone["predict_loss"], abs=1e-4)
+    assert not Path("more.csv.parts").exists()
+
+
+@pytest.mark.slow
+def test_an_error_of_one_rank_ends_all_with_its_message(fit_args: list[str]) -> None:
+    main(fit_args)
+    write_csv(Path("rows.csv"), ["text"], [(text,) for text, _ in sentences(20)])
+    Path("p.csv.parts").write_text("in the way", encoding="utf-8")
+    done = run(["predict", "--ckpt_path", "last", "--data.predict_file", "rows.csv", "--output", "p.csv",
+                "--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"])  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("error: p.csv.parts: cannot be written") == 1
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,159 @@
+"""A prediction that was stopped goes on: with the same command, from the parts that are done, to the same file."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lit_textclf import main
+from tests.conftest import sentences, write_csv
+
+ROWS = 400
+COMMAND = ["predict", "--ckpt_path", "last", "--data.predict_file", "rows.csv", "--data.eval_batch_size", "2"]
+PARTS = Path("predictions.csv.parts")
+
+
+@pytest.fixture
+def _fitted(fit_args: list[str]) -> None:
+    main([*fit_args, "--trainer.max_epochs", "1"])
+    write_csv(Path("rows.csv"), ["text"], [(text,) for text, _ in sentences(ROWS)])
+
+
+def cut_short(parts: int) -> None:
+    """Leaves what a process leaves that was killed when so many parts were done."""
+    from lit_textclf.prediction_parts import PredictionParts
+
+    write, written = PredictionParts.write, list[int]()
+
+    def stop_at(self: PredictionParts, part: object, logits: object) -> None:
+        if len(written) == parts:
+            raise KeyboardInterrupt
+        write(self, part, logits)  # type: ignore[arg-type]
+        written.append(1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PredictionParts, "write", stop_at)
+        with pytest.raises(SystemExit):
+            main(COMMAND)
+
+
+@pytest.mark.usefixtures("_fitted")
+def test_what_is_done_is_kept_and_said(capfd: pytest.CaptureFixture[str]) -> None:
+    main([*COMMAND, "--output", "whole.csv"])
+    cut_short(2)
+    assert "predict: 2 of 4 parts are kept in predictions.csv.parts; the same command goes on" in capfd.readouterr().err
+    assert not Path("predictions.csv").exists()
+    main(COMMAND)
+    err = capfd.readouterr().err
+    assert "predict: goes on: 2 of 4 parts (predictions.csv.parts) are done already" in err
+    assert "predict: 400 rows, 0 (0.0%) truncated to 16 tokens; 200 rows in" in err
+    assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
+    assert not PARTS.exists()
+
+
+@pytest.mark.usefixtures("_fitted")
+def test_parts_that_are_damaged_are_made_anew() -> None:
+    main([*COMMAND, "--output", "whole.csv"])
+    cut_short(3)
+    lines = PARTS / "part-000001.csv"
+    lines.write_bytes(lines.read_bytes()[:-40])
+    (PARTS / "part-000002.json").write_text('{"rows": 100', encoding="utf-8")
+    main(COMMAND)
+    assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("_fitted")
+def test_a_part_with_other_bytes_is_noticed(fails: Callable[[list[str]], str]) -> None:
+    main([*COMMAND, "--output", "whole.csv"])
+    cut_short(2)
+    lines = PARTS / "part-000001.csv"
+    content = lines.read_bytes()
+    lines.write_bytes(content.replace(b"0.", b"1.", 1))
+    assert "part-000001.csv: damaged; the same command makes it anew" in fails(COMMAND)
+    assert not Path("predictions.csv").exists()
+    main(COMMAND)
+    assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("_fitted")
+@pytest.mark.parametrize("changed", ["input", "options", "checkpoint"])
+def test_parts_of_another_prediction_are_not_mixed_in(
+    changed: str, fails: Callable[[list[str]], str], fit_args: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    cut_short(2)
+    command = list(COMMAND)
+    if changed == "input":
+        write_csv(Path("rows.csv"), ["text"], [(text.replace("film", "book"),) for text, _ in sentences(ROWS)])
+    elif changed == "options":
+        command.append("--with_logits")
+    else:
+        main([*fit_args, "--trainer.max_epochs", "1", "--seed_everything", "7"])
+    error = fails(command)
+    assert f"predictions.csv.parts holds 2 parts of another prediction (other {changed})" in error
+    assert "--overwrite" in error
+    assert len(list(PARTS.glob("part-*.json"))) == 2
+    capfd.readouterr()
+    main([*command, "--overwrite"])
+    assert f"2 parts of another prediction (other {changed}): removed" in capfd.readouterr().err
+    main([*command, "--output", "whole.csv"])
+    assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("_fitted")
+def test_metrics_count_the_rows_of_both_runs() -> None:
+    write_csv(Path("rows.csv"), ["text", "label"], sentences(ROWS))
+    expected = main([*COMMAND, "--output", "whole.csv"])
+    cut_short(2)
+    assert main(COMMAND) == expected
+
+
+@pytest.mark.usefixtures("_fitted")
+def test_two_runs_into_one_file(fails: Callable[[list[str]], str]) -> None:
+    import filelock
+
+    PARTS.mkdir()
+    with filelock.FileLock(PARTS / "lock"):
+        assert "another process is writing it" in fails(COMMAND)
+    main(COMMAND)
+    assert len(Path("predictions.csv").read_text(encoding="utf-8").splitlines()) == ROWS + 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_fitted")
+def test_killed_at_random_moments() -> None:
+    """SIGKILL five times: the same bytes as of a run that nobody stopped, and the last run does only what is left."""
+    rows, moments = 30_000, random.Random(0)
+    write_csv(Path("rows.csv"), ["text"], [(text,) for text, _ in sentences(rows)])
+    command = [sys.executable, "-m", "lit_textclf", *COMMAND]
+    command[-1] = "8"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, "--output", "whole.csv"], check=True, env=environment, capture_output=True)
+    parts = -(-rows // 512)
+    for kill in range(5):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for = kill * parts // 6 + moments.randrange(parts // 6)
+        while len(list(PARTS.glob("part-*.json"))) <= wait_for:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(moments.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not Path("predictions.csv").exists()
+    done = len([path for path in PARTS.glob("part-*.json") if json.loads(path.read_bytes())])
+    last = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    assert f"goes on: {done} of {parts} parts" in last.stderr
+    computed = re.search(r"tokens; ([\d,]+) rows in", last.stderr)
+    assert computed is not None
+    assert abs(int(computed[1].replace(",", "")) - rows * (parts - done) / parts) < 512
+    assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
+    assert not PARTS.exists()
