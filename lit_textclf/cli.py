@@ -163,7 +163,10 @@ class TextCLI(LightningCLI):
             )
         if self.subcommand != "fit" and self.stored is None:
             raise UserError(f"{self.subcommand} needs --ckpt_path: a checkpoint, last or best")
-        for name in ("accumulate_grad_batches", "val_check_interval", "check_val_every_n_epoch", "log_every_n_steps"):
+        for name in (
+            "accumulate_grad_batches", "val_check_interval", "check_val_every_n_epoch", "log_every_n_steps",
+            "checkpoint_every_n_steps",
+        ):  # fmt: skip
             if (value := trainer.get(name)) is not None and value <= 0:
                 raise UserError(f"trainer.{name} {value}: more than 0 is needed")
         if trainer.gradient_clip_val is not None and trainer.gradient_clip_val < 0:
@@ -219,7 +222,10 @@ class TextCLI(LightningCLI):
                 kwargs["limit_val_batches"] = 0  # said already; Lightning would warn of a loader of length 0
             if self.folder is not None and options.enable_checkpointing is not False and not options.barebones:
                 validated = "validation" in self.datamodule.rows
-                callbacks += checkpoint_callbacks(self.folder, self.datamodule.target, validated=validated)
+                callbacks += checkpoint_callbacks(
+                    self.folder, self.datamodule.target, validated=validated,
+                    every_n_steps=options.checkpoint_every_n_steps,
+                )  # fmt: skip
         else:
             kwargs["enable_checkpointing"] = False
         try:

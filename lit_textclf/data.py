@@ -17,9 +17,10 @@ from lit_textclf.errors import UserError, count, say
 from lit_textclf.labels import Target, TaskOption, label_counts
 from lit_textclf.long_text import LongText, Mode
 from lit_textclf.part_batches import PartBatches, part_rows_for
+from lit_textclf.resume import ResumableLoader
 from lit_textclf.row_sets import SPLITS, STAGE_SPLITS, RowSets
 from lit_textclf.rows import ColumnNames, ReadOptions, Rows, rows_of_texts
-from lit_textclf.sampling import WINDOW_BATCHES, LikeLengthSampler, SortedWindows, TokenBudgetBatches
+from lit_textclf.sampling import WINDOW_BATCHES, LikeLengthSampler, ShuffledSampler, SortedWindows, TokenBudgetBatches
 from lit_textclf.tokens import TokenColumn, default_cache_dir, tokenize
 
 if TYPE_CHECKING:
@@ -234,6 +235,15 @@ class TextDataModule(LightningDataModule):
             self._trained_on = torch.from_numpy(self.sets.record().view(np.int64))
         return {"trained_on": self._trained_on}
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Says how many of the training rows a run that goes on was not begun with."""
+        saved = state_dict.get("trained_on")
+        if saved is not None and "train" in self.rows:
+            then, now = saved.numpy(), self.state_dict()["trained_on"].numpy()
+            added, gone = len(np.setdiff1d(now, then)), len(np.setdiff1d(then, now))
+            if added or gone:
+                say(f"training rows: {count(added, 'text')} new since the checkpoint, {gone:,} no longer there")
+
     def setup(self, stage: str) -> None:
         """Reads, tokenizes and encodes the rows of a stage; called by the Trainer, or by hand without one.
 
@@ -276,11 +286,8 @@ class TextDataModule(LightningDataModule):
                 raise UserError("data.max_tokens_per_batch works in one process; set data.batch_size in its place")
             batches = TokenBudgetBatches(self._padded(lengths), self.max_tokens_per_batch, seed)
             return self._loader("train", 1, batches=batches)
-        if not self.batch_by_length:
-            return self._loader("train", self.batch_size, shuffle=True)
-        return self._loader(
-            "train", self.batch_size, sampler=LikeLengthSampler(lengths, self.batch_size, seed, replicas, rank)
-        )
+        order = LikeLengthSampler if self.batch_by_length else ShuffledSampler
+        return self._loader("train", self.batch_size, sampler=order(lengths, self.batch_size, seed, replicas, rank))
 
     @property
     def _ranks(self) -> tuple[int, int]:
@@ -338,18 +345,17 @@ class TextDataModule(LightningDataModule):
         *,
         sampler: Sampler[int] | None = None,
         batches: Sampler[list[int]] | None = None,
-        shuffle: bool = False,
     ) -> DataLoader[Any]:
-        if sampler is None and batches is None and not shuffle:
+        if sampler is None and batches is None:
             (replicas, rank), rows = self._ranks, len(self.encoded[split])
             if 0 < rows < replicas:
                 raise UserError(f"{split}: {count(rows, 'row')} for {replicas} ranks; lower trainer.devices")
             window = batch_size * WINDOW_BATCHES if self.batch_by_length else 1
             sampler = SortedWindows(self.encoded[split].lengths, window, replicas, rank)
-        return DataLoader(
+        kind = ResumableLoader if split == "train" else DataLoader
+        return kind(
             self.encoded[split],
             batch_size=batch_size,
-            shuffle=shuffle,
             sampler=sampler,
             batch_sampler=batches,
             collate_fn=self._collator(),

@@ -16,6 +16,7 @@ from rich.table import Table
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, count, say
+from lit_textclf.runs import LastCheckpoint
 
 
 class FitReport(Callback):
@@ -162,15 +163,19 @@ class SayStopped(Callback):
             return
         name = "SIGTERM" if isinstance(exception, SIGTERMException) else "Ctrl-C"
         if trainer.state.fn is not None and trainer.state.fn != "fit":
-            say(f"{trainer.state.fn.value} was stopped by {name}; nothing was written")
+            say(f"{trainer.state.fn.value} was stopped by {name}")
             return
-        folders = [getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks]
-        saved = [path for folder in folders if folder and (path := Path(folder, "last.ckpt")).is_file()]
-        further = "no checkpoint was saved yet"
-        if saved:
-            further = f"go on from the last epoch's end with --ckpt_path {os.path.relpath(saved[0])}"
-        step = f"step {trainer.global_step:,} of {trainer.estimated_stepping_batches:,}"
-        say(f"fit was stopped by {name} at {step}; {further}")
+        stopped = f"fit was stopped by {name} at step {trainer.global_step:,} of {trainer.estimated_stepping_batches:,}"
+        last = next(
+            (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)), None
+        )
+        now = last is not None and name == "SIGTERM" and last.save_now(trainer)
+        path = None if last is None or last.dirpath is None else Path(last.dirpath, "last.ckpt")
+        if path is None or not path.is_file():
+            say(f"{stopped}; no checkpoint was saved yet")
+            return
+        since = "from this step" if now else "from the last checkpoint"
+        say(f"{stopped}; go on {since} with --ckpt_path {os.path.relpath(path)}")
 
     def on_predict_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         """Stops at SIGTERM, which Lightning heeds only while it trains."""

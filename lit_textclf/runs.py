@@ -106,18 +106,47 @@ class LastCheckpoint(ModelCheckpoint):
         self._last_global_step_saved = trainer.global_step
         self._last_checkpoint_saved = filepath
 
+    def save_now(self, trainer: pl.Trainer) -> bool:
+        """Writes `last.ckpt` of a run that is being stopped between two steps; whether it was not written already."""
+        if self._should_skip_saving_checkpoint(trainer):
+            return False
+        self._save_checkpoint(trainer, self.format_checkpoint_name({}))
+        return True
 
-def checkpoint_callbacks(folder: Path, target: Target, *, validated: bool) -> list[ModelCheckpoint]:
-    """Keeps `checkpoints/last.ckpt` of each epoch's end and, where there are validation rows, the best.
+
+class StepCheckpoint(ModelCheckpoint):
+    """`last.ckpt` every so many steps too, but for an epoch's last one, whose checkpoint follows its validation.
+
+    Args:
+        steps: training steps from one to the next.
+        **kwargs: of `ModelCheckpoint`.
+    """
+
+    def __init__(self, steps: int, **kwargs: Any) -> None:
+        super().__init__(filename="last", every_n_train_steps=steps, enable_version_counter=False, **kwargs)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Writes it, if it is time to."""
+        if not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, *args, **kwargs)
+
+
+def checkpoint_callbacks(
+    folder: Path, target: Target, *, validated: bool, every_n_steps: int | None = None
+) -> list[ModelCheckpoint]:
+    """Keeps `checkpoints/last.ckpt` of each epoch's end, or more often, and, where there are validation rows, the best.
 
     The best comes first: what it knows of the best epoch is then in `last.ckpt` too, for a run that goes on from it.
     """
     common: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    steps: list[ModelCheckpoint] = []
+    if every_n_steps is not None:
+        steps = [StepCheckpoint(every_n_steps, dirpath=folder / "checkpoints")]
     if not validated:
-        return [LastCheckpoint(None, **common)]
+        return [LastCheckpoint(None, **common), *steps]
     monitor, mode = target.monitor
     best = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common)
-    return [best, LastCheckpoint(best, **common)]
+    return [best, LastCheckpoint(best, **common), *steps]
 
 
 def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:

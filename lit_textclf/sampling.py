@@ -43,11 +43,14 @@ class LikeLengthSampler(DistributedSampler[int]):
         seed: the same seed gives the same order.
         replicas: ranks.
         rank: this one.
+
+    Attributes:
+        skip: the batches that are left out where it is iterated next; 0 from then on.
     """
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, replicas: int = 1, rank: int = 0) -> None:
         super().__init__(range(len(lengths)), num_replicas=replicas, rank=rank, seed=seed)  # type: ignore[arg-type]
-        self.lengths, self.batch_size = lengths, batch_size
+        self.lengths, self.batch_size, self.skip = lengths, batch_size, 0
 
     def order(self) -> np.ndarray:
         """All rows in the order of this epoch, of all ranks: `(rows,)`."""
@@ -72,7 +75,16 @@ class LikeLengthSampler(DistributedSampler[int]):
         order = self.order()
         if missing := self.total_size - len(order):
             order = np.concatenate([order, np.resize(order, missing)])
-        return iter(order[self.rank :: self.num_replicas].tolist())
+        done, self.skip = self.skip * self.batch_size, 0
+        return iter(order[self.rank :: self.num_replicas][done:].tolist())
+
+
+class ShuffledSampler(LikeLengthSampler):
+    """Training order: shuffled anew each epoch, whatever the rows' lengths."""
+
+    def order(self) -> np.ndarray:
+        """All rows in the order of this epoch, of all ranks: `(rows,)`."""
+        return np.random.default_rng((self.seed, self.epoch)).permutation(len(self.lengths))
 
 
 class TokenBudgetBatches(Sampler[list[int]]):
@@ -91,7 +103,7 @@ class TokenBudgetBatches(Sampler[list[int]]):
     """
 
     def __init__(self, lengths: np.ndarray, budget: int, seed: int) -> None:
-        self.lengths, self.seed, self.epoch = lengths, seed, 0
+        self.lengths, self.seed, self.epoch, self.skip = lengths, seed, 0, 0
         self.sampler = self  # Lightning tells the epoch to the batch sampler's sampler (lightning 2.6)
         if len(lengths) and (longest := int(lengths.max())) > budget:
             raise UserError(f"data.max_tokens_per_batch {budget}: the longest row has {longest} tokens; raise it")
@@ -115,7 +127,8 @@ class TokenBudgetBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng((self.seed, self.epoch))
         batches = np.split(_by_about_length(self.lengths, generator), self._cuts[:-1]) if self._cuts else []
-        for place in generator.permutation(len(batches)):
+        done, self.skip = self.skip, 0
+        for place in generator.permutation(len(batches))[done:]:
             yield batches[place].tolist()
 
 

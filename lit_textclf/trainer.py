@@ -19,7 +19,9 @@ from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, say
 from lit_textclf.predicting import WritePredictions
 from lit_textclf.predictions import PredictionFile
+from lit_textclf.resume import ExactResume, heed_sigterm
 from lit_textclf.rows.paths import expanded, resolve_files
+from lit_textclf.runs import StepCheckpoint
 from lit_textclf.whole_files import refuse_input
 
 Precision = Literal[
@@ -39,6 +41,8 @@ class Trainer(pl.Trainer):
         log_every_n_steps: training steps from one logged loss to the next
         enable_model_summary: print a table of the modules
         num_sanity_val_steps: validation batches before training begins; the first one holds the longest rows
+        checkpoint_every_n_steps: write last.ckpt every so many training steps too, and not only at an epoch's end: what
+            a killed run loses at most
         keep_freed_memory: on a CPU, do not give memory back between steps; long texts train a third faster
         **kwargs: all other arguments of Lightning's Trainer
     """
@@ -52,6 +56,7 @@ class Trainer(pl.Trainer):
         log_every_n_steps: int | None = 10,
         enable_model_summary: bool | None = False,
         num_sanity_val_steps: int | None = 1,
+        checkpoint_every_n_steps: int | None = None,
         keep_freed_memory: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -72,6 +77,12 @@ class Trainer(pl.Trainer):
             num_sanity_val_steps=num_sanity_val_steps,
             **kwargs,
         )
+        self.checkpoint_every_n_steps = checkpoint_every_n_steps
+        if checkpoint_every_n_steps is not None and not any(isinstance(c, StepCheckpoint) for c in self._callbacks):
+            self._callbacks.append(StepCheckpoint(checkpoint_every_n_steps))
+        resume = ExactResume()
+        self._callbacks.insert(0, resume)
+        heed_sigterm(self, resume)
         plain = isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy))  # not sharded: one file, of rank 0
         if plain and type(self.strategy.checkpoint_io) is TorchCheckpointIO:
             self.strategy.checkpoint_io = CheckpointFiles()

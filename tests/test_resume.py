@@ -1,0 +1,196 @@
+"""A run that was stopped goes on to the same bits: weights, optimizer and all."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lit_textclf import TextClassifier, main
+from tests.conftest import sentences, write_csv
+
+LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+
+
+def trained(path: Path) -> dict[str, torch.Tensor]:
+    """All that training has changed: weights, and the optimizer's averages by number."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    tensors = dict(content["state_dict"])
+    for number, state in content["optimizer_states"][0]["state"].items():
+        tensors |= {f"optimizer {number} {name}": value for name, value in state.items()}
+    tensors["lr"] = torch.tensor(content["lr_schedulers"][0]["_last_lr"])
+    tensors["steps"] = torch.tensor(content["global_step"])
+    return tensors
+
+
+def assert_equal_bits(one: Path, other: Path) -> None:
+    first, second = trained(one), trained(other)
+    assert first.keys() == second.keys()
+    assert not [name for name in first if not torch.equal(first[name], second[name])]
+
+
+def stopped_at(args: list[str], batch: int) -> None:
+    """Runs fit, and raises what Ctrl-C raises when so many batches are done."""
+    seen = list[int]()
+
+    def count(self: Any, *args: Any) -> None:
+        seen.append(1)
+        if len(seen) > batch:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TextClassifier, "on_train_batch_start", count)
+        with pytest.raises(SystemExit):
+            main(args)
+
+
+KINDS = {
+    "by length": [],
+    "shuffled": ["--data.batch_by_length", "false"],
+    "by tokens": ["--data.max_tokens_per_batch", "64"],
+    "accumulated": ["--trainer.accumulate_grad_batches", "2"],
+    "validated often": ["--trainer.val_check_interval", "0.5"],
+    "own dropout": ["--model.fast_kernels", "false"],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_anywhere_it_goes_on_to_the_same_bits(kind: str, fit_args: list[str]) -> None:
+    every, batches_a_step = (1, 2) if kind == "accumulated" else (2, 1)
+    args = [*fit_args, *KINDS[kind], "--trainer.checkpoint_every_n_steps", str(every)]
+    main([*args, "--trainer.default_root_dir", "whole"])
+    for batches in (3, 6, 9):  # in the first epoch, after its end (two steps of a batch each), in the second one
+        root = str(batches)
+        stopped_at([*args, "--trainer.default_root_dir", root], batches)
+        assert 0 < steps_of(root / LAST) >= batches // batches_a_step - every
+        main([*args, "--trainer.default_root_dir", root, "--ckpt_path", "last"])
+        assert_equal_bits("whole" / LAST, root / LAST)
+
+
+def test_the_best_checkpoint_is_the_same_too(fit_args: list[str]) -> None:
+    args = [*fit_args, "--trainer.checkpoint_every_n_steps", "2", "--trainer.max_epochs", "4"]
+    whole = main([*args, "--trainer.default_root_dir", "whole"])
+    stopped_at([*args, "--trainer.default_root_dir", "other"], 15)
+    other = main([*args, "--trainer.default_root_dir", "other", "--ckpt_path", "last"])
+    best = LAST.with_name("best.ckpt")
+    assert_equal_bits("whole" / best, "other" / best)
+    metrics = [name for name in whole if name.startswith("val_")]
+    assert [whole[name] for name in metrics] == [other[name] for name in metrics]
+
+
+def test_other_rows_in_the_middle_of_an_epoch(fit_args: list[str], fails: Callable[[list[str]], str]) -> None:
+    args = [*fit_args, "--trainer.checkpoint_every_n_steps", "2"]
+    stopped_at(args, 3)
+    error = fails([*args, "--ckpt_path", "last", "--data.batch_size", "4"])
+    assert "stopped at batch 2 of an epoch of 6 batches of 48 rows on 1 ranks, now it would be 12 batches" in error
+
+
+def test_another_seed_is_said(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    main([*fit_args, "--trainer.max_epochs", "1"])
+    main([*fit_args, "--ckpt_path", "last", "--seed_everything", "7"])
+    assert "seed: the order of the rows goes on with the checkpoint's 42, not 7" in capfd.readouterr().err
+
+
+def test_changed_training_rows_are_said(
+    fit_args: list[str], reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    main([*fit_args, "--trainer.max_epochs", "1"])
+    rows = sentences(48)
+    write_csv(reviews["train"], ["text", "label"], [("a new text", "positive"), *rows[1:]])
+    main([*fit_args, "--ckpt_path", "last"])
+    assert "training rows: 1 text new since the checkpoint, 1 no longer there" in capfd.readouterr().err
+
+
+def launch(args: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "lit_textclf", *args], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+    )  # fmt: skip
+
+
+def finished(args: list[str]) -> None:
+    process = launch(args)
+    err = process.communicate(timeout=200)[1]
+    assert process.returncode == 0, err
+
+
+def steps_of(path: Path) -> int:
+    """The steps of a checkpoint, 0 where there is none yet."""
+    try:
+        return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+    except FileNotFoundError:
+        return 0
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def long_run(fit_args: list[str], tmp_path: Path) -> list[str]:
+    """A fit of a thousand steps, some seconds."""
+    train = write_csv(tmp_path / "long.csv", ["text", "label"], sentences(1000))
+    fit_args[fit_args.index("--trainer.max_epochs") + 1] = "4"
+    return [*fit_args, "--data.train_file", str(train), "--data.batch_size", "4", "--trainer.accelerator", "cpu"]
+
+
+WAYS = {
+    "one": [],
+    "workers": ["--data.num_workers", "2"],
+    "ranks": ["--trainer.devices", "2", "--trainer.strategy", "ddp"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_killed_five_times(way: str, long_run: list[str]) -> None:
+    """SIGKILL at random moments; each run goes on with the last one's checkpoint."""
+    every, moments = 10, random.Random(1)
+    args = [*long_run, *WAYS[way], "--trainer.checkpoint_every_n_steps", str(every)]
+    finished([*args, "--trainer.default_root_dir", "whole"])
+    total = steps_of("whole" / LAST)
+    more: list[str] = []
+    for kill in range(5):
+        wanted = (kill + 1) * total // 7
+        process = launch([*args, "--trainer.default_root_dir", "killed", *more])
+        until(lambda wanted=wanted: steps_of("killed" / LAST) >= wanted, process)  # type: ignore[misc]
+        time.sleep(moments.random() * 0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        more = ["--ckpt_path", "last"]
+    finished([*args, "--trainer.default_root_dir", "killed", *more])
+    assert_equal_bits("whole" / LAST, "killed" / LAST)
+    assert_equal_bits("whole" / LAST.with_name("best.ckpt"), "killed" / LAST.with_name("best.ckpt"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["one", "ranks"])
+def test_sigterm_saves_at_the_current_step(way: str, long_run: list[str]) -> None:
+    args = [*long_run, *WAYS[way]]
+    finished([*args, "--trainer.default_root_dir", "whole"])
+    process = launch([*args, "--trainer.default_root_dir", "stopped"])
+    until(("stopped" / LAST).exists, process)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert "go on from this step with --ckpt_path stopped/lightning_logs/version_0/checkpoints/last.ckpt" in err
+    steps = steps_of("stopped" / LAST)
+    assert f"fit was stopped by SIGTERM at step {steps:,} of" in err
+    assert 0 < steps < steps_of("whole" / LAST)
+    finished([*args, "--trainer.default_root_dir", "stopped", "--ckpt_path", "last"])
+    assert_equal_bits("whole" / LAST, "stopped" / LAST)
