@@ -16,6 +16,7 @@ from lit_textclf.errors import UserError, count, nearest, say
 from lit_textclf.tokens import local_or_hub
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
@@ -164,3 +165,20 @@ def max_positions(config: PretrainedConfig) -> int | None:
     if limit is not None and config.model_type in _OFFSET_POSITIONS:
         limit -= (config.pad_token_id or 0) + 1
     return limit if limit is not None and limit > 0 else None
+
+
+def shard(model: nn.Module, mesh: DeviceMesh) -> None:
+    """Spreads a model over the ranks of a mesh's `data_parallel` dimension, layer by layer (FSDP2).
+
+    https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html
+
+    Args:
+        model: a transformers model; its encoder's layers are the longest list of modules in it.
+        mesh: of Lightning's ModelParallelStrategy.
+    """
+    from torch.distributed.fsdp import fully_shard
+
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    for layer in max(lists, key=len, default=nn.ModuleList()):
+        fully_shard(layer, mesh=mesh["data_parallel"])
+    fully_shard(model, mesh=mesh["data_parallel"])

@@ -23,6 +23,7 @@ from lit_textclf.architecture import (
     max_positions,
     scratch_config,
     set_dropout,
+    shard,
 )
 from lit_textclf.attention import use_fast_kernels
 from lit_textclf.batches import Batch, Collator, EncodedRows, Template
@@ -215,6 +216,8 @@ class TextClassifier(LightningModule):
             use_fast_kernels(model)
             read_first_token_only(model)
         head_in_float32(model, self.target.num_outputs)
+        if self.device_mesh is not None:
+            shard(model, self.device_mesh)
         # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
         self.model = model.train()
         self.stages = nn.ModuleDict({stage: StageMetrics(self.target, f"{stage}_") for stage in STAGES})

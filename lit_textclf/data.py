@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.accelerators import XLAAccelerator
 from torch.utils.data import DataLoader, Sampler
 
 from lit_textclf.batches import Collator, EncodedRows, Template
@@ -291,8 +292,9 @@ class TextDataModule(LightningDataModule):
 
     @property
     def _ranks(self) -> tuple[int, int]:
-        """How many ranks there are, and which one this is."""
-        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+        """How many ranks read different rows, and which one this is."""
+        given = None if self.trainer is None else getattr(self.trainer.strategy, "distributed_sampler_kwargs", None)
+        return (1, 0) if given is None else (given["num_replicas"], given["rank"])
 
     def _padded(self, lengths: np.ndarray) -> np.ndarray:
         return np.full_like(lengths, self.max_length) if self.pad_to_max_length else lengths
@@ -335,6 +337,10 @@ class TextDataModule(LightningDataModule):
         return self.encoded_to_predict(rows_of_texts([], [] if self.sets.stream.columns.text_pair else None))
 
     def _collator(self) -> Collator:
+        on_xla = self.trainer is not None and isinstance(self.trainer.accelerator, XLAAccelerator)
+        if on_xla and not self.pad_to_max_length:
+            say("data.pad_to_max_length is true on a TPU: each new length would be compiled anew")
+            self.pad_to_max_length = True
         pad_to = self.max_length if self.pad_to_max_length else None
         return Collator(self.tokenizer, pad_to, windows=self.long_text.mode == "window")
 

@@ -97,7 +97,8 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
         best = self._best
-        if best is None or best._last_global_step_saved != trainer.global_step or not best.best_model_path:
+        saved = best is not None and best._last_global_step_saved == trainer.global_step
+        if best is None or not saved or not Path(best.best_model_path).is_file():  # a sharded one is a folder
             super()._save_checkpoint(trainer, filepath)
             return
         if trainer.is_global_zero:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,8 +25,14 @@ def test_all_are_found() -> None:
         "long_documents",
         "gpu",
         "fast",
+        "ddp",
+        "fsdp",
+        "deepspeed_stage_2",
+        "model_parallel",
+        "two_nodes_torchrun",
+        "tpu",
     }
-    assert len(CONFIGS) == 8
+    assert len(CONFIGS) == 14
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -33,8 +41,26 @@ def test_parses(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         main(["fit", "--config", str(path), "--print_config"])
     assert raised.value.code == 0
     parsed, written = yaml.safe_load(capsys.readouterr().out), yaml.safe_load(path.read_text(encoding="utf-8"))
-    for group in ("model", "data"):
+    for group in ("model", "data", "trainer"):
         for key, value in written.get(group, {}).items():
-            assert parsed[group][key] == value
+            found = parsed[group][key]
+            if key == "callbacks":
+                found, value = ([part["class_path"] for part in parts] for parts in (found, value))
+            if isinstance(value, dict) and "class_path" in value:  # completed with the class's defaults
+                assert found["class_path"] == value["class_path"]
+                found, value = {name: found["init_args"][name] for name in value["init_args"]}, value["init_args"]
+            assert found == value
     assert path.read_text(encoding="utf-8").startswith("# What:     ")
-    assert "# Run:      lit-textclf" in path.read_text(encoding="utf-8")
+    assert re.search(r"^# Run:      .*\blit[-_]textclf", path.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_the_slurm_job_is_a_script_of_options_that_are_there(tmp_path: Path) -> None:
+    job = Path(__file__).parent.parent / "configs/strategies/slurm.sbatch"
+    assert subprocess.run(["bash", "-n", str(job)], check=False).returncode == 0
+    command = re.search(r"-m lit_textclf (.*)", job.read_text(encoding="utf-8").replace("\\\n", " "))
+    assert command is not None
+    args = command[1].replace('"$SLURM_SUBMIT_DIR/runs"', str(tmp_path)).split()
+    args[args.index("--config") + 1] = str(job.parent.parent / "single_text.yaml")
+    with pytest.raises(SystemExit) as raised:
+        main([*args, "--print_config"])
+    assert raised.value.code == 0

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.accelerators import XLAAccelerator
 from transformers import BertTokenizer
 
-from lit_textclf import TextClassifier, TextDataModule, UserError
+from lit_textclf import TextClassifier, TextDataModule, Trainer, UserError
 from lit_textclf.part_batches import targets_if_all
 from lit_textclf.rows import ColumnNames, ReadOptions, read_files
 from tests.conftest import sentences, write_csv
@@ -198,3 +199,17 @@ def test_labels_come_from_all_training_rows(tmp_path: Path) -> None:
     assert data.target.labels == ("negative", "positive", "rare")
     with pytest.raises(UserError, match=r"data\.max_train_samples 2: fewer than the 3 labels"):
         TextDataModule(train_file=str(train), max_train_samples=2).sets.read("fit")
+
+
+def test_on_a_tpu_batches_are_padded_to_one_length(
+    reviews: dict[str, Path], tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no TPU here: the accelerator is another library's, and only its kind is pretended."""
+    tokenizer = BertTokenizer.from_pretrained(tiny_bert)
+    data = TextDataModule(train_file=str(reviews["train"]), max_length=16, tokenizer=tokenizer)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    monkeypatch.setattr(Trainer, "accelerator", property(lambda self: XLAAccelerator.__new__(XLAAccelerator)))
+    data.prepare("fit")
+    data.trainer = trainer
+    assert {batch["inputs"]["input_ids"].shape[1] for batch in data.train_dataloader()} == {16}
+    assert "data.pad_to_max_length is true on a TPU" in capsys.readouterr().err

@@ -6,12 +6,14 @@ import csv
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lit_textclf import main
 from tests.conftest import sentences, write_csv
@@ -128,3 +130,85 @@ def test_an_error_of_one_rank_ends_all_with_its_message(fit_args: list[str]) -> 
     assert done.returncode == 2
     assert done.stderr.count("error: p.csv.parts: cannot be written") == 1
     assert "Traceback" not in done.stderr
+
+
+SHARDED = """
+trainer:
+  accelerator: cpu
+  devices: 2
+  strategy:
+    class_path: lightning.pytorch.strategies.ModelParallelStrategy
+    init_args:
+      data_parallel_size: 2
+      tensor_parallel_size: 1
+      save_distributed_checkpoint: false
+      process_group_backend: gloo
+"""
+
+
+@pytest.mark.slow
+def test_sharded_training_is_that_of_ddp_and_loads_in_one_process(
+    fit_args: list[str], reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("sharded.yaml").write_text(SHARDED, encoding="utf-8")
+    for option in ("--trainer.accelerator", "--trainer.devices"):
+        place = fit_args.index(option)
+        del fit_args[place : place + 2]
+    strategies = {
+        "sharded": ["--config", "sharded.yaml"],
+        "ddp": ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"],
+    }
+    weights, numbers = {}, {}
+    for name, options in strategies.items():
+        done = run([*fit_args, *options, "--trainer.default_root_dir", name])
+        assert done.returncode == 0, done.stderr
+        path = f"{name}/lightning_logs/version_0/checkpoints/last.ckpt"
+        weights[name] = torch.load(path, weights_only=True)["state_dict"]
+        main(["predict", "--ckpt_path", path, "--data.predict_file", str(reviews["test"]), "--output", f"{name}.csv",
+              "--data.id_column", "id", "--trainer.precision", "32-true"])  # fmt: skip
+        numbers[name] = predictions(Path(f"{name}.csv"))[1]
+    assert weights["sharded"].keys() == weights["ddp"].keys()
+    for name, weight in weights["ddp"].items():
+        assert torch.allclose(weights["sharded"][name], weight, atol=1e-5), name
+    assert numbers["sharded"] == pytest.approx(numbers["ddp"], abs=1e-5)
+    done = run(["predict", "--ckpt_path", path, "--text", "good", "--config", "sharded.yaml", "--output", "s.csv"])
+    assert done.returncode == 2
+    assert "error: trainer.strategy: predict does not run with ModelParallelStrategy" in done.stderr
+
+
+def on_two_nodes(args: list[str]) -> tuple[str, str]:
+    """Runs a command under torchrun as two nodes of one process each; returns their standard errors."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1", "--node_rank",
+             str(node), "--master_addr", "127.0.0.1", "--master_port", str(port), "-m", "lit_textclf", *args,
+             "--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.num_nodes", "2",
+             "--trainer.strategy", "ddp"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for node in range(2)
+    ]  # fmt: skip
+    found = [node.communicate(timeout=240) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], found
+    assert "wrote" in found[0][0]
+    assert "wrote" not in found[1][0]  # only rank zero writes
+    return found[0][1], found[1][1]
+
+
+@pytest.mark.slow
+def test_two_nodes_with_torchrun(fit_args: list[str]) -> None:
+    _, other = on_two_nodes(fit_args)
+    assert "fit:" not in other
+    assert "epoch" not in other
+    rows = [(text, f"id{number}") for number, (text, _) in enumerate(sentences(37))]
+    write_csv(Path("rows.csv"), ["text", "id"], rows)
+    args = ["predict", "--ckpt_path", "last", "--data.predict_file", "rows.csv", "--data.id_column", "id",
+            "--trainer.precision", "32-true", "--data.eval_batch_size", "2", "--output"]  # fmt: skip
+    main([*args, "one.csv"])
+    on_two_nodes([*args, "two.csv"])
+    (expected, numbers), (found, others) = predictions(Path("one.csv")), predictions(Path("two.csv"))
+    assert found == expected
+    assert others == pytest.approx(numbers, abs=1e-6)
