@@ -26,13 +26,10 @@ def _by_about_length(lengths: np.ndarray, generator: np.random.Generator) -> np.
     return np.argsort(lengths * generator.uniform(1 - NOISE, 1 + NOISE, len(lengths)), kind="stable")
 
 
-class LikeLengthSampler(DistributedSampler[int]):
-    """Training order: shuffled anew each epoch, and such that every `batch_size` rows in a row are of like length.
+class ShuffledSampler(DistributedSampler[int]):
+    """Training order: shuffled anew each epoch. Under several ranks each takes every so-manieth row.
 
-    The rows are shuffled, cut into windows of :data:`WINDOW_BATCHES` batches, sorted by about their length within each
-    window, and cut into batches whose order is shuffled. Under several ranks each takes every so-manieth row of a joint
-    batch, so that all have about the same work; rows that do not divide evenly are filled up with repeated ones, as
-    torch does.
+    Rows that do not divide evenly are filled up with repeated ones, as torch does.
 
     A `DistributedSampler` and no batch sampler, so that Lightning leaves it alone, counts its batches right, and tells
     it the epoch (lightning 2.6, `_set_sampler_epoch`).
@@ -54,6 +51,26 @@ class LikeLengthSampler(DistributedSampler[int]):
 
     def order(self) -> np.ndarray:
         """All rows in the order of this epoch, of all ranks: `(rows,)`."""
+        return np.random.default_rng((self.seed, self.epoch)).permutation(len(self.lengths))
+
+    def __iter__(self) -> Iterator[int]:
+        order = self.order()
+        if missing := self.total_size - len(order):
+            order = np.concatenate([order, np.resize(order, missing)])
+        done, self.skip = self.skip * self.batch_size, 0
+        return iter(order[self.rank :: self.num_replicas][done:].tolist())
+
+
+class LikeLengthSampler(ShuffledSampler):
+    """Training order: shuffled anew each epoch, and such that every `batch_size` rows in a row are of like length.
+
+    The rows are shuffled, cut into windows of :data:`WINDOW_BATCHES` batches, sorted by about their length within each
+    window, and cut into batches whose order is shuffled. Under several ranks each takes every so-manieth row of a joint
+    batch, so that all have about the same work.
+    """
+
+    def order(self) -> np.ndarray:
+        """All rows in the order of this epoch, of all ranks: `(rows,)`."""
         generator = np.random.default_rng((self.seed, self.epoch))
         shuffled = generator.permutation(len(self.lengths))
         together = self.batch_size * self.num_replicas
@@ -70,21 +87,6 @@ class LikeLengthSampler(DistributedSampler[int]):
             batches.extend(part.reshape(-1, together))
         generator.shuffle(batches)
         return np.concatenate([*batches, rest])
-
-    def __iter__(self) -> Iterator[int]:
-        order = self.order()
-        if missing := self.total_size - len(order):
-            order = np.concatenate([order, np.resize(order, missing)])
-        done, self.skip = self.skip * self.batch_size, 0
-        return iter(order[self.rank :: self.num_replicas][done:].tolist())
-
-
-class ShuffledSampler(LikeLengthSampler):
-    """Training order: shuffled anew each epoch, whatever the rows' lengths."""
-
-    def order(self) -> np.ndarray:
-        """All rows in the order of this epoch, of all ranks: `(rows,)`."""
-        return np.random.default_rng((self.seed, self.epoch)).permutation(len(self.lengths))
 
 
 class TokenBudgetBatches(Sampler[list[int]]):
