@@ -314,10 +314,10 @@ class TextDataModule(LightningDataModule):
         assert target is not None
         replicas, rank = self._ranks
         part_rows = self.part_rows or part_rows_for(stream.total, self.eval_batch_size, replicas)
-        left = range(-(-stream.total // part_rows)) if self.parts_left is None else self.parts_left
+        parts = range(-(-stream.total // part_rows))
         batches = PartBatches(
             stream, target, self.encoded_to_predict, self._collator(), self.eval_batch_size, self.batch_by_length,
-            part_rows, left[rank::replicas],
+            part_rows, parts[rank::replicas], parts if self.parts_left is None else set(self.parts_left),
         )  # fmt: skip
         return DataLoader(batches, batch_size=None, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,15 @@ from lit_textclf.batches import Batch, Collator, EncodedRows
 from lit_textclf.errors import UserError
 from lit_textclf.labels import Target
 from lit_textclf.rows import Rows
-from lit_textclf.rows.normal import equal_codes, joined
+from lit_textclf.rows.normal import joined
 from lit_textclf.rows.stream import RowStream
 
 PART_BATCHES = 64
-"""Batches of a part: rows that are sorted by length together, among which equal ones are computed once, and which are
-written together. A run that was killed loses one part of each process at the most."""
+"""Batches of a part: rows that are sorted by length together and written together. A run that was killed loses one part
+of each process at the most."""
+REMEMBERED = 16
+"""Parts before a part whose texts are known: rows that are equal to one of theirs, or of their own part, are not
+computed again. 65,536 rows of the usual 64 a batch; what is kept of each is a digest."""
 
 
 class Part:
@@ -30,7 +34,8 @@ class Part:
         rows: its rows.
         targets: what they are labelled with, `(rows,)` or `(rows, outputs)`, or None.
         unmeasured: why there are no targets although there are labels, or None.
-        taken: for each row the row of the part that is computed for it, `(rows,)`.
+        taken: for each row the row of the part that stands for it, `(rows,)`: itself, or an equal one.
+        known: rows that an earlier part has computed, and where: its number and the row there.
         tally: counts of what was done with the rows, to be added up and said.
     """
 
@@ -38,22 +43,40 @@ class Part:
         self.index, self.start, self.rows = index, start, rows
         self.targets, self.unmeasured = targets_if_all(target, rows)
         self.taken = np.arange(len(rows))
+        self.known: dict[int, tuple[int, int]] = {}
         self.tally: Counter[str] = Counter()
         if self.targets is not None and target.task == "multi_label":
             self.tally["empty_label_sets"] = int((~self.targets.any(1)).sum())
 
-    def take_equal_rows_once(self) -> None:
-        """Computes equal rows once; unless they have labels, for the metrics count each."""
-        if self.targets is None:
-            codes = equal_codes([joined(self.rows.text, self.rows.text_pair)])[0]
-            _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-            self.taken = first[inverse]
-            self.tally["equal"] = len(self.rows) - len(first)
-
     @property
     def computed(self) -> np.ndarray:
-        """The rows that are computed, `(rows,)` or fewer."""
-        return np.flatnonzero(self.taken == np.arange(len(self.taken)))
+        """The rows that are computed, `(rows,)` or fewer; one at least, for a part without a batch would never end."""
+        own = np.flatnonzero(self.taken == np.arange(len(self.taken)))
+        new = own[~np.isin(own, list(self.known))]
+        return new if len(new) else own[:1]
+
+
+class SeenTexts:
+    """Which texts stand in the last parts, and where; by a digest of 16 bytes, for which no two texts are known."""
+
+    def __init__(self) -> None:
+        self._places: dict[bytes, tuple[int, int]] = {}
+        self._parts: deque[list[bytes]] = deque()
+
+    def take_equal_rows_once(self, part: Part) -> None:
+        """Finds the rows of a part that are equal to one before them, and remembers the others."""
+        first: dict[bytes, int] = {}
+        for row, text in enumerate(joined(part.rows.text, part.rows.text_pair).to_pylist()):
+            digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+            part.taken[row] = first.setdefault(digest, row)
+        part.known = {row: self._places[digest] for digest, row in first.items() if digest in self._places}
+        part.tally["equal"] = len(part.rows) - len(first) + len(part.known)
+        new = [digest for digest, row in first.items() if row not in part.known]
+        self._places.update((digest, (part.index, first[digest])) for digest in new)
+        self._parts.append(new)
+        if len(self._parts) > REMEMBERED:
+            for digest in self._parts.popleft():
+                self._places.pop(digest, None)
 
 
 @dataclass
@@ -70,7 +93,8 @@ class PartBatches(IterableDataset[Batch]):
         batch_size: rows of a batch.
         by_length: whether a part's rows are sorted by length, and equal ones computed once.
         part_rows: rows of a part.
-        indices: the parts that are wanted, in order.
+        indices: the parts that this process makes, in order.
+        left: those of them that are still to be made; the texts of the others are known.
     """
 
     stream: RowStream
@@ -81,22 +105,28 @@ class PartBatches(IterableDataset[Batch]):
     by_length: bool
     part_rows: int
     indices: Sequence[int]
+    left: Container[int]
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
-        wanted = set(self.indices if worker is None else self.indices[worker.id :: worker.num_workers])
-        if wanted:
-            for index, rows in self.stream.parts(self.part_rows, wanted):
-                yield from self._batches(Part(index, index * self.part_rows, rows, self.target))
-                wanted.discard(index)
-                if not wanted:
-                    return
+        mine = list(self.indices if worker is None else self.indices[worker.id :: worker.num_workers])
+        left = [index for index in mine if index in self.left]
+        if not left:
+            return
+        wanted = mine[max(0, mine.index(left[0]) - REMEMBERED) : mine.index(left[-1]) + 1]
+        seen = SeenTexts()
+        for index, rows in self.stream.parts(self.part_rows, set(wanted)):
+            part = Part(index, index * self.part_rows, rows, self.target)
+            if self.by_length:
+                seen.take_equal_rows_once(part)
+            if index in self.left:
+                yield from self._batches(part)
+            if index == wanted[-1]:
+                return
 
     def _batches(self, part: Part) -> Iterator[Batch]:
         encoded = self.encode(part.rows)
         part.tally.update(encoded.tally())
-        if self.by_length:
-            part.take_equal_rows_once()
         order = part.computed
         if self.by_length:  # the longest first: a batch that does not fit into memory is noticed at once
             order = order[np.argsort(-encoded.lengths[order], kind="stable")]

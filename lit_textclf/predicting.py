@@ -105,8 +105,9 @@ class WritePredictions(Callback):
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
         assert self.parts is not None
-        left = [self._rows_of(index) for index in self.data.parts_left or []]
-        self._progress.start(sum(left), sum(left[trainer.global_rank :: trainer.world_size]))
+        left = {index: self._rows_of(index) for index in self.data.parts_left or []}
+        own = [rows for index, rows in left.items() if index % trainer.world_size == trainer.global_rank]
+        self._progress.start(sum(left.values()), sum(own))
 
     def _rows_of(self, index: int) -> int:
         assert self.parts is not None
@@ -124,7 +125,7 @@ class WritePredictions(Callback):
             self._held[index] = _Held(batch["part"])
         held = self._held[index]
         if held.add(outputs):
-            self.parts.write(held.part, held.logits())
+            self.parts.write(held.part, held.logits(self.parts))
             del self._held[index]
             self._progress.advance(len(held.part.rows))
 
@@ -157,7 +158,7 @@ class WritePredictions(Callback):
     def _say(self, tally: Counter[str]) -> None:
         say(f"predict: {self.data.no_rows().report(tally)}; {self._progress.speed()}")
         if equal := tally["equal"]:
-            say(f"predict: {count(equal, 'row')} equal to another one nearby, computed once")
+            say(f"predict: {count(equal, 'row')} equal to another one, computed once")
         if empty := tally["empty_label_sets"]:
             say(f"predict: {count(empty, 'row')} with an empty label set, which is a label set like any other")
 
@@ -186,11 +187,13 @@ class _Held:
         self._have += len(batch.row)
         return self._have == self._wanted
 
-    def logits(self) -> Tensor:
-        """The logits of all rows, float32 `(rows, outputs)`."""
+    def logits(self, parts: PredictionParts) -> Tensor:
+        """The logits of all rows, float32 `(rows, outputs)`; those of known texts are looked up in their parts."""
         row, logits = (torch.cat(parts) for parts in zip(*self._batches, strict=True))
         of_row = torch.empty(len(self.part.rows), logits.shape[1])
         of_row[row] = logits
+        for known, (index, place) in self.part.known.items():
+            of_row[known] = parts.logits(index)[place]
         return of_row[torch.from_numpy(self.part.taken)]
 
 

@@ -19,10 +19,11 @@ from typing import Any
 
 import filelock
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from lit_textclf.errors import UserError, count, say
-from lit_textclf.part_batches import Part
+from lit_textclf.part_batches import REMEMBERED, Part
 from lit_textclf.predictions import PredictionColumns, PredictionFile, unencodable
 
 
@@ -39,6 +40,7 @@ class PredictionParts:
         self.file, self.columns, self.total = file, columns, total
         self.folder = file.path.with_name(f"{file.path.name}.parts")
         self.part_rows = 0
+        self._logits: dict[int, Tensor] = {}
         self._lock = filelock.FileLock(self.folder / "lock", blocking=False)
 
     @property
@@ -128,10 +130,11 @@ class PredictionParts:
         }
         try:
             self._write(self._path(part.index, "csv"), lines)
+            values = {"logits": logits.float().contiguous()}
             if part.targets is not None:
-                values = {"logits": logits.float().contiguous(), "targets": _tensor(part.targets)}
-                self._write(self._path(part.index, "safetensors"), safetensors.torch.save(values))
+                values["targets"] = torch.from_numpy(part.targets).contiguous()
                 record["measured"] = len(part.targets)
+            self._write(self._path(part.index, "safetensors"), safetensors.torch.save(values))
             self._write(self._path(part.index, "json"), json.dumps(record).encode())
         except OSError as error:
             raise self._unwritable(error) from None
@@ -189,6 +192,24 @@ class PredictionParts:
             values = safetensors.torch.load_file(self._path(index, "safetensors"))
             yield values["logits"], values["targets"]
 
+    def logits(self, index: int) -> Tensor:
+        """The logits of a part that is done, float32 `(rows, outputs)`.
+
+        Raises:
+            UserError: if they are gone or damaged.
+        """
+        if index not in self._logits:
+            path = self._path(index, "safetensors")
+            try:
+                self._logits[index] = safetensors.torch.load_file(path)["logits"]
+            except (OSError, safetensors.SafetensorError, KeyError) as error:
+                raise UserError(
+                    f"{path}: cannot be read ({error!s:.60}); remove {self.folder} and start again"
+                ) from None
+            while len(self._logits) > REMEMBERED:
+                self._logits.pop(next(iter(self._logits)))
+        return self._logits[index]
+
     # The folder -------------------------------------------------------------------------------------------------------
 
     def close(self, *, remove: bool) -> None:
@@ -234,12 +255,6 @@ class PredictionParts:
 
 def _digest() -> Any:
     return hashlib.blake2b(digest_size=16)
-
-
-def _tensor(values: Any) -> Tensor:
-    import torch
-
-    return torch.from_numpy(values).contiguous()
 
 
 def _without_mark(text: str, encoding: str) -> bytes:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from lit_textclf import main
+from lit_textclf import Target, main
+from lit_textclf.part_batches import REMEMBERED, Part, SeenTexts
+from lit_textclf.rows import rows_of_texts
 from tests.conftest import sentences, write_csv
 
 ROWS = 400
@@ -59,6 +61,55 @@ def test_what_is_done_is_kept_and_said(capfd: pytest.CaptureFixture[str]) -> Non
     assert "predict: 400 rows, 0 (0.0%) truncated to 16 tokens; 200 rows in" in err
     assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert not PARTS.exists()
+
+
+@pytest.mark.usefixtures("_fitted")
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_equal_rows_far_apart_are_computed_once(workers: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Also when the part that computed them was made before the prediction was stopped, and by several workers."""
+    texts = [text for text, _ in sentences(ROWS // 2)]
+    write_csv(Path("rows.csv"), ["text"], [(text,) for text in [*texts, *texts]])
+    command = [*COMMAND, "--data.num_workers", workers]
+    main([*command, "--output", "whole.csv"])
+    assert "equal to another one, computed once" in capfd.readouterr().err
+    lines = [line.split(",", 1) for line in Path("whole.csv").read_text(encoding="utf-8").splitlines()[1:]]
+    assert [line[0] for line in lines] == [str(row) for row in range(ROWS)]
+    assert [line[1] for line in lines[: ROWS // 2]] == [line[1] for line in lines[ROWS // 2 :]]
+    main([*command, "--data.batch_by_length", "false", "--trainer.precision", "32-true", "--output", "each.csv"])
+    main([*command, "--trainer.precision", "32-true", "--output", "once.csv"])
+    each, once = ([line.split(",") for line in Path(name).read_text(encoding="utf-8").splitlines()[1:]]
+                  for name in ("each.csv", "once.csv"))  # fmt: skip
+    assert [line[:2] for line in each] == [line[:2] for line in once]
+    assert [float(line[3]) for line in each] == pytest.approx([float(line[3]) for line in once], abs=1e-6)
+    cut_short(2)
+    main(COMMAND)
+    if workers == "0":  # with others other parts are known
+        assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
+
+
+def test_texts_are_remembered_for_some_parts_only() -> None:
+    seen, parts = SeenTexts(), []
+    for index in range(REMEMBERED + 3):
+        rows = rows_of_texts(["always", f"only {index}", "first" if index in (0, REMEMBERED + 2) else "x", "always"])
+        parts.append(Part(index, 4 * index, rows, Target("regression")))
+        seen.take_equal_rows_once(parts[-1])
+    assert parts[0].taken.tolist() == [0, 1, 2, 0]
+    assert parts[0].computed.tolist() == [0, 1, 2]
+    assert parts[1].known == {0: (0, 0)}
+    assert parts[1].computed.tolist() == [1, 2]
+    assert parts[2].known == {0: (0, 0), 2: (1, 2)}
+    assert parts[2].tally["equal"] == 3
+    assert parts[-2].known == {2: (1, 2)}  # "always" of the first part was forgotten, and is computed again
+    assert parts[-1].known == {0: (REMEMBERED + 1, 0)}
+
+
+def test_a_part_of_known_texts_computes_one() -> None:
+    seen = SeenTexts()
+    for index in range(2):
+        part = Part(index, 2 * index, rows_of_texts(["a", "b"]), Target("regression"))
+        seen.take_equal_rows_once(part)
+    assert part.known == {0: (0, 0), 1: (0, 1)}
+    assert part.computed.tolist() == [0]
 
 
 @pytest.mark.usefixtures("_fitted")

@@ -125,12 +125,12 @@ def test_equal_rows_are_computed_once_and_have_equal_predictions(
     write_csv(Path("p.csv"), ["text", "id"], [(text, str(number)) for number, text in enumerate(texts)])
     write_csv(Path("l.csv"), ["text", "label"], [(text, "positive") for text in texts])
     main(["predict", "--ckpt_path", "last", "--data.predict_file", "p.csv", "--data.id_column", "id"])
-    assert "predict: 10 rows equal to another one nearby, computed once" in capfd.readouterr().err
+    assert "predict: 10 rows equal to another one, computed once" in capfd.readouterr().err
     rows = [line.split(",") for line in Path("predictions.csv").read_text(encoding="utf-8").splitlines()[1:]]
     assert [row[:2] for row in rows] == [[str(number), str(number)] for number in range(15)]
     assert [row[2:] for row in rows[:5]] == [row[2:] for row in rows[5:10]] == [row[2:] for row in rows[10:]]
     metrics = main(["predict", "--ckpt_path", "last", "--data.predict_file", "l.csv", "--overwrite"])
-    assert "computed once" not in capfd.readouterr().err
+    assert "predict: 10 rows equal to another one, computed once" in capfd.readouterr().err
     labels = [line.split(",")[1] for line in Path("predictions.csv").read_text(encoding="utf-8").splitlines()[1:]]
     assert metrics["predict_accuracy"] == pytest.approx(labels.count("positive") / 15)
 
