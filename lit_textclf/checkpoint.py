@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,10 @@ def read_checkpoint(path: Path) -> StoredRun:
         if not _is_zip(path):
             raise UserError(f"{path}: not a checkpoint; --ckpt_path names a .ckpt file that fit wrote") from None
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: the checkpoint is cut short or damaged ({reason:.80}); use an earlier one") from None
-    with zipfile.ZipFile(path) as archive:
-        if (damaged := archive.testzip()) is not None:
-            raise UserError(f"{path}: the checkpoint is damaged (checksum of {damaged}); use an earlier one")
+        remedy = _instead_of(path)
+        raise UserError(f"{path}: the checkpoint is cut short or damaged ({reason:.80}); {remedy}") from None
+    if (damaged := _damaged(path)) is not None:
+        raise UserError(f"{path}: the checkpoint is damaged ({damaged}); {_instead_of(path)}")
     model = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(model, dict) or not {"target", "architecture", "tokenizer"} <= model.keys():
         raise UserError(
@@ -102,6 +103,26 @@ def read_checkpoint(path: Path) -> StoredRun:
         data=dict(content.get("datamodule_hyper_parameters", {})),
         trained_on=None if keys is None else keys.numpy().view(np.uint64).copy(),
     )
+
+
+def _damaged(path: Path) -> str | None:
+    """What is wrong with a checkpoint's bytes, or None."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+        return str(error)
+    return None if member is None else f"checksum of {member}"
+
+
+def _instead_of(path: Path) -> str:
+    """Names the newest checkpoint of the same folder that is whole."""
+    others = [other for other in path.parent.glob("*.ckpt") if other.name != path.name and other.is_file()]
+    for other in sorted(others, key=lambda found: found.stat().st_mtime, reverse=True):
+        if _is_zip(other) and _damaged(other) is None:
+            step = torch.load(other, map_location="cpu", weights_only=True, mmap=True).get("global_step")
+            return f"use the one before it: --ckpt_path {other} (step {step})"
+    return "there is no other whole one beside it: train anew"
 
 
 class CheckpointFiles(TorchCheckpointIO):

@@ -87,10 +87,17 @@ def tokenizer_to_files(tokenizer: PreTrainedTokenizerFast) -> dict[str, str]:
 
 
 def tokenizer_from_files(files: dict[str, str]) -> PreTrainedTokenizerFast:
-    """The inverse of :func:`tokenizer_to_files`."""
+    """The inverse of :func:`tokenizer_to_files`.
+
+    Raises:
+        UserError: if there is no room for its files.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in files.items():
-            (Path(folder) / Path(name).name).write_text(text, encoding="utf-8")
+        try:
+            for name, text in files.items():
+                (Path(folder) / Path(name).name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{folder}: the tokenizer cannot be put there ({error.strerror}); set TMPDIR") from None
         return load_tokenizer(folder, "the checkpoint's tokenizer")
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import resource
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,25 @@ def test_lightning_is_told_to_write_that_way() -> None:
     own = Own()
     assert Trainer(accelerator="cpu", logger=False, plugins=[own]).strategy.checkpoint_io is own
     assert "_save_checkpoint" in vars(ModelCheckpoint), "runs.LastCheckpoint overrides this private method"
+
+
+def test_the_one_before_a_damaged_checkpoint_is_offered(
+    fit_args: list[str], reviews: dict[str, Path], fails: Callable[[Sequence[str]], str]
+) -> None:
+    main([*fit_args, "--trainer.max_epochs", "3", "--model.learning_rate", "0.3"])
+    folder = Path("lightning_logs/version_0/checkpoints")
+    last, content = folder / "last.ckpt", (folder / "last.ckpt").read_bytes()
+    (folder / "other.ckpt").write_bytes((folder / "best.ckpt").read_bytes())
+    (folder / "best.ckpt").unlink()
+    step = torch.load(folder / "other.ckpt", weights_only=True)["global_step"]
+    command = ["validate", "--ckpt_path", str(last), "--data.validation_file", str(reviews["validation"])]
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+    for damaged in (content[:-1000], content[:middle], flipped):
+        last.unlink()  # other.ckpt may be the same file
+        last.write_bytes(damaged)
+        error = fails(command)
+        assert "last.ckpt: the checkpoint is" in error
+        assert f"use the one before it: --ckpt_path {folder / 'other.ckpt'} (step {step})" in error
+    (folder / "other.ckpt").unlink()
+    assert "there is no other whole one beside it" in fails(command)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from lit_textclf import Target, main
+from lit_textclf import Target, UserError, main
 from lit_textclf.part_batches import REMEMBERED, Part, SeenTexts
 from lit_textclf.rows import rows_of_texts
+from lit_textclf.tokens import tokenizer_from_files
 from tests.conftest import sentences, write_csv
 
 ROWS = 400
@@ -177,6 +179,33 @@ def test_two_runs_into_one_file(fails: Callable[[list[str]], str]) -> None:
         assert "another process is writing it" in fails(COMMAND)
     main(COMMAND)
     assert len(Path("predictions.csv").read_text(encoding="utf-8").splitlines()) == ROWS + 1
+
+
+@pytest.mark.usefixtures("_fitted")
+@pytest.mark.parametrize(("room", "kept"), [(4, 0), (9, 4)])
+def test_a_full_disk_keeps_what_is_done(room: int, kept: int) -> None:
+    """A limit on the size of files, in KiB, stands for it: a part of 4.4 does not fit, or the whole of 17.6."""
+    main([*COMMAND, "--output", "whole.csv"])
+    limited = f"ulimit -f {room}; exec {sys.executable} -m lit_textclf {' '.join(COMMAND)}"
+    done = subprocess.run(["bash", "-c", limited], check=False, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.search(r"error: predictions\.csv.* cannot be written \(File too large\)", done.stderr)
+    assert len(list(PARTS.glob("part-*.json"))) == kept
+    assert not Path("predictions.csv").exists()
+    assert not list(Path().glob(".predictions.csv*"))
+    main(COMMAND)
+    assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
+
+
+def test_no_room_for_the_tokenizers_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        with pytest.raises(UserError, match="set TMPDIR"):
+            tokenizer_from_files({"tokenizer.json": "{}"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.slow
