@@ -16,6 +16,7 @@ from typing import Any
 import lightning.pytorch
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.check.command import check
 from lit_textclf.check.init_config import init
@@ -70,6 +71,9 @@ def run(args: Sequence[str]) -> dict[str, Any]:
         except SIGTERMException:  # a SystemExit of Lightning's, with the exit code of success
             raise SystemExit(1) from None
         except Exception as error:
+            if _other_rank_ended(error):
+                print(f"rank {rank_zero_only.rank} ends: another one has ended, see its message", file=sys.stderr)  # type: ignore[attr-defined]
+                raise SystemExit(1) from None
             if _is_usage(error):
                 raise UserError(f"trainer: {str(error).strip() or type(error).__name__}") from None
             raise
@@ -101,6 +105,12 @@ def _dispatch(command: str, args: Sequence[str]) -> tuple[dict[str, Any], list[P
 def _hang_up(signum: int, frame: Any) -> None:
     """Ends like Ctrl-C when the terminal goes, so that nothing half-written stays."""
     raise SystemExit(1)
+
+
+def _other_rank_ended(error: Exception) -> bool:
+    """Whether gloo or NCCL lost the connection to another process; there is no type for it in torch 2.13 with gloo."""
+    lost = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in lost)
 
 
 def _is_usage(error: Exception) -> bool:

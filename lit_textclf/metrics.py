@@ -45,6 +45,10 @@ class StageMetrics(nn.Module):
             # AUROC and Spearman's rho keep all scores until the epoch ends; that is what exact values take.
             warnings.filterwarnings("ignore", message=".*will save all (targets and predictions|.*predictions).*")
             self._build(target, prefix)
+        # Sums of a thousand errors in float32 differ in the sixth digit with their order, that is with the ranks.
+        self._wide = torch.float32 if torch.backends.mps.is_available() else torch.float64  # which MPS has not
+        for metric in self.loggable().values():
+            metric.set_dtype(self._wide)
 
     def _build(self, target: Target, prefix: str) -> None:
         self.outputs = MetricCollection(_output_metrics(target), prefix=prefix, compute_groups=False)
@@ -66,7 +70,7 @@ class StageMetrics(nn.Module):
                 "trainer.precision to 32-true"
             ) from None
         if self.target.task == "regression":
-            self.outputs.update(logits.squeeze(-1), target)
+            self.outputs.update(logits.squeeze(-1).to(self._wide), target.to(self._wide))
             return
         if self.target.task == "multi_label":
             self.outputs.update(logits.sigmoid().ge(THRESHOLD).long(), target.long())

@@ -9,14 +9,16 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from lit_textclf import main
-from tests.conftest import sentences, write_csv
+from tests.conftest import WORDS, sentences, write_csv
 
 
 def run(args: list[str]) -> subprocess.CompletedProcess[str]:
@@ -49,15 +51,18 @@ def test_evaluation_counts_every_row_once_on_any_number_of_ranks(
     fit_args: list[str], tmp_path: Path, task: str
 ) -> None:
     """Rows that do not divide evenly, and losses that differ from row to row: all metrics as of one process."""
-    rows = sentences(48)
+    # Texts of different words: predictions that are equal but for rounding would have no rank for Spearman's.
+    words, generator = [word for word in WORDS if word[0] not in "#."], np.random.default_rng(0)
+    texts = dict.fromkeys(" ".join(generator.choice(words, generator.integers(4, 12))) for _ in range(1100))
+    rows = [(text, "positive" if "good" in text or "fine" in text else "negative") for text in texts]
     if task == "regression":
         rows = [(text, f"{(name == 'positive') * 4 + number % 3 / 4}") for number, (text, name) in enumerate(rows)]
-    train = write_csv(tmp_path / "train.csv", ["text", "label"], rows)
+    train = write_csv(tmp_path / "train.csv", ["text", "label"], rows[:48])
     # Long enough for predictions to differ from row to row: Pearson's r of equal ones is noise.
     main([*fit_args, "--data.train_file", str(train), "--data.validation_file", str(train), "--trainer.max_epochs",
-          "12", "--model.learning_rate", "1e-2"])  # fmt: skip
+          "25", "--model.learning_rate", "1e-2"])  # fmt: skip
     checkpoint = str(Path("lightning_logs/version_0/checkpoints/last.ckpt").resolve())
-    for number, ranks in ((7, (2,)), (37, (2, 3))):
+    for number, ranks in ((7, (2,)), (37, (2, 3)), (1000, (2,))):
         file = write_csv(tmp_path / f"{number}.csv", ["text", "label"], rows[:number])
         found = {}
         for processes in (1, *ranks):
@@ -212,3 +217,27 @@ def test_two_nodes_with_torchrun(fit_args: list[str]) -> None:
     (expected, numbers), (found, others) = predictions(Path("one.csv")), predictions(Path("two.csv"))
     assert found == expected
     assert others == pytest.approx(numbers, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_gone_ends_the_others(fit_args: list[str], tmp_path: Path) -> None:
+    train = write_csv(tmp_path / "long.csv", ["text", "label"], sentences(20_000))
+    fit_args[fit_args.index("--trainer.devices") + 1] = "2"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lit_textclf", *fit_args, "--data.train_file", str(train), "--trainer.strategy", "ddp",
+         "--trainer.checkpoint_every_n_steps", "20"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not Path("lightning_logs/version_0/checkpoints/last.ckpt").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    others = [child for child in psutil.Process(process.pid).children(recursive=True) if "fit" in child.cmdline()]
+    assert len(others) == 1
+    others[0].kill()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "rank 0 ends: another one has ended" in err
+    assert "Traceback" not in err
+    main(["validate", "--ckpt_path", "last", "--data.validation_file", "validation.csv"])
