@@ -22,9 +22,10 @@ COMMANDS = {
     "predict": "write a checkpoint's predictions to a CSV file",
     "check": "look at the data before training: what is in it, and what is wrong with it",
     "init": "write a complete, commented config for this data",
+    "export": "write a checkpoint as a folder that transformers loads",
     "cross_validate": "fit once for each fold: the metrics' mean and spread, out-of-fold predictions",
 }
-LATER = ("export", "compare")
+LATER = ("compare",)
 
 HELP = """\
 usage: lit-textclf [--help] [--version] {{{names}}} [options]

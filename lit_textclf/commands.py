@@ -23,6 +23,7 @@ from lit_textclf.check.init_config import init
 from lit_textclf.cli import TextCLI
 from lit_textclf.cross_validation import cross_validate
 from lit_textclf.errors import UserError
+from lit_textclf.export import export
 
 IGNORED_WARNINGS = (
     # jsonargparse 4.53 with lightning 2.6.6: four blocks at every start, about names that Lightning uses.
@@ -89,6 +90,7 @@ def run(args: Sequence[str]) -> dict[str, Any]:
 COMMANDS: dict[str, Callable[[Sequence[str]], tuple[dict[str, Any], list[Path]]]] = {
     "check": check,
     "cross_validate": cross_validate,
+    "export": export,
     "init": init,
 }
 """Commands that are none of Lightning's."""

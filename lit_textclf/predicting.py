@@ -167,7 +167,7 @@ class WritePredictions(Callback):
         self._progress.stop()
         if self.parts is not None:
             self.parts.close(remove=False)
-            if self.parts.folder.is_dir() and self.parts.done:
+            if self.parts.is_open and self.parts.done:
                 of = f"{self.parts.done:,} of {count(self.parts.number, 'part')}"
                 say(f"predict: {of} are kept in {self.parts.folder}; the same command goes on with them")
 

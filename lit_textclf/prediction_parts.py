@@ -34,12 +34,17 @@ class PredictionParts:
         file: the file that is to be.
         columns: its columns.
         total: how many rows are predicted.
+
+    Attributes:
+        part_rows: rows of a part, once :meth:`open` or :meth:`join` was called.
+        is_open: whether the folder is this prediction's.
     """
 
     def __init__(self, file: PredictionFile, columns: PredictionColumns, total: int) -> None:
         self.file, self.columns, self.total = file, columns, total
         self.folder = file.path.with_name(f"{file.path.name}.parts")
         self.part_rows = 0
+        self.is_open = False
         self._logits: dict[int, Tensor] = {}
         self._lock = filelock.FileLock(self.folder / "lock", blocking=False)
 
@@ -82,6 +87,7 @@ class PredictionParts:
                 self._write(self._manifest_path, json.dumps({**wanted, "part_rows": part_rows}, indent=2).encode())
         except OSError as error:
             raise self._unwritable(error) from None
+        self.is_open = True
         left = [index for index in range(self.number) if self.record(index) is None]
         if len(left) < self.number:
             done = f"{self.number - len(left):,} of {count(self.number, 'part')}"
@@ -215,6 +221,7 @@ class PredictionParts:
     def close(self, *, remove: bool) -> None:
         """Lets other processes in; removes the folder if asked to, or if no part is done."""
         if self._lock.is_locked:
+            self.is_open = self.is_open and not remove
             if remove or not list(self.folder.glob("part-*.json")):
                 shutil.rmtree(self.folder, ignore_errors=True)
             self._lock.release()
