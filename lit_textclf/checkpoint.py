@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import pickle
 import zipfile
 import zlib
@@ -119,10 +120,19 @@ def _instead_of(path: Path) -> str:
     """Names the newest checkpoint of the same folder that is whole."""
     others = [other for other in path.parent.glob("*.ckpt") if other.name != path.name and other.is_file()]
     for other in sorted(others, key=lambda found: found.stat().st_mtime, reverse=True):
-        if _is_zip(other) and _damaged(other) is None:
-            step = torch.load(other, map_location="cpu", weights_only=True, mmap=True).get("global_step")
-            return f"use the one before it: --ckpt_path {other} (step {step})"
+        # What torch raises for a file that is none of its own has no common type; such a file is none to name.
+        with contextlib.suppress(Exception):
+            if _damaged(other) is None:
+                step = torch.load(other, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+                return f"use the one before it: --ckpt_path {other} (step {step})"
     return "there is no other whole one beside it: train anew"
+
+
+def digest_of(path: Path) -> str:
+    """A digest of a checkpoint's contents, by the checksums in its table of contents."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(info.filename.partition("/")[2], info.CRC, info.file_size) for info in archive.infolist()]
+    return hashlib.blake2b(repr(members).encode(), digest_size=16).hexdigest()
 
 
 class CheckpointFiles(TorchCheckpointIO):

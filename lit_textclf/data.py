@@ -22,7 +22,7 @@ from lit_textclf.resume import ResumableLoader
 from lit_textclf.row_sets import SPLITS, STAGE_SPLITS, RowSets
 from lit_textclf.rows import ColumnNames, ReadOptions, Rows, rows_of_texts
 from lit_textclf.sampling import WINDOW_BATCHES, LikeLengthSampler, ShuffledSampler, SortedWindows, TokenBudgetBatches
-from lit_textclf.tokens import TokenColumn, default_cache_dir, tokenize
+from lit_textclf.tokens import default_cache_dir, tokenize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -259,14 +259,14 @@ class TextDataModule(LightningDataModule):
         targets = self.target.encode(rows)
         if self.target.task == "multi_label" and (empty := int((~targets.any(1)).sum())):
             say(f"{split}: {count(empty, 'row')} with an empty label set, which is a label set like any other")
-        tokens = tokenize(rows.text, self.tokenizer, self.cache_dir)
-        pairs: TokenColumn | None = None
-        if rows.text_pair is not None:
-            pairs = tokenize(rows.text_pair, self.tokenizer, self.cache_dir)
-        template = Template.of(self.tokenizer)
-        encoded = EncodedRows(tokens, pairs, template, self.max_length, self.long_text, targets)
+        encoded = self._encoded(rows, targets, self.cache_dir)
         say(f"{split}: {encoded.report()}")
         return encoded
+
+    def _encoded(self, rows: Rows, targets: np.ndarray | None, cache_dir: Path | None) -> EncodedRows:
+        tokens = tokenize(rows.text, self.tokenizer, cache_dir)
+        pairs = None if rows.text_pair is None else tokenize(rows.text_pair, self.tokenizer, cache_dir)
+        return EncodedRows(tokens, pairs, Template.of(self.tokenizer), self.max_length, self.long_text, targets)
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -323,9 +323,7 @@ class TextDataModule(LightningDataModule):
 
     def encoded_to_predict(self, rows: Rows) -> EncodedRows:
         """Rows to be predicted as tokens, without targets."""
-        tokens = tokenize(rows.text, self.tokenizer)
-        pairs = None if rows.text_pair is None else tokenize(rows.text_pair, self.tokenizer)
-        return EncodedRows(tokens, pairs, Template.of(self.tokenizer), self.max_length, self.long_text)
+        return self._encoded(rows, None, None)
 
     def no_rows(self) -> EncodedRows:
         """No rows to be predicted, encoded: what can be wrong with the options shows, before a model is loaded.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import sys
 import time
-import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 from torch import Tensor
 
+from lit_textclf.checkpoint import digest_of
 from lit_textclf.classifier import Prediction, TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import SharedError, UserError, count, say
@@ -62,7 +61,7 @@ class WritePredictions(Callback):
         if trainer.is_global_zero:
             part_rows = part_rows_for(stream.total, self.data.eval_batch_size, trainer.world_size)
             try:
-                left = self.parts.open(self._origin(trainer), part_rows)
+                left = self.parts.open(self._origin(trainer, pl_module), part_rows)
                 found = (self.parts.part_rows, left)
             except UserError as error:
                 found = str(error)
@@ -82,14 +81,16 @@ class WritePredictions(Callback):
             raise SharedError(found)
         return found
 
-    def _origin(self, trainer: pl.Trainer) -> dict[str, Any]:
+    def _origin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """What predictions come from; parts of a prediction that was stopped are used where all of it is the same."""
         data, stream = self.data, self.data.sets.stream
         assert stream is not None
-        read = data.sets.read_options
+        read, path = data.sets.read_options, Path(self.ckpt_path or "").expanduser()
         return {
             "input": stream.digest,
-            "checkpoint": _checkpoint_digest(self.ckpt_path),
+            # Weights in memory, or Lightning's `best`, are known by nothing: no other prediction has this token.
+            "checkpoint": digest_of(path) if path.is_file() else secrets.token_hex(16),
+            "model options": {name: repr(value) for name, value in pl_module.hparams.items()},
             "options": {
                 **{name: value for name, value in data.hparams.items() if name != "positive_label"},
                 "encoding": list(read.encodings), "delimiter": read.delimiter, "quote_char": read.quote_char,
@@ -105,13 +106,9 @@ class WritePredictions(Callback):
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
         assert self.parts is not None
-        left = {index: self._rows_of(index) for index in self.data.parts_left or []}
+        left = {index: self.parts.rows_of(index) for index in self.data.parts_left or []}
         own = [rows for index, rows in left.items() if index % trainer.world_size == trainer.global_rank]
         self._progress.start(sum(left.values()), sum(own))
-
-    def _rows_of(self, index: int) -> int:
-        assert self.parts is not None
-        return min(self.parts.part_rows, self.parts.total - index * self.parts.part_rows)
 
     def on_predict_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
@@ -237,12 +234,3 @@ class _Speed(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.finished_speed or task.speed or 0:,.0f} rows/s")
-
-
-def _checkpoint_digest(path: str | None) -> str:
-    """A digest of the checksums in a checkpoint's table of contents; of no checkpoint one that no other one has."""
-    if path is None:
-        return secrets.token_hex(16)
-    with zipfile.ZipFile(Path(path)) as archive:
-        members = [(info.filename.partition("/")[2], info.CRC, info.file_size) for info in archive.infolist()]
-    return hashlib.blake2b(repr(members).encode(), digest_size=16).hexdigest()

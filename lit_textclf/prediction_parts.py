@@ -53,6 +53,10 @@ class PredictionParts:
         """How many parts there are."""
         return -(-self.total // self.part_rows)
 
+    def rows_of(self, index: int) -> int:
+        """How many rows a part has; the last one may have fewer than the others."""
+        return min(self.part_rows, self.total - index * self.part_rows)
+
     def open(self, origin: Mapping[str, Any], part_rows: int) -> list[int]:
         """Makes the folder, or goes on with what is there; for the first process, which keeps the others out.
 
@@ -101,7 +105,7 @@ class PredictionParts:
 
     def _start_over(self, other: list[str]) -> None:
         """Removes what another command left, if nothing is lost with it or `--overwrite` was given."""
-        done = len(list(self.folder.glob("*.json"))) - 1
+        done = self.done
         what = f"{self.folder} holds {count(done, 'part')} of another prediction (other {', '.join(other)})"
         if done and not self.file.overwrite:
             raise UserError(f"{what}; finish that one with its own command, add --overwrite or choose another --output")
@@ -152,8 +156,7 @@ class PredictionParts:
             whole = self._path(index, "csv").stat().st_size == record["bytes"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        rows = min(self.part_rows, self.total - index * self.part_rows)
-        return record if whole and record.get("rows") == rows else None
+        return record if whole and record.get("rows") == self.rows_of(index) else None
 
     def merge(self) -> Counter[str]:
         """Joins the parts in order into the file, and puts it in place.
@@ -222,7 +225,7 @@ class PredictionParts:
         """Lets other processes in; removes the folder if asked to, or if no part is done."""
         if self._lock.is_locked:
             self.is_open = self.is_open and not remove
-            if remove or not list(self.folder.glob("part-*.json")):
+            if remove or not self.done:
                 shutil.rmtree(self.folder, ignore_errors=True)
             self._lock.release()
 

@@ -11,6 +11,7 @@ from lightning.fabric.accelerators import CUDAAccelerator, MPSAccelerator, XLAAc
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from lit_textclf import allocator
 from lit_textclf.checkpoint import CheckpointFiles
@@ -127,7 +128,7 @@ class Trainer(pl.Trainer):
                 f"trainer.strategy: predict does not run with {type(self.strategy).__name__}, whose processes wait for "
                 "each other at every layer; use ddp or one device"
             )
-        if getattr(self.strategy.launcher, "is_interactive_compatible", False) is not False:
+        if isinstance(self.strategy.launcher, _MultiProcessingLauncher):
             raise UserError("trainer.strategy: predict does not run in spawned or forked processes; use ddp")
         if text is not None:
             datamodule.sets.texts = [text]

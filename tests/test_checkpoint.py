@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import resource
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -154,4 +155,6 @@ def test_the_one_before_a_damaged_checkpoint_is_offered(
         assert "last.ckpt: the checkpoint is" in error
         assert f"use the one before it: --ckpt_path {folder / 'other.ckpt'} (step {step})" in error
     (folder / "other.ckpt").unlink()
+    with zipfile.ZipFile(folder / "foreign.ckpt", "w") as archive:  # whole, and no checkpoint
+        archive.writestr("note.txt", "precious")
     assert "there is no other whole one beside it" in fails(command)

@@ -68,7 +68,7 @@ def test_the_card_is_one_for_the_hub(fit_args: list[str]) -> None:
     main([*fit_args, "--trainer.max_epochs", "1"])
     main(["export", "--ckpt_path", "last", "--output", "model"])
     card = ModelCard.load("model/README.md")
-    assert card.data.library_name == "transformers"
+    assert card.data.to_dict()["library_name"] == "transformers"
     assert {result.metric_type for result in card.data.eval_results} >= {"accuracy", "f1_macro"}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_textclf import Target, UserError, main
+from lit_textclf import Target, TextClassifier, TextDataModule, Trainer, UserError, main
 from lit_textclf.part_batches import REMEMBERED, Part, SeenTexts
 from lit_textclf.rows import rows_of_texts
 from lit_textclf.tokens import tokenizer_from_files
@@ -139,7 +139,7 @@ def test_a_part_with_other_bytes_is_noticed(fails: Callable[[list[str]], str]) -
 
 
 @pytest.mark.usefixtures("_fitted")
-@pytest.mark.parametrize("changed", ["input", "options", "checkpoint"])
+@pytest.mark.parametrize("changed", ["input", "options", "model options", "checkpoint"])
 def test_parts_of_another_prediction_are_not_mixed_in(
     changed: str, fails: Callable[[list[str]], str], fit_args: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,6 +149,8 @@ def test_parts_of_another_prediction_are_not_mixed_in(
         write_csv(Path("rows.csv"), ["text"], [(text.replace("film", "book"),) for text, _ in sentences(ROWS)])
     elif changed == "options":
         command.append("--with_logits")
+    elif changed == "model options":
+        command += ["--model.fast_kernels", "false"]
     else:
         main([*fit_args, "--trainer.max_epochs", "1", "--seed_everything", "7"])
     error = fails(command)  # and nothing after it: not that these parts will be used
@@ -160,6 +162,25 @@ def test_parts_of_another_prediction_are_not_mixed_in(
     assert f"2 parts of another prediction (other {changed}): removed" in capfd.readouterr().err
     main([*command, "--output", "whole.csv"])
     assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("_fitted")
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
+def test_processes_that_are_spawned_or_forked_are_refused(strategy: str, fails: Callable[[list[str]], str]) -> None:
+    options = ["--trainer.strategy", strategy, "--trainer.accelerator", "cpu", "--trainer.devices", "2"]
+    assert "predict does not run in spawned or forked processes; use ddp" in fails([*COMMAND, *options])
+
+
+def test_from_python_with_a_checkpoint_by_its_name(reviews: dict[str, Path], tiny_bert: Path) -> None:
+    """Lightning's `best`, and weights in memory, which no other prediction is known by."""
+    files = {f"{split}_file": str(reviews[split]) for split in ("train", "validation")}
+    data = TextDataModule(**files, predict_file=str(reviews["test"]), max_length=16)
+    model = TextClassifier(str(tiny_bert))
+    trainer = Trainer(max_epochs=1, accelerator="cpu", precision="32-true", logger=False, enable_progress_bar=False)
+    trainer.fit(model, data)
+    trainer.predict(model, datamodule=data, output="memory.csv")
+    trainer.predict(model, datamodule=data, ckpt_path="best", output="best.csv")
+    assert Path("memory.csv").read_bytes() == Path("best.csv").read_bytes()
 
 
 @pytest.mark.usefixtures("_fitted")
