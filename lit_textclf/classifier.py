@@ -33,7 +33,8 @@ from lit_textclf.labels import Target, Task
 from lit_textclf.long_text import LongText, Pooling, pool
 from lit_textclf.losses import resolve_class_weights, task_loss
 from lit_textclf.metrics import StageMetrics
-from lit_textclf.optimizer import SCHEDULES, adamw, parameter_groups, schedule
+from lit_textclf.optimizer import adamw, parameter_groups, schedule
+from lit_textclf.option_checks import check_model
 from lit_textclf.rows import Rows, rows_of_texts
 from lit_textclf.sampling import SortedWindows
 from lit_textclf.tokens import load_tokenizer, tokenize, tokenizer_from_files, tokenizer_to_files
@@ -109,7 +110,7 @@ class TextClassifier(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["target", "architecture", "tokenizer"])
-        _check_ranges(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
+        check_model(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
         self.lr_scheduler, self.dropout, self.fast_kernels = lr_scheduler, dropout, fast_kernels
         self._compiled = compile
@@ -441,23 +442,3 @@ def describe(target: Target, logits: Tensor) -> list[dict[str, Any]]:
         }
         for row, best in zip(probabilities, np.argmax(probabilities, axis=-1), strict=True)
     ]
-
-
-def _check_ranges(
-    learning_rate: float,
-    weight_decay: float,
-    warmup_ratio: float,
-    lr_scheduler: str,
-    dropout: float | None,
-    label_smoothing: float,
-) -> None:
-    for option, wrong in (
-        (f"model.learning_rate {learning_rate}: not a positive number", not 0 < learning_rate < math.inf),
-        (f"model.weight_decay {weight_decay}: below 0", not weight_decay >= 0),
-        (f"model.warmup_ratio {warmup_ratio}: not between 0 and 1", not 0 <= warmup_ratio <= 1),
-        (f"model.dropout {dropout}: not between 0 and 1", dropout is not None and not 0 <= dropout < 1),
-        (f"model.label_smoothing {label_smoothing}: not between 0 and 1", not 0 <= label_smoothing < 1),
-        (f"model.lr_scheduler {lr_scheduler!r}: none of {', '.join(SCHEDULES)}", lr_scheduler not in SCHEDULES),
-    ):
-        if wrong:
-            raise UserError(option)

@@ -17,6 +17,7 @@ from lit_textclf.batches import Collator, EncodedRows, Template
 from lit_textclf.errors import UserError, count, say
 from lit_textclf.labels import Target, TaskOption, label_counts
 from lit_textclf.long_text import LongText, Mode
+from lit_textclf.option_checks import check_data, delimiter_of
 from lit_textclf.part_batches import PartBatches, part_rows_for
 from lit_textclf.resume import ResumableLoader
 from lit_textclf.row_sets import SPLITS, STAGE_SPLITS, RowSets
@@ -155,7 +156,7 @@ class TextDataModule(LightningDataModule):
                 id_column,
                 labels=tuple(label_columns or ()),
             ),
-            read_options=ReadOptions(encodings or ("utf-8",), _delimiter(delimiter), quote_char),
+            read_options=ReadOptions(encodings or ("utf-8",), delimiter_of(delimiter), quote_char),
             limits={
                 "train": max_train_samples,
                 "validation": max_eval_samples,
@@ -178,7 +179,7 @@ class TextDataModule(LightningDataModule):
         self._trained_on: torch.Tensor | None = None
         self._tokenizer = tokenizer
         self._max_tokens: int | None = None
-        _check_numbers(self)
+        check_data(self)
 
     @property
     def rows(self) -> dict[str, Rows]:
@@ -382,54 +383,3 @@ class TextDataModule(LightningDataModule):
         names = [f"{name} {counts[name]:,}" if name in counts else name for name in self.target.labels]
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{self.target.task}, {len(names)} labels ({shown}); {rows}"
-
-
-def _delimiter(delimiter: str | None) -> str | None:
-    if delimiter is None or len(delimiter) == 1:
-        return delimiter
-    if delimiter == "\\t":
-        return "\t"
-    raise UserError(f"data.delimiter {delimiter!r}: one character is needed")
-
-
-def _check_numbers(data: TextDataModule) -> None:
-    positive: Sequence[tuple[str, int | None]] = (
-        ("batch_size", data.batch_size),
-        ("eval_batch_size", data.eval_batch_size),
-        ("max_tokens_per_batch", data.max_tokens_per_batch),
-        ("max_train_samples", data.sets.limits["train"]),
-        ("max_eval_samples", data.sets.limits["test"]),
-        ("max_predict_samples", data.sets.limits["predict"]),
-    )
-    for name, value in positive:
-        if value is None and name.endswith("batch_size"):
-            raise UserError(f"data.{name} is null: a number is needed")
-        if value is not None and value < 1:
-            raise UserError(f"data.{name} {value}: at least 1 is needed")
-    if data.max_tokens_per_batch is not None and data.long_text.mode == "window":
-        raise UserError("data.max_tokens_per_batch does not go with data.long_text window; set data.batch_size")
-    if data.num_workers < 0:
-        raise UserError(f"data.num_workers {data.num_workers}: below 0")
-    if data.max_length is None or data.max_length < 3:
-        raise UserError(f"data.max_length {data.max_length}: at least 3 is needed, two special tokens and one of text")
-    if len(data.sets.read_options.quote_char) > 1:
-        raise UserError(f"data.quote_char {data.sets.read_options.quote_char!r}: one character is needed, or none")
-    _check_folds(data.sets)
-    for split, share in data.sets.shares.items():
-        if share is not None and not 0 <= share < 1:
-            raise UserError(f"data.{split}_split {share}: a share between 0 and 1 is needed")
-        if share and data.sets.files[split] is not None:
-            say(f"data.{split}_split is not used: data.{split}_file is set")
-
-
-def _check_folds(sets: RowSets) -> None:
-    if sets.folds is None and sets.fold is None:
-        return
-    if sets.folds is None or sets.folds < 2:
-        raise UserError(f"data.folds {sets.folds}: at least 2 are needed")
-    if sets.fold is None or not 0 <= sets.fold < sets.folds:
-        raise UserError(
-            f"data.fold {sets.fold}: a number from 0 to {sets.folds - 1}; cross_validate takes each in turn"
-        )
-    if sets.files["validation"] is not None or sets.shares["validation"]:
-        raise UserError("data.folds holds out validation rows: remove data.validation_file and data.validation_split")
