@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import pearsonr
-from sklearn.metrics import accuracy_score, f1_score
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -84,12 +84,14 @@ def scores(logits: np.ndarray, targets: np.ndarray, labels: list[str] | None) ->
     if labels is None:
         return {
             "pearson": float(pearsonr(logits.ravel(), targets).statistic),
+            "spearman": float(spearmanr(logits.ravel(), targets).statistic),
             "mse": float(np.mean((logits.ravel() - targets) ** 2)),
         }
     predicted = logits.argmax(-1)
     result = {
         "accuracy": float(accuracy_score(targets, predicted)),
         "f1_macro": float(f1_score(targets, predicted, average="macro")),
+        "mcc": float(matthews_corrcoef(targets, predicted)),
     }
     if len(labels) == 2:
         result["f1"] = float(f1_score(targets, predicted, pos_label=1))

@@ -17,7 +17,14 @@ from typing import Any
 
 from train import HERE, timed
 
-NAMES = {"accuracy": "accuracy", "f1_macro": "macro F1", "pearson": "Pearson"}
+NAMES = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "f1_macro": "macro F1",
+    "mcc": "Matthews",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+}
 
 
 def ours(folder: Path, seed: int, data: Path, splits: list[str], args: argparse.Namespace) -> dict[str, float]:
