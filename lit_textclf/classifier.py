@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from lit_textclf.architecture import (
     compile_model,
@@ -26,18 +24,18 @@ from lit_textclf.architecture import (
     shard,
 )
 from lit_textclf.attention import use_fast_kernels
-from lit_textclf.batches import Batch, Collator, EncodedRows, Template
+from lit_textclf.batches import Batch
+from lit_textclf.classify import batches_of, describe, logits_in_order
 from lit_textclf.errors import UserError, say
 from lit_textclf.first_token import read_first_token_only
 from lit_textclf.labels import Target, Task
-from lit_textclf.long_text import LongText, Pooling, pool
+from lit_textclf.long_text import Pooling, pool
 from lit_textclf.losses import resolve_class_weights, task_loss
 from lit_textclf.metrics import StageMetrics
 from lit_textclf.optimizer import adamw, parameter_groups, schedule
 from lit_textclf.option_checks import check_model
-from lit_textclf.rows import Rows, rows_of_texts
-from lit_textclf.sampling import SortedWindows
-from lit_textclf.tokens import load_tokenizer, tokenize, tokenizer_from_files, tokenizer_to_files
+from lit_textclf.rows import rows_of_texts
+from lit_textclf.tokens import load_tokenizer, tokenizer_from_files, tokenizer_to_files
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
@@ -60,6 +58,17 @@ class Prediction(NamedTuple):
 
     row: Tensor
     logits: Tensor
+
+
+class Evaluated(TypedDict):
+    """What `validation_step` and `test_step` return, for callbacks: a prediction, and what would have been right.
+
+    Rows and logits as in :class:`Prediction`, targets as in :class:`Batch`.
+    """
+
+    row: Tensor
+    logits: Tensor
+    target: Tensor
 
 
 class TextClassifier(LightningModule):
@@ -271,13 +280,13 @@ class TextClassifier(LightningModule):
                 self.log("train_loss_unweighted", plain, batch_size=len(batch["target"]))
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int = 0) -> Evaluated:
         """Adds one batch to the validation metrics."""
-        self._evaluate(batch, "val")
+        return self._evaluate(batch, "val")
 
-    def test_step(self, batch: Batch, batch_idx: int = 0) -> None:
+    def test_step(self, batch: Batch, batch_idx: int = 0) -> Evaluated:
         """Adds one batch to the test metrics."""
-        self._evaluate(batch, "test")
+        return self._evaluate(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Prediction:
         """Predicts one batch."""
@@ -301,7 +310,7 @@ class TextClassifier(LightningModule):
         assert isinstance(metrics, StageMetrics)
         return metrics
 
-    def _evaluate(self, batch: Batch, stage: str) -> None:
+    def _evaluate(self, batch: Batch, stage: str) -> Evaluated:
         logits = self.logits_of(batch)
         self.measure(stage, logits, batch["target"])
         if self._trainer is not None:
@@ -309,6 +318,7 @@ class TextClassifier(LightningModule):
             shown = ("val_loss", metrics.target.monitor[0])
             for name, metric in metrics.loggable().items():
                 self.log(name, metric, on_step=False, on_epoch=True, prog_bar=name in shown, batch_size=len(logits))
+        return Evaluated(row=batch["row"], logits=logits.detach(), target=batch["target"])
 
     # Optimizer --------------------------------------------------------------------------------------------------------
 
@@ -371,7 +381,6 @@ class TextClassifier(LightningModule):
 
     # Use from Python --------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
     def classify(
         self,
         texts: Sequence[str],
@@ -397,48 +406,8 @@ class TextClassifier(LightningModule):
             self.configure_model()
         assert self.target is not None
         longest = max_length or self.trained_with.get("max_length", 256)
-        loader = self._loader(rows_of_texts(texts, text_pairs), min(longest, self.max_tokens or longest), batch_size)
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
-        try:
-            found = [self.predict_step(self.transfer_batch_to_device(batch, self.device, 0)) for batch in loader]
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
-        if not found:
-            return []
-        row, logits = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
-        return describe(self.target, logits[row.argsort()])
-
-    def _loader(self, rows: Rows, max_length: int, batch_size: int) -> DataLoader[Any]:
-        tokens = tokenize(rows.text, self.tokenizer)
-        pairs = None if rows.text_pair is None else tokenize(rows.text_pair, self.tokenizer)
-        with_ = self.trained_with
-        long_text = LongText(
-            with_.get("long_text", "truncate"), with_.get("window_stride"), with_.get("max_windows", 8)
+        texts_as_rows = rows_of_texts(texts, text_pairs)
+        loader = batches_of(
+            texts_as_rows, self.tokenizer, min(longest, self.max_tokens or longest), self.trained_with, batch_size
         )
-        encoded = EncodedRows(tokens, pairs, Template.of(self.tokenizer), max_length, long_text)
-        collator = Collator(self.tokenizer, windows=long_text.mode == "window")
-        order = SortedWindows(encoded.lengths, max(1, len(encoded)))
-        return DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=collator)
-
-
-def describe(target: Target, logits: Tensor) -> list[dict[str, Any]]:
-    """What logits `(rows, outputs)` say, in words; see :meth:`TextClassifier.classify`."""
-    if target.task == "regression":
-        return [{"prediction": value} for value in logits.squeeze(-1).tolist()]
-    if target.task == "multi_label":
-        chances = logits.sigmoid()
-        return [
-            {"labels": names, "probabilities": dict(zip(target.labels, row, strict=True))}
-            for names, row in zip(target.chosen(chances.numpy()), chances.tolist(), strict=True)
-        ]
-    probabilities = logits.softmax(-1).numpy()
-    return [
-        {
-            "label": target.labels[best],
-            "score": float(row[best]),
-            "probabilities": dict(zip(target.labels, row.tolist(), strict=True)),
-        }
-        for row, best in zip(probabilities, np.argmax(probabilities, axis=-1), strict=True)
-    ]
+        return describe(self.target, logits_in_order(self, loader)) if len(texts_as_rows) else []

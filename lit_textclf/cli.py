@@ -41,7 +41,8 @@ from lit_textclf.trainer import Trainer
 class TextCLI(LightningCLI):
     """The commands `fit`, `validate`, `test` and `predict`."""
 
-    def __init__(self, args: Sequence[str]) -> None:
+    def __init__(self, args: Sequence[str], callbacks: Sequence[Callback] = ()) -> None:
+        self.more_callbacks = callbacks
         self.command = args[0]
         self.metrics: dict[str, float] = {}
         self.written: list[Path] = []
@@ -195,7 +196,7 @@ class TextCLI(LightningCLI):
         options = self.config_init[self.subcommand].trainer
         root = Path(options.default_root_dir or ".")
         progress = sys.stderr.isatty() and options.enable_progress_bar is not False
-        callbacks: list[Callback] = [SayStopped()]
+        callbacks: list[Callback] = [SayStopped(), *self.more_callbacks]
         if progress:
             callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
         kwargs["enable_progress_bar"] = progress

@@ -9,11 +9,14 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lit_textclf.arguments import ENVIRONMENT_PREFIX
 from lit_textclf.errors import SharedError, UserError, nearest
 from lit_textclf.version import __version__
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
 
 COMMANDS = {
     "fit": "fine-tune a model on labelled rows",
@@ -43,11 +46,12 @@ Order of precedence: defaults < checkpoint < --config files < environment ({pref
 """
 
 
-def main(args: Sequence[str] | None = None) -> dict[str, Any]:
+def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
     """Runs a command of the tool in this process.
 
     Args:
         args: what follows the program's name, as `["fit", "--config", "cfg.yaml"]`; None takes `sys.argv`.
+        callbacks: Lightning callbacks for `fit`, `validate`, `test` and `predict`, beside the tool's own.
 
     Returns:
         The metrics by name, where the command has any; for `check` what `--format json` prints.
@@ -71,7 +75,7 @@ def main(args: Sequence[str] | None = None) -> dict[str, Any]:
             raise UserError(f"no command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}; see lit-textclf --help")
         from lit_textclf.commands import run  # imports Lightning, which takes seconds
 
-        return run(arguments)
+        return run(arguments, callbacks)
     except UserError as error:
         if not (isinstance(error, SharedError) and error.said_elsewhere):
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

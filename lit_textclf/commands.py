@@ -15,6 +15,7 @@ from typing import Any
 
 import lightning.pytorch
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning_utilities.core.rank_zero import rank_zero_only
 
@@ -50,7 +51,7 @@ IGNORED_WARNINGS = (
 )
 
 
-def run(args: Sequence[str]) -> dict[str, Any]:
+def run(args: Sequence[str], callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
     """Runs one command in this process; see :func:`lit_textclf.main`."""
     from transformers.utils import logging as transformers_logging
 
@@ -68,7 +69,7 @@ def run(args: Sequence[str]) -> dict[str, Any]:
         for pattern in IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message=pattern)
         try:
-            metrics, written = _dispatch(args[0], args)
+            metrics, written = _dispatch(args[0], args, callbacks)
         except SIGTERMException:  # a SystemExit of Lightning's, with the exit code of success
             raise SystemExit(1) from None
         except Exception as error:
@@ -96,11 +97,11 @@ COMMANDS: dict[str, Callable[[Sequence[str]], tuple[dict[str, Any], list[Path]]]
 """Commands that are none of Lightning's."""
 
 
-def _dispatch(command: str, args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
+def _dispatch(command: str, args: Sequence[str], callbacks: Sequence[Callback]) -> tuple[dict[str, Any], list[Path]]:
     """Runs a command; returns its metrics and the files that it wrote."""
     if command in COMMANDS:
         return COMMANDS[command](args)
-    cli = TextCLI(args)
+    cli = TextCLI(args, callbacks)
     return cli.metrics, cli.written
 
 
