@@ -84,7 +84,7 @@ def main() -> None:
     found: dict[str, list[float]] = {side: [] for side in ("here", *args.sides)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows, checkpoint, model = _prepare(folder, args)
+        rows, checkpoint, model = prepare(folder, args)
         for number in range(args.rounds):
             for side, seconds in found.items():
                 seconds.append(_run(side, folder, rows, checkpoint, model, args))
@@ -97,7 +97,7 @@ def main() -> None:
         print(f"| {side} | {median:.1f} | {args.rows / median:,.0f} | {shown} |")
 
 
-def _prepare(folder: Path, args: argparse.Namespace) -> tuple[Path, Path, Path]:
+def prepare(folder: Path, args: argparse.Namespace) -> tuple[Path, Path, Path]:
     """Writes the rows, trains for a step, and saves the model for the other side; the weights are the same."""
     import torch
 

@@ -138,6 +138,7 @@ class TextClassifier(LightningModule):
         self._tokenizer = tokenizer_from_files(tokenizer) if isinstance(tokenizer, dict) else tokenizer
         self.trained_with: dict[str, Any] = {}
         self.model: nn.Module | None = None
+        self.origin: str | None = None
         self.stages: nn.ModuleDict | None = None
 
     # What the data module asks for ------------------------------------------------------------------------------------
@@ -229,7 +230,17 @@ class TextClassifier(LightningModule):
         if self.device_mesh is not None:
             shard(model, self.device_mesh)
         # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
-        self.model = model.train()
+        self.attach(model.train())
+
+    def attach(self, model: nn.Module, origin: str | None = None) -> None:
+        """Has a model compute the logits.
+
+        Args:
+            model: called with :meth:`forward`'s arguments, gives something with `logits`.
+            origin: what it is known by again, where it comes from no checkpoint.
+        """
+        assert self.target is not None
+        self.model, self.origin = model, origin
         self.stages = nn.ModuleDict({stage: StageMetrics(self.target, f"{stage}_") for stage in STAGES})
 
     def forward(self, **inputs: Tensor) -> Tensor:

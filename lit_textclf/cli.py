@@ -22,6 +22,7 @@ from lit_textclf.check.quick import say_severe_findings
 from lit_textclf.checkpoint import StoredRun, find_checkpoint, read_checkpoint
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
+from lit_textclf.engine import Engine, add_engine_options
 from lit_textclf.errors import UserError, nearest, say
 from lit_textclf.parser import Parser, add_options
 from lit_textclf.reports import FitReport, SayStopped, print_table, stage_metrics
@@ -77,6 +78,11 @@ class TextCLI(LightningCLI):
         """Adds the options of trainer, model and data."""
         add_options(parser)
 
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds the options of the engine that computes, which all commands but `fit` have."""
+        if self.command != "fit":
+            add_engine_options(parser)
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
         command = args[0]
@@ -87,6 +93,13 @@ class TextCLI(LightningCLI):
         root = options.trainer.default_root_dir
         if options.ckpt_path is not None:
             self.refuse_checkpoint()
+        self.engine = Engine.of(options)
+        if self.engine is not None:
+            self.stored = self.engine.stored
+            self._parse_with(self.stored, parser, known)
+            options = self.config[command]
+            self.engine.take_over(options.trainer, self.given)
+        elif options.ckpt_path is not None:
             path = find_checkpoint(options.ckpt_path, expanded(root or ".", "trainer.default_root_dir"))
             self.stored = read_checkpoint(path)
             self._parse_with(self.stored, parser, known)
@@ -142,6 +155,8 @@ class TextCLI(LightningCLI):
             sets = self.datamodule.sets
             sets.trained_on = self.stored.trained_on
             sets.columns = replace(sets.columns, id_required=self.given.set_by_user("data.id_column"))
+        if self.engine is not None:
+            self.engine.attach_to(self.model)
         self._check_command(options)
         if self.subcommand != "predict":  # which looks at its output file first
             self.prepare()
@@ -163,7 +178,9 @@ class TextCLI(LightningCLI):
                 f"there are {', '.join(known)}"
             )
         if self.subcommand != "fit" and self.stored is None:
-            raise UserError(f"{self.subcommand} needs --ckpt_path: a checkpoint, last or best")
+            raise UserError(
+                f"{self.subcommand} needs --ckpt_path: a checkpoint, last or best (or --engine onnx --model_dir DIR)"
+            )
         for name in (
             "accumulate_grad_batches", "val_check_interval", "check_val_every_n_epoch", "log_every_n_steps",
             "checkpoint_every_n_steps",
@@ -282,10 +299,15 @@ class TextCLI(LightningCLI):
             return
         self.written.append(Path(kwargs["output"]))
         if self.metrics:
-            print_table(self.metrics, f"predictions of {kwargs['ckpt_path']}")
+            print_table(self.metrics, f"predictions of {self._measured}")
 
     def _evaluated(self, prefix: str, split: str) -> None:
         self.metrics = stage_metrics(self.trainer, prefix)
         if self.trainer.is_global_zero and self.folder is not None:
             self.written.append(write_metrics(self.metrics, self.folder))
-            print_table(self.metrics, f"{split} of {self.config[self.subcommand].ckpt_path}")
+            print_table(self.metrics, f"{split} of {self._measured}")
+
+    @property
+    def _measured(self) -> Path | None:
+        """The checkpoint, or the ONNX model, that was used."""
+        return None if self.stored is None else self.stored.path

@@ -218,7 +218,7 @@ class TextDataModule(LightningDataModule):
             text_column=columns.text, text_pair_column=columns.text_pair, task=self.target.task,
             labels=list(self.target.labels) or None, positive_label=self.target.positive_label,
         )  # fmt: skip
-        if stage in ("validate", "test"):
+        if stage in ("validate", "test") and STAGE_SPLITS[stage][0] not in self.encoded:
             self.sets.refuse_trained_on(STAGE_SPLITS[stage][0])
         for split in STAGE_SPLITS[stage]:
             if split in self.rows and split not in self.encoded:

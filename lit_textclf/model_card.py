@@ -21,7 +21,7 @@ SETTINGS = (
 _TASKS = {"single_label": "one label", "multi_label": "a set of labels", "regression": "a number"}
 
 
-def model_card(stored: StoredRun, name: str) -> str:
+def model_card(stored: StoredRun, name: str, *, form: str = "hf", quantized: str | None = None) -> str:
     """A model card in the Hub's form (https://huggingface.co/docs/hub/model-cards): YAML between lines, then Markdown.
 
     Settings and metrics are those of the run's folder, where the checkpoint still lies in it.
@@ -29,13 +29,14 @@ def model_card(stored: StoredRun, name: str) -> str:
     Args:
         stored: the checkpoint.
         name: the model's name.
+        form: `hf`, what transformers loads, or `onnx`.
+        quantized: what the weights were rounded to, or None.
     """
-    run = stored.path.resolve().parent.parent
-    config, metrics = _read(run / "config.yaml"), _read(run / "metrics.json")
+    config, metrics = read_run_file(stored, "config.yaml"), read_run_file(stored, "metrics.json")
     values = {key: value for key, value in metrics.items() if key.startswith(("val_", "test_")) and value is not None}
     target = stored.target
     head = {
-        "library_name": "transformers",
+        "library_name": "transformers" if form == "hf" else "onnxruntime",
         "pipeline_tag": "text-classification",
         "tags": ["lit_textclf", "text-classification"],
         "model-index": [{"name": name, "results": [_result(values)]}] if values else None,
@@ -46,7 +47,7 @@ def model_card(stored: StoredRun, name: str) -> str:
         f"Gives each text{' pair' if stored.data.get('text_pair_column') else ''} {_TASKS[target.task]}"
         + (f" out of {len(target.labels)}" if target.labels else "")
         + f"; fine-tuned with lit_textclf {__version__}.",
-        _use(stored),
+        _use(stored) if form == "hf" else _ONNX_USE,
     ]
     if target.labels:
         listed = "\n".join(f"{number}. `{label}`" for number, label in enumerate(target.labels))
@@ -59,13 +60,15 @@ def model_card(stored: StoredRun, name: str) -> str:
     if settings := _settings(config):
         rows = "\n".join(f"| `{key}` | {value} |" for key, value in settings.items())
         parts.append(f"## Training\n\n| option | value |\n|---|---|\n{rows}")
-    parts.append(_limits(stored))
+    parts.append(_limits(stored, form, quantized))
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}, lit_textclf {__version__}"
     parts.append(f"## Versions\n\n{versions}")
     return "\n\n".join(parts) + "\n"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_run_file(stored: StoredRun, name: str) -> dict[str, Any]:
+    """`config.yaml` or `metrics.json` of the run that a checkpoint lies in; empty where it has none."""
+    path = stored.path.resolve().parent.parent / name
     try:
         content = path.read_text(encoding="utf-8")
         found = json.loads(content) if path.suffix == ".json" else yaml.safe_load(content)
@@ -91,6 +94,22 @@ def _use(stored: StoredRun) -> str:
     )
 
 
+_ONNX_USE = """## Use
+
+```sh
+lit-textclf predict --engine onnx --model_dir . --data.predict_file texts.csv
+```
+
+```python
+import onnxruntime
+from transformers import AutoTokenizer
+
+tokenizer, session = AutoTokenizer.from_pretrained("."), onnxruntime.InferenceSession("model.onnx")
+inputs = tokenizer(["a text", "another"], padding=True, truncation=True, return_tensors="np")
+logits = session.run(["logits"], {given.name: inputs[given.name] for given in session.get_inputs()})[0]
+```"""
+
+
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
     """The run's settings that shape a model; of files the names alone."""
     found: dict[str, Any] = {}
@@ -108,13 +127,15 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _limits(stored: StoredRun) -> str:
+def _limits(stored: StoredRun, form: str, quantized: str | None) -> str:
     data, target = stored.data, stored.target
     lines = [
         f"- A text beyond {data.get('max_length', 256)} tokens is cut off; give `truncation=True`.",
         "- It knows texts like those it was trained on; of others it may be wrong and sure of it.",
     ]
-    if data.get("long_text", "truncate") != "truncate":
+    if quantized is not None:
+        lines.append(f"- Weights are rounded to {quantized}: probabilities differ in the second or third digit.")
+    if data.get("long_text", "truncate") != "truncate" and form == "hf":
         lines.append(
             f"- It was trained with `data.long_text: {data['long_text']}`, which this form does not carry: longer "
             "texts get other predictions than from `lit-textclf predict`."

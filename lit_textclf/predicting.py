@@ -83,13 +83,14 @@ class WritePredictions(Callback):
 
     def _origin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """What predictions come from; parts of a prediction that was stopped are used where all of it is the same."""
+        assert isinstance(pl_module, TextClassifier)
         data, stream = self.data, self.data.sets.stream
         assert stream is not None
         read, path = data.sets.read_options, Path(self.ckpt_path or "").expanduser()
         return {
             "input": stream.digest,
             # Weights in memory, or Lightning's `best`, are known by nothing: no other prediction has this token.
-            "checkpoint": digest_of(path) if path.is_file() else secrets.token_hex(16),
+            "checkpoint": digest_of(path) if path.is_file() else pl_module.origin or secrets.token_hex(16),
             "model options": {name: repr(value) for name, value in pl_module.hparams.items()},
             "options": {
                 **{name: value for name, value in data.hparams.items() if name != "positive_label"},
