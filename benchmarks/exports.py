@@ -1,8 +1,8 @@
 """One checkpoint in four forms (checkpoint, transformers folder, ONNX, int8 ONNX) on the same rows of five tasks.
 
-For each task a model is trained for two epochs, exported, and predicts 1,000 rows; printed are the largest difference of
-logits from the checkpoint's in float32, how many labels changed, rows a second (the median of the rounds, in turn) and
-the size of the weights' file. The transformers folder is used through `pipeline`, 64 rows a batch.
+For each task a model is trained, exported, and predicts 1,000 rows; printed are the largest difference of logits from
+the checkpoint's in float32, how many labels changed, rows a second (the median of the rounds, in turn) and the size of
+the weights' file. The transformers folder is used through `pipeline`, 64 rows a batch.
 
 Example::
 
