@@ -24,6 +24,7 @@ from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.engine import Engine, add_engine_options
 from lit_textclf.errors import UserError, nearest, say
+from lit_textclf.outcomes import CollectOutcomes
 from lit_textclf.parser import Parser, add_options
 from lit_textclf.reports import FitReport, SayStopped, print_table, stage_metrics
 from lit_textclf.rows.paths import expanded
@@ -217,6 +218,9 @@ class TextCLI(LightningCLI):
         if progress:
             callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
         kwargs["enable_progress_bar"] = progress
+        self.collected = CollectOutcomes()
+        if self.subcommand != "predict":
+            callbacks.append(self.collected)
         if self.subcommand == "predict":
             kwargs["logger"] = False
         elif not options.fast_dev_run:

@@ -42,6 +42,15 @@ def task_loss(
     return F.cross_entropy(logits, target, weight=class_weights, label_smoothing=label_smoothing)
 
 
+def row_losses(task: Task, logits: Tensor, target: Tensor) -> Tensor:
+    """The loss of each row by itself, float32 `(rows,)`, without weights; arguments as for :func:`task_loss`."""
+    if task == "regression":
+        return F.mse_loss(logits.squeeze(-1), target, reduction="none")
+    if task == "multi_label":
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(-1)
+    return F.cross_entropy(logits, target, reduction="none")
+
+
 def resolve_class_weights(
     option: str | Mapping[str, float] | None, target: Target, counts: Mapping[str, int], rows: int
 ) -> list[float] | None:
