@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from lit_textclf.adapters import add_lora, freeze, refuse_another_way, say_what_is_trained
 from lit_textclf.architecture import (
+    checkpoint_activations,
     compile_model,
     config_from_json,
     config_to_json,
+    depths,
     from_config,
     from_pretrained,
     head_in_float32,
@@ -32,8 +35,8 @@ from lit_textclf.labels import Target, Task
 from lit_textclf.long_text import Pooling, pool
 from lit_textclf.losses import resolve_class_weights, task_loss
 from lit_textclf.metrics import StageMetrics
-from lit_textclf.optimizer import adamw, parameter_groups, schedule
-from lit_textclf.option_checks import check_model
+from lit_textclf.optimizer import adamw, layerwise_groups, parameter_groups, schedule, take_up_changes
+from lit_textclf.option_checks import check_model, check_tuning
 from lit_textclf.rows import rows_of_texts
 from lit_textclf.tokens import load_tokenizer, tokenizer_from_files, tokenizer_to_files
 
@@ -42,8 +45,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 STAGES = ("val", "test", "predict")
-_NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels", "compile")
-
+_NOT_CARRIED = (
+    "model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels", "compile", "gradient_checkpointing",
+)  # fmt: skip
 
 PROBLEM_TYPES: dict[Task, Any] = {
     "single_label": "single_label_classification",
@@ -93,6 +97,15 @@ class TextClassifier(LightningModule):
             of this project in place of torch's: the same distribution and, within rounding, the same numbers, faster
         compile: run the model through torch.compile, with attention and dropout of torch; a minute or more until the
             first step, which pays on a GPU and in long runs
+        lora: train small matrices beside the encoder's linear layers, and the head, in place of all weights; {} or any
+            of r (8), alpha (16), dropout (0.0) and target_modules (query and value; names, or all-linear), which is
+            LoRA through peft; a learning rate of 1e-4 to 1e-3 suits it; null trains all weights
+        freeze: leave the embeddings, or with a number also so many encoder layers from the first on, as they are; null
+            trains all
+        layerwise_lr_decay: each encoder layer learns at this share of the rate of the layer above it, the embeddings
+            below the first one too; 0.8 to 0.95 suit few rows; null is one rate for all
+        gradient_checkpointing: compute each layer again in the backward pass in place of keeping what it computed: less
+            memory, about a third more time, the same numbers
         target: task and labels; None takes them from the data module when the run begins
         architecture: the model's configuration as JSON, to build it without the pretrained folder; set by checkpoints
         tokenizer: the tokenizer, or its files as a checkpoint carries them
@@ -113,6 +126,10 @@ class TextClassifier(LightningModule):
         from_scratch: dict[str, Any] | None = None,
         fast_kernels: bool = True,
         compile: bool = False,
+        lora: dict[str, Any] | None = None,
+        freeze: int | Literal["embeddings"] | None = None,
+        layerwise_lr_decay: float | None = None,
+        gradient_checkpointing: bool = False,
         target: Target | Mapping[str, Any] | None = None,
         architecture: str | None = None,
         tokenizer: PreTrainedTokenizerFast | dict[str, str] | None = None,
@@ -120,9 +137,12 @@ class TextClassifier(LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["target", "architecture", "tokenizer"])
         check_model(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
+        check_tuning(lora, freeze, layerwise_lr_decay)
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
         self.lr_scheduler, self.dropout, self.fast_kernels = lr_scheduler, dropout, fast_kernels
-        self._compiled = compile
+        self._compiled, self._gradient_checkpointing = compile, gradient_checkpointing
+        # Not self.freeze, which is a method of Lightning's.
+        self.lora, self._freeze, self.layerwise_lr_decay = lora, freeze, layerwise_lr_decay
         self.model_name_or_path = model_name_or_path
         self.tokenizer_name_or_path = tokenizer_name_or_path
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
@@ -227,6 +247,12 @@ class TextClassifier(LightningModule):
             use_fast_kernels(model)
             read_first_token_only(model)
         head_in_float32(model, self.target.num_outputs)
+        if self.lora is not None:
+            self.lora = add_lora(model, self.lora)
+        if self._freeze is not None:
+            freeze(model, self._freeze)
+        if self._gradient_checkpointing:
+            checkpoint_activations(model)
         if self.device_mesh is not None:
             shard(model, self.device_mesh)
         # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
@@ -339,32 +365,24 @@ class TextClassifier(LightningModule):
         if not math.isfinite(steps):
             raise UserError("the schedule needs an end: set trainer.max_epochs or trainer.max_steps")
         fused = self.device.type in ("cpu", "cuda")
-        optimizer = adamw(parameter_groups(self.named_parameters(), self.weight_decay), self.learning_rate, fused=fused)
+        assert self.model is not None
+        say_what_is_trained(self.model, self.lora, self._freeze)
+        if self.layerwise_lr_decay is None:
+            groups = parameter_groups(self.named_parameters(), self.weight_decay)
+        else:
+            depth = {f"model.{name}": depth for name, depth in depths(self.model).items()}
+            groups = layerwise_groups(
+                self.named_parameters(), self.weight_decay, self.learning_rate, self.layerwise_lr_decay, depth
+            )
+        optimizer = adamw(groups, self.learning_rate, fused=fused)
         scheduler = schedule(optimizer, self.lr_scheduler, int(steps), self.warmup_ratio)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
 
     def on_train_start(self) -> None:
-        """Lets a learning rate or weight decay that was changed on resume take effect, and says so.
-
-        The optimizer's saved state would win without a word.
-        """
+        """Lets a learning rate or weight decay that was changed on resume take effect, and says so."""
         scheduler = self.lr_schedulers()
-        if not isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
-            return
-        groups = scheduler.optimizer.param_groups
-        saved, saved_decay = scheduler.base_lrs[0], groups[0]["weight_decay"]
-        if not math.isclose(saved, self.learning_rate, rel_tol=1e-9):
-            scheduler.base_lrs = [self.learning_rate] * len(scheduler.base_lrs)
-            factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
-            for group in groups:
-                group["initial_lr"], group["lr"] = self.learning_rate, self.learning_rate * factor
-            say(
-                f"learning rate: {saved:g} in the checkpoint, {self.learning_rate:g} now; "
-                "the schedule goes on with the new one"
-            )
-        if saved_decay != self.weight_decay:
-            groups[0]["weight_decay"] = self.weight_decay
-            say(f"weight decay: {saved_decay:g} in the checkpoint, {self.weight_decay:g} now")
+        if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+            take_up_changes(scheduler, self.learning_rate, self.weight_decay)
 
     # Checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -372,20 +390,25 @@ class TextClassifier(LightningModule):
         """Adds what is needed to use the checkpoint alone: target, architecture and tokenizer, as plain values."""
         assert self.target is not None
         hparams = {name: value for name, value in self.hparams.items() if name not in _NOT_CARRIED}
+        hparams["lora"] = self.lora
         hparams["target"] = self.target.to_dict()
         hparams["architecture"] = config_to_json(self.config)
         hparams["tokenizer"] = tokenizer_to_files(self.tokenizer)
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = hparams
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint whose labels are others than this classifier's.
+        """Refuses a checkpoint whose labels or adapters are others than this classifier's.
 
         Raises:
-            UserError: if names or order differ.
+            UserError: if names or order differ, or what is trained.
         """
-        stored = Target.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["target"])
+        options = checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]
+        stored = Target.from_dict(options["target"])
         if self.target is not None and (conflict := stored.conflict(self.target.task, self.target.labels)):
             raise UserError(conflict)
+        now = {"lora": self.lora, "freeze": self._freeze, "layerwise_lr_decay": self.layerwise_lr_decay}
+        resumes = self._trainer is not None and self.trainer.state.fn == "fit"
+        refuse_another_way(options, now, resumes=resumes)
         data = checkpoint.get("datamodule_hyper_parameters", {})
         read_as = ("max_length", "long_text", "window_stride", "max_windows")
         self.trained_with = {name: data[name] for name in read_as if name in data}

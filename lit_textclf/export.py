@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from lit_textclf.adapters import merged
 from lit_textclf.checkpoint import StoredRun, find_checkpoint, read_checkpoint
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
@@ -127,7 +128,7 @@ def write_hf(stored: StoredRun, folder: Path) -> None:
     # With transformers' own modules: what is computed otherwise here is no part of the weights.
     classifier = TextClassifier.load_from_checkpoint(stored.path, map_location="cpu", fast_kernels=False)
     classifier.eval()
-    model: Any = classifier.model
+    model = merged(classifier.model)
     longest = int(stored.data.get("max_length", 256))
     tokenizer = classifier.tokenizer
     tokenizer.model_max_length = longest

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lit_textclf.adapters import merged
 from lit_textclf.checkpoint import StoredRun
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
@@ -55,7 +56,7 @@ def write_onnx(stored: StoredRun, folder: Path) -> None:
     if _missing := [name for name in ("onnx", "onnxscript") if not _importable(name)]:
         raise UserError(f"{_missing[0]} is not installed; pip install 'lit-textclf[onnx]'")
     classifier = TextClassifier.load_from_checkpoint(stored.path, map_location="cpu", fast_kernels=False).eval()
-    model: Any = classifier.model
+    model = merged(classifier.model)
     read_first_token_only(model)
     tokenizer = classifier.tokenizer
     longest = int(stored.data.get("max_length", 256))
