@@ -24,6 +24,7 @@ from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.engine import Engine, add_engine_options
 from lit_textclf.errors import UserError, nearest, say
+from lit_textclf.evaluate_metrics import EvaluateMetrics
 from lit_textclf.outcomes import CollectOutcomes
 from lit_textclf.parser import Parser, add_options
 from lit_textclf.reports import FitReport, SayStopped, print_table, stage_metrics
@@ -80,9 +81,15 @@ class TextCLI(LightningCLI):
         add_options(parser)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds the options of the engine that computes, which all commands but `fit` have."""
+        """Adds the options of the engine, for all commands but `fit`, and of metrics, for all but `predict`."""
         if self.command != "fit":
             add_engine_options(parser)
+        if self.command != "predict":
+            parser.add_argument(
+                "--metrics.evaluate", type=list[str | dict[str, Any]] | None, default=None,
+                help="metrics of `evaluate`: folders or files with a script, names on the Hub, or mappings with it as "
+                "path, and name, config_name and the script's arguments",
+            )  # fmt: skip
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
@@ -221,6 +228,8 @@ class TextCLI(LightningCLI):
         self.collected = CollectOutcomes()
         if self.subcommand != "predict":
             callbacks.append(self.collected)
+            if entries := self.config[self.subcommand].metrics.evaluate:
+                callbacks.append(EvaluateMetrics(entries))
         if self.subcommand == "predict":
             kwargs["logger"] = False
         elif not options.fast_dev_run:
