@@ -18,7 +18,7 @@ from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, say
 from lit_textclf.model_card import model_card, read_run_file
-from lit_textclf.onnx_export import refuse_loss, write_onnx
+from lit_textclf.onnx_export import put_int8_in_place, write_onnx
 from lit_textclf.parser import NOT_OPTIONS, Parser
 from lit_textclf.rows.paths import expanded
 
@@ -72,7 +72,7 @@ def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         if options.format == "onnx":
             write_onnx(stored, folder)
             if data is not None:
-                refuse_loss(stored, folder, data, options.max_accuracy_drop)
+                put_int8_in_place(stored, folder, data, options.max_accuracy_drop)
         else:
             write_hf(stored, folder)
         card = model_card(stored, output.name, form=options.format, quantized=options.quantize)
