@@ -104,6 +104,11 @@ class StageMetrics(nn.Module):
                 metric.distributed_available_fn = _no_others
         return {name: float(metric.compute()) for name, metric in metrics.items()}
 
+    def reset(self) -> None:
+        """Forgets all rows, before the next epoch of a loop of one's own; Lightning does it by itself."""
+        for metric in self.loggable().values():
+            metric.reset()
+
 
 def _no_others() -> bool:
     """What a metric hears that is not to look for other processes."""

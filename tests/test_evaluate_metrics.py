@@ -48,13 +48,22 @@ def script(name: str, module: str, function: str, result: str, *, arguments: str
     )  # fmt: skip
 
 
+def write_script(name: str) -> None:
+    """Writes `accuracy` or `f1`, as evaluate has them, below ./metrics."""
+    if name == "accuracy":
+        script("accuracy", "sklearn.metrics", "accuracy_score", "float(accuracy_score(references, predictions))")
+    else:
+        script("f1", "sklearn.metrics", "f1_score",
+               "f1_score(references, predictions, average=average, pos_label=pos_label)",
+               arguments=", average='binary', pos_label=1")  # fmt: skip
+
+
 @pytest.fixture
 def metrics() -> None:
     """Scripts below ./metrics."""
     sk = "sklearn.metrics"
-    script("accuracy", sk, "accuracy_score", "float(accuracy_score(references, predictions))")
-    script("f1", sk, "f1_score", "f1_score(references, predictions, average=average, pos_label=pos_label)",
-           arguments=", average='binary', pos_label=1")  # fmt: skip
+    write_script("accuracy")
+    write_script("f1")
     script("matthews", sk, "matthews_corrcoef", "float(matthews_corrcoef(references, predictions))")
     script("auc", sk, "roc_auc_score", "float(roc_auc_score(references, prediction_scores))", given="prediction_scores")
     script("pearson", "scipy.stats", "pearsonr", "float(pearsonr(references, predictions).statistic)", kind="float")

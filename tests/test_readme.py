@@ -7,9 +7,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
-from lit_textclf import main
+from lit_textclf import TextDataModule, main
 from tests.conftest import sentences, write_csv
+from tests.test_evaluate_metrics import write_script
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +28,8 @@ def user(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_csv(Path(f"{name}.csv"), ["text", "label"], sentences(40))
     write_csv(Path("new.csv"), ["text"], [("good film",), ("bad film",)])
     Path("configs").symlink_to(ROOT / "configs")
+    for name in ("accuracy", "f1"):
+        write_script(name)
     for key, value in {
         "MODEL__MODEL_NAME_OR_PATH": str(tiny_bert), "DATA__MAX_LENGTH": "16", "TRAINER__MAX_EPOCHS": "1",
         "TRAINER__ACCELERATOR": "cpu", "TRAINER__PRECISION": "32-true", "DATA__NUM_WORKERS": "0",
@@ -41,14 +45,40 @@ def test_commands(user: None) -> None:
     assert len(Path("one.csv").read_text(encoding="utf-8").splitlines()) == 2
 
 
-@pytest.mark.filterwarnings("ignore:The number of training batches:UserWarning")  # two batches, logged every ten
-def test_python(user: None, tiny_bert: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def run_block(code: str, tiny_bert: Path) -> dict[str, object]:
+    """Runs a block of Python with a tiny model."""
     code = code.replace("google-bert/bert-base-uncased", str(tiny_bert)).replace("max_length=128", "max_length=16")
     code = code.replace("Trainer(max_epochs=3)", "Trainer(max_epochs=1, accelerator='cpu', enable_progress_bar=False)")
     names: dict[str, object] = {}
+    code = code.replace("5e-5", "5e-3").replace("range(3)", "range(20)")  # two batches an epoch
     exec(compile(code, "README.md", "exec"), names)
+    return names
+
+
+@pytest.mark.filterwarnings("ignore:The number of training batches:UserWarning")  # two batches, logged every ten
+def test_python(user: None, tiny_bert: Path) -> None:
+    run_block(BLOCKS[0], tiny_bert)
     assert Path("reviews.ckpt").is_file()
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["plain", "fabric"])
+def test_loops_without_a_trainer(number: int, user: None, tiny_bert: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each epoch's line has the loss of validation: it falls, and is that of the model as it is in the end."""
+    assert len(BLOCKS) == 3
+    torch.manual_seed(0)
+    names = run_block(BLOCKS[number], tiny_bert)
+    losses = [float(line.split()[2]) for line in capsys.readouterr().out.splitlines()]
+    assert len(losses) == 20
+    assert losses[-1] < losses[0]
+    model, data = names["model"], names["data"]
+    assert isinstance(data, TextDataModule)
+    with torch.inference_mode():
+        for batch in data.val_dataloader():
+            model.validation_step(batch)  # type: ignore[attr-defined]
+    assert model.stage_metrics("val").compute()["val_loss"] == pytest.approx(losses[-1], rel=1e-4)  # type: ignore[attr-defined]
 
 
 def test_flags_of_run_glue_have_a_key_each(capsys: pytest.CaptureFixture[str]) -> None:
