@@ -310,7 +310,8 @@ class TextCLI(LightningCLI):
         self.metrics = self.trainer.predict(**kwargs)  # type: ignore[assignment]
         if not self.trainer.is_global_zero:
             return
-        self.written.append(Path(kwargs["output"]))
+        assert isinstance(self.trainer, Trainer)
+        self.written.append(self.trainer.predicted_to)
         if self.metrics:
             print_table(self.metrics, f"predictions of {self._measured}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lit_textclf.adapters import LORA
 from lit_textclf.errors import UserError, nearest, say
 from lit_textclf.optimizer import SCHEDULES
-from lit_textclf.row_sets import RowSets
+from lit_textclf.row_sets import SPLITS, RowSets
 
 if TYPE_CHECKING:
     from lit_textclf.data import TextDataModule
@@ -56,6 +56,12 @@ def check_data(data: TextDataModule) -> None:
         raise UserError(f"data.max_length {data.max_length}: at least 3 is needed, two special tokens and one of text")
     if len(data.sets.read_options.quote_char) > 1:
         raise UserError(f"data.quote_char {data.sets.read_options.quote_char!r}: one character is needed, or none")
+    if unknown := [name for name in data.sets.dataset_splits if name not in SPLITS]:
+        raise UserError(
+            f"data.dataset_splits: no split {unknown[0]!r}{nearest(unknown[0], SPLITS)}; there are {', '.join(SPLITS)}"
+        )
+    if data.sets.dataset_splits and data.sets.dataset_name is None:
+        raise UserError("data.dataset_splits is for data.dataset_name, which is not set")
     _check_folds(data.sets)
     for split, share in data.sets.shares.items():
         if share is not None and not 0 <= share < 1:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from lit_textclf.errors import UserError, say
+from lit_textclf.glue_format import GlueColumns
 from lit_textclf.labels import Target, join_names
 from lit_textclf.rows import Rows
 from lit_textclf.whole_files import check_place, give_usual_permissions, open_beside
@@ -103,6 +104,10 @@ class PredictionColumns:
             columns += [rows.kept[name].to_pylist() if name in there else nothing for name in self.kept]
         return _lines(zip(*columns, strict=True))
 
+    def tally(self, logits: Tensor) -> dict[str, int]:
+        """Counts of what is to be said of these predictions: nothing."""
+        return {}
+
 
 class PredictionFile:
     """A CSV of predictions, one row for each input row, in input order; see :class:`PredictionColumns`.
@@ -146,11 +151,11 @@ class PredictionFile:
         """Writes the header of rows in memory, which :meth:`write` takes from there."""
         self.rows = rows
         kept = rows.kept.column_names if rows.kept is not None else []
-        self.begin_with(PredictionColumns(target, rows.columns.id, kept, with_logits=self.with_logits, where=self.path))
+        self.columns = PredictionColumns(target, rows.columns.id, kept, with_logits=self.with_logits, where=self.path)
+        self.begin_with(self.columns)
 
-    def begin_with(self, columns: PredictionColumns) -> None:
+    def begin_with(self, columns: PredictionColumns | GlueColumns) -> None:
         """Writes the header."""
-        self.columns = columns
         self._make_temporary()
         self._write(columns.header())
 
