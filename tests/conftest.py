@@ -34,6 +34,10 @@ WORDS = [
 ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--data_dir", default=None, help="a folder with real data sets and vocabularies, for some tests")
+
+
 @pytest.fixture(autouse=True)
 def _sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No cache but the test's own, and a working folder of its own."""
