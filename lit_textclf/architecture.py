@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
+    from lit_textclf.checkpoint import StoredRun
+
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
 """Models whose first position is `pad_token_id + 1` (transformers, `create_position_ids_from_input_ids`)."""
 
@@ -130,9 +132,36 @@ class Float32Linear(nn.Linear):
 
 def head_in_float32(model: nn.Module, outputs: int) -> None:
     """Makes the model's last linear layer, which gives the logits, compute in float32."""
-    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
-    if type(last) is nn.Linear and last.out_features == outputs:
+    last = last_linear(model, outputs)
+    if type(last) is nn.Linear:
         last.__class__ = Float32Linear  # the weights, their names and any hooks stay as they are
+
+
+def last_linear(model: nn.Module, outputs: int) -> nn.Linear | None:
+    """The linear layer that gives the logits, or None if the last one has another number of outputs."""
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    return last if last.out_features == outputs else None
+
+
+@torch.no_grad()
+def fold_temperature(model: nn.Module, stored: StoredRun) -> float:
+    """Divides the weights that give the logits by a checkpoint's temperature: others then see calibrated logits.
+
+    Returns:
+        By what the logits were divided.
+    """
+    temperature = float((stored.calibration or {}).get("temperature", 1.0))
+    last = last_linear(model, stored.target.num_outputs)
+    if temperature == 1 or last is None:
+        if temperature != 1:
+            say(
+                f"export: {type(model).__name__} has no linear head; probabilities are not calibrated (model.calibrate)"
+            )
+        return 1.0
+    last.weight.div_(temperature)
+    if last.bias is not None:
+        last.bias.div_(temperature)
+    return temperature
 
 
 def compile_model(model: nn.Module) -> None:

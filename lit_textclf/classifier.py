@@ -28,6 +28,7 @@ from lit_textclf.architecture import (
 )
 from lit_textclf.attention import use_fast_kernels
 from lit_textclf.batches import Batch
+from lit_textclf.calibration import Calibration, check_threshold_for, decided
 from lit_textclf.classify import batches_of, describe, logits_in_order
 from lit_textclf.errors import UserError, say
 from lit_textclf.first_token import read_first_token_only
@@ -106,7 +107,12 @@ class TextClassifier(LightningModule):
             below the first one too; 0.8 to 0.95 suit few rows; null is one rate for all
         gradient_checkpointing: compute each layer again in the backward pass in place of keeping what it computed: less
             memory, about a third more time, the same numbers
+        calibrate: learn from the validation rows a temperature by which logits are divided before they become
+            probabilities, so that these come true as often as they say; it changes no label
+        threshold_for: what the stored thresholds of predict --threshold best are best for: f1, or precision=0.9 (the
+            most recall among those that have it), or recall=0.9
         target: task and labels; None takes them from the data module when the run begins
+        calibration: temperature and thresholds; set by checkpoints
         architecture: the model's configuration as JSON, to build it without the pretrained folder; set by checkpoints
         tokenizer: the tokenizer, or its files as a checkpoint carries them
     """
@@ -130,14 +136,21 @@ class TextClassifier(LightningModule):
         freeze: int | Literal["embeddings"] | None = None,
         layerwise_lr_decay: float | None = None,
         gradient_checkpointing: bool = False,
+        calibrate: bool = True,
+        threshold_for: str = "f1",
         target: Target | Mapping[str, Any] | None = None,
+        calibration: Mapping[str, Any] | None = None,
         architecture: str | None = None,
         tokenizer: PreTrainedTokenizerFast | dict[str, str] | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["target", "architecture", "tokenizer"])
+        self.save_hyperparameters(ignore=["target", "calibration", "architecture", "tokenizer"])
         check_model(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
         check_tuning(lora, freeze, layerwise_lr_decay)
+        check_threshold_for(threshold_for)
+        self.calibrate, self.threshold_for = calibrate, threshold_for
+        self.calibration = Calibration.from_dict(calibration)
+        self.thresholds: dict[str, float] | None = None
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
         self.lr_scheduler, self.dropout, self.fast_kernels = lr_scheduler, dropout, fast_kernels
         self._compiled, self._gradient_checkpointing = compile, gradient_checkpointing
@@ -326,19 +339,28 @@ class TextClassifier(LightningModule):
         return self._evaluate(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Prediction:
-        """Predicts one batch."""
-        return Prediction(batch["row"], self.logits_of(batch))
+        """Predicts one batch, calibrated."""
+        return Prediction(batch["row"], self.logits_of(batch) / self.calibration.temperature)
 
     def measure(self, stage: str, logits: Tensor, target: Tensor) -> None:
         """Adds rows to the metrics of `val`, `test` or `predict`.
 
         Args:
             stage: which metrics.
-            logits: float32 `(batch, outputs)`.
+            logits: float32 `(batch, outputs)`, not calibrated.
             target: as in :class:`Batch`.
         """
         assert self.target is not None
-        self.stage_metrics(stage).update(logits, target, task_loss(self.target.task, logits, target))
+        given = None
+        if self.thresholds is not None:
+            given = decided(self.target, self.probabilities_of(logits), self.thresholds)
+        self.stage_metrics(stage).update(logits, target, task_loss(self.target.task, logits, target), given)
+
+    def probabilities_of(self, logits: Tensor) -> Tensor:
+        """Calibrated probabilities of logits that are not, `(batch, outputs)`."""
+        assert self.target is not None
+        logits = logits / self.calibration.temperature
+        return logits.sigmoid() if self.target.task == "multi_label" else logits.softmax(-1)
 
     def stage_metrics(self, stage: str) -> StageMetrics:
         """The metrics of `val`, `test` or `predict`."""
@@ -392,6 +414,7 @@ class TextClassifier(LightningModule):
         hparams = {name: value for name, value in self.hparams.items() if name not in _NOT_CARRIED}
         hparams["lora"] = self.lora
         hparams["target"] = self.target.to_dict()
+        hparams["calibration"] = self.calibration.to_dict()
         hparams["architecture"] = config_to_json(self.config)
         hparams["tokenizer"] = tokenizer_to_files(self.tokenizer)
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = hparams

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.arguments import in_order_of_precedence
+from lit_textclf.calibration import Calibrate, resolve_threshold, say_calibration
 from lit_textclf.check.quick import say_severe_findings
 from lit_textclf.checkpoint import StoredRun, find_checkpoint, read_checkpoint
 from lit_textclf.classifier import TextClassifier
@@ -81,15 +82,19 @@ class TextCLI(LightningCLI):
         add_options(parser)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds the options of the engine, for all commands but `fit`, and of metrics, for all but `predict`."""
+        """Adds the options of the engine, for all commands but `fit`, and of metrics."""
         if self.command != "fit":
             add_engine_options(parser)
-        if self.command != "predict":
             parser.add_argument(
-                "--metrics.evaluate", type=list[str | dict[str, Any]] | None, default=None,
-                help="metrics of `evaluate`: folders or files with a script, names on the Hub, or mappings with it as "
-                "path, and name, config_name and the script's arguments",
+                "--threshold", type=float | Literal["best"] | dict[str, float] | None, default=None,
+                help="with two labels the probability from which on the positive one is given, with label sets that of "
+                "each label, or {label: probability}; best takes what the validation rows have shown",
             )  # fmt: skip
+        parser.add_argument(
+            "--metrics.evaluate", type=list[str | dict[str, Any]] | None, default=None,
+            help="metrics of `evaluate`: folders or files with a script, names on the Hub, or mappings with it as path, "
+            "and name, config_name and the script's arguments; predict does not use them",
+        )  # fmt: skip
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
@@ -144,6 +149,10 @@ class TextCLI(LightningCLI):
             # A saved config's null means what it meant there; a null that was typed means null.
             if options.get(name) in (None, "auto") and f"data.{name}" not in self.given.keys:
                 options[name] = value
+        model = self.config[command].model
+        for name in ("lora", "freeze", "layerwise_lr_decay"):
+            if model.get(name) is None and f"model.{name}" not in self.given.keys:
+                model[name] = stored.model.get(name)
         if conflict := stored.target.conflict(options.task, options.labels):
             raise UserError(f"{stored.path}: {conflict}")
         # It changes no prediction, only whose F1 is measured: here a flag may differ from the checkpoint.
@@ -165,6 +174,10 @@ class TextCLI(LightningCLI):
             sets.columns = replace(sets.columns, id_required=self.given.set_by_user("data.id_column"))
         if self.engine is not None:
             self.engine.attach_to(self.model)
+        if self.stored is not None and (wanted := options.get("threshold")) is not None:
+            self.model.thresholds = resolve_threshold(wanted, self.stored.target, self.model.calibration)
+            if self.subcommand != "predict":
+                say(f"{self.subcommand}: labels are given by thresholds ({self.model.thresholds}), not by what wins")
         self._check_command(options)
         if self.subcommand != "predict":  # which looks at its output file first
             self.prepare()
@@ -227,7 +240,7 @@ class TextCLI(LightningCLI):
         kwargs["enable_progress_bar"] = progress
         self.collected = CollectOutcomes()
         if self.subcommand != "predict":
-            callbacks.append(self.collected)
+            callbacks += [self.collected, Calibrate(self.collected)]
             if entries := self.config[self.subcommand].metrics.evaluate:
                 callbacks.append(EvaluateMetrics(entries))
         if self.subcommand == "predict":
@@ -285,6 +298,8 @@ class TextCLI(LightningCLI):
             say(f"nothing was trained: {done}; raise trainer.max_epochs to go on")
             self._remove_folder_of_nothing()
             return
+        if "validation" in self.datamodule.rows:
+            say_calibration(self.metrics, len(self.datamodule.rows["validation"]))
         checkpoints = written_checkpoints(self.folder, validated="validation" in self.datamodule.rows)
         self.written += [*checkpoints, write_metrics(self.metrics, self.folder)]
         self._say_next(self.folder, checkpoints)

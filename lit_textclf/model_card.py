@@ -15,7 +15,8 @@ from lit_textclf.version import __version__
 
 SETTINGS = (
     "model.model_name_or_path", "model.learning_rate", "model.weight_decay", "model.warmup_ratio", "model.lr_scheduler",
-    "model.class_weights", "model.label_smoothing", "data.batch_size", "data.max_length", "data.long_text",
+    "model.class_weights", "model.label_smoothing", "model.lora", "model.freeze", "model.layerwise_lr_decay",
+    "data.batch_size", "data.max_length", "data.long_text",
     "trainer.max_epochs", "trainer.precision", "seed_everything",
 )  # fmt: skip
 _TASKS = {"single_label": "one label", "multi_label": "a set of labels", "regression": "a number"}

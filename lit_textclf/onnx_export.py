@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_textclf.adapters import merged
+from lit_textclf.architecture import fold_temperature
 from lit_textclf.checkpoint import StoredRun
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
@@ -44,10 +47,13 @@ class _Logits(nn.Module):
         return self.model(**dict(zip(self.names, inputs, strict=True))).logits  # type: ignore[no-any-return]
 
 
-def write_onnx(stored: StoredRun, folder: Path) -> None:
+def write_onnx(stored: StoredRun, folder: Path) -> StoredRun:
     """Writes `model.onnx` with any batch size and length, configuration, tokenizer, and what a checkpoint carries.
 
     The last layer is computed for the token that the classifier reads alone, as in training here.
+
+    Returns:
+        What the folder carries: the checkpoint's, but for a temperature that could not be put into the weights.
 
     Raises:
         UserError: if a package is missing, torch cannot export the model, or ONNX Runtime gives other logits.
@@ -56,7 +62,8 @@ def write_onnx(stored: StoredRun, folder: Path) -> None:
     if _missing := [name for name in ("onnx", "onnxscript") if not _importable(name)]:
         raise UserError(f"{_missing[0]} is not installed; pip install 'lit-textclf[onnx]'")
     classifier = TextClassifier.load_from_checkpoint(stored.path, map_location="cpu", fast_kernels=False).eval()
-    model = merged(classifier.model)
+    model = copy.deepcopy(merged(classifier.model))
+    temperature = fold_temperature(model, stored)
     read_first_token_only(model)
     tokenizer = classifier.tokenizer
     longest = int(stored.data.get("max_length", 256))
@@ -65,7 +72,7 @@ def write_onnx(stored: StoredRun, folder: Path) -> None:
     for opset in OPSETS:
         try:
             _export(_Logits(model, names).eval(), names, longest, folder / MODEL, opset)
-            difference = largest_difference(classifier, OnnxModel(folder / MODEL), longest)
+            difference = largest_difference(classifier, OnnxModel(folder / MODEL, temperature=temperature), longest)
         except Exception as error:  # of torch, onnx and onnxruntime, which have no common type
             problems.append(f"opset {opset}: {(str(error).strip().splitlines() or [type(error).__name__])[-1]:.150}")
             continue
@@ -77,11 +84,14 @@ def write_onnx(stored: StoredRun, folder: Path) -> None:
     model.config.save_pretrained(folder)
     tokenizer.model_max_length = longest
     tokenizer.save_pretrained(folder)
+    if stored.calibration is not None:
+        stored = replace(stored, calibration={**stored.calibration, "temperature": temperature})
     write_carried(stored, folder)
     say(
         f"export: ONNX of opset {opset}, {_megabytes(folder)}; in onnxruntime the logits differ from torch's by "
         f"{difference:.1g} at the most"
     )
+    return stored
 
 
 def _importable(name: str) -> bool:
@@ -205,14 +215,14 @@ def put_int8_in_place(stored: StoredRun, folder: Path, data: TextDataModule, mos
     data.sets.target, data.sets.trained_on = stored.target, stored.trained_on
     classifier = TextClassifier(**stored.model, **stored.carried())
     data.prepare("validate", classifier)
-    path, metric = folder / MODEL, MEASURED_BY[stored.target.task]
-    exact = _measured(classifier, OnnxModel(path), data)
+    path, metric, warmth = folder / MODEL, MEASURED_BY[stored.target.task], classifier.calibration.temperature
+    exact = _measured(classifier, OnnxModel(path, temperature=warmth), data)
     rows = count(len(exact["logits"]), "validation row")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         made = Path(name) / MODEL
         for narrowing in (True, False):
             quantize_int8(path, made, narrowing=narrowing)
-            rounded = _measured(classifier, OnnxModel(made), data)
+            rounded = _measured(classifier, OnnxModel(made, temperature=warmth), data)
             of_labels = ""
             if stored.target.task == "single_label":
                 changed = int((exact["logits"].argmax(-1) != rounded["logits"].argmax(-1)).sum())

@@ -12,7 +12,7 @@ from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, nearest
 from lit_textclf.trainer import Trainer
 
-NOT_OPTIONS = {"target", "architecture", "tokenizer"}
+NOT_OPTIONS = {"target", "calibration", "architecture", "tokenizer"}
 """Arguments of the classes that only Python and checkpoints set."""
 
 

@@ -8,7 +8,7 @@ import csv
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from lit_textclf.calibration import decided
 from lit_textclf.errors import UserError, say
 from lit_textclf.glue_format import GlueColumns
 from lit_textclf.labels import Target, join_names
@@ -29,9 +30,9 @@ from lit_textclf.whole_files import check_place, give_usual_permissions, open_be
 class PredictionColumns:
     r"""The columns of predictions, and their lines: RFC 4180, `\n`.
 
-    The columns are `row`, the id column, `label`, `score`, `prob_<name>` for each label (multi-label: `labels`,
-    `prob_<name>`; regression: `prediction`), then `logit_<name>` and the input's columns where asked for. A number is
-    written in the shortest form that reads back as the same float32.
+    The columns are `row`, the id column, `label`, `score`, with a least score `abstained`, `prob_<name>` for each label
+    (multi-label: `labels`, `prob_<name>`; regression: `prediction`), then `logit_<name>` and the input's columns where
+    asked for. A number is written in the shortest form that reads back as the same float32.
 
     Args:
         target: task and labels.
@@ -39,11 +40,15 @@ class PredictionColumns:
         kept: the input's columns that are written too.
         with_logits: write the logits too.
         where: the file, for what is said of columns with another name.
+        thresholds: by label the probability from which on it is given; None takes the most probable one.
+        min_score: below it no label is given, and `abstained` is true.
     """
 
     def __init__(
-        self, target: Target, id_column: str | None, kept: Sequence[str], *, with_logits: bool, where: Path
-    ) -> None:
+        self, target: Target, id_column: str | None, kept: Sequence[str], *, with_logits: bool, where: Path,
+        thresholds: Mapping[str, float] | None = None, min_score: float | None = None,
+    ) -> None:  # fmt: skip
+        self.thresholds, self.min_score = thresholds, min_score
         self.target, self.id_column, self.with_logits, self.where = target, id_column, with_logits, where
         self.kept = [name for name in kept if name != id_column]
 
@@ -55,7 +60,8 @@ class PredictionColumns:
         elif target.task == "multi_label":
             ours = ["labels", *(f"prob_{name}" for name in target.labels)]
         else:
-            ours = ["label", "score", *(f"prob_{name}" for name in target.labels)]
+            abstained = [] if self.min_score is None else ["abstained"]
+            ours = ["label", "score", *abstained, *(f"prob_{name}" for name in target.labels)]
         if self.with_logits:
             ours += [f"logit_{name}" for name in target.labels or ("prediction",)]
         taken = {"row", *ours}
@@ -88,13 +94,21 @@ class PredictionColumns:
             columns.append(_shortest(logits[:, 0]))
         elif self.target.task == "multi_label":
             probabilities = logits.sigmoid()
-            columns.append([join_names(names) for names in self.target.chosen(probabilities.numpy())])
+            given = decided(self.target, probabilities, self.thresholds)
+            columns.append([join_names(names) for names in self.target.sets(given.numpy())])
             columns += [_shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
         else:
             probabilities = logits.softmax(-1)
-            best = logits.argmax(-1)
-            columns.append([self.target.labels[index] for index in best.tolist()])
-            columns.append(_shortest(probabilities.gather(1, best[:, None])[:, 0]))
+            best = (
+                logits.argmax(-1) if self.thresholds is None else decided(self.target, probabilities, self.thresholds)
+            )
+            scores = probabilities.gather(1, best[:, None])[:, 0]
+            unsure = torch.zeros_like(best, dtype=torch.bool) if self.min_score is None else scores < self.min_score
+            names = [self.target.labels[index] for index in best.tolist()]
+            columns.append(["" if out else name for name, out in zip(names, unsure.tolist(), strict=True)])
+            columns.append(_shortest(scores))
+            if self.min_score is not None:
+                columns.append([str(out).lower() for out in unsure.tolist()])
             columns += [_shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
         if self.with_logits:
             columns += [_shortest(logits[:, index]) for index in range(logits.shape[1])]
@@ -105,8 +119,12 @@ class PredictionColumns:
         return _lines(zip(*columns, strict=True))
 
     def tally(self, logits: Tensor) -> dict[str, int]:
-        """Counts of what is to be said of these predictions: nothing."""
-        return {}
+        """Counts of what is to be said of these predictions."""
+        if self.min_score is None:
+            return {}
+        probabilities = logits.float().softmax(-1)
+        best = decided(self.target, probabilities, self.thresholds)
+        return {"abstained": int((probabilities.gather(1, best[:, None])[:, 0] < self.min_score).sum())}
 
 
 class PredictionFile:

@@ -104,6 +104,7 @@ class Trainer(pl.Trainer):
         text: str | None = None,
         output_encoding: str = "utf-8",
         format: Literal["csv", "glue"] = "csv",
+        min_score: float | None = None,
     ) -> dict[str, float]:
         """Predicts rows and writes them to a CSV file, in input order; goes on with a prediction that was stopped.
 
@@ -120,6 +121,8 @@ class Trainer(pl.Trainer):
             output_encoding: utf-8, or utf-8-sig for spreadsheets
             format: csv, or glue for the tab-separated file that the GLUE benchmark takes; the task is
                 data.dataset_config_name, or what the output is called
+            min_score: give no label to rows whose score is below this probability: label is empty, and a column
+                abstained is true
 
         Returns:
             The predictions' metrics, if every row has a label; else an empty dictionary.
@@ -140,9 +143,14 @@ class Trainer(pl.Trainer):
             datamodule.sets.texts = [text]
         datamodule.sets.keep_columns = {"predict"} if keep_columns else set()
         glue_task = None
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise UserError(f"--min_score {min_score}: a probability from 0 to 1 is needed")
         if format == "glue":
-            if with_logits or keep_columns:
-                raise UserError("--format glue has two columns; remove --with_logits and --keep_columns")
+            if with_logits or keep_columns or min_score is not None:
+                raise UserError(
+                    "--format glue has two columns, and a label for each row; remove --with_logits, --keep_columns and "
+                    "--min_score"
+                )
             named = None if output == PREDICTIONS else Path(output)
             glue_task = task_of(datamodule.sets.dataset_config_name, named)
             splits = datamodule.sets.dataset_splits
@@ -155,9 +163,17 @@ class Trainer(pl.Trainer):
         given = [] if inputs is None else resolve_files(inputs, "data.predict_file")
         refuse_input(path, [*given, *([expanded(ckpt_path, "--ckpt_path")] if ckpt_path else [])])
         datamodule.prepare("predict", model)
+        if min_score is not None and datamodule.target is not None and datamodule.target.task != "single_label":
+            raise UserError(f"--min_score is for one label a row, the model's task is {datamodule.target.task}")
         bar = self.is_global_zero and any(isinstance(callback, ProgressBar) for callback in self._callbacks)
         writer = WritePredictions(
-            file, datamodule, ckpt_path, keep_columns=keep_columns, progress=bar, glue_task=glue_task
+            file,
+            datamodule,
+            ckpt_path,
+            keep_columns=keep_columns,
+            progress=bar,
+            glue_task=glue_task,
+            min_score=min_score,
         )
         others = self._callbacks
         self.callbacks = [*(other for other in others if not isinstance(other, ProgressBar)), writer]

@@ -81,11 +81,35 @@ def test_loops_without_a_trainer(number: int, user: None, tiny_bert: Path, capsy
     assert model.stage_metrics("val").compute()["val_loss"] == pytest.approx(losses[-1], rel=1e-4)  # type: ignore[attr-defined]
 
 
+TABLES = README.split("## Coming from run_glue.py")[1].split("\n## ")[0].split("| flag | key |")
+
+
+def cells(table: str) -> str:
+    """The right column of a table."""
+    return "\n".join(line.split("|")[2] for line in table.splitlines() if line.count("|") == 3)
+
+
+def test_commands_of_run_glue_are_run(user: None, capfd: pytest.CaptureFixture[str]) -> None:
+    """In the table's order: a user who has done one has what the next one needs."""
+    write_csv(Path("scores.csv"), ["text", "label"], [(text, f"{len(text)}.5") for text, _ in sentences(40)])
+    pairs = [(text, text[::-1], label) for text, label in sentences(40)]
+    write_csv(Path("pairs.csv"), ["sentence1", "sentence2", "label"], pairs)
+    commands = re.findall(r"`lit-textclf ([^`]*)`", cells(TABLES[0]))
+    assert len(commands) >= 17
+    results = [
+        main(shlex.split(command)) for command in commands if not command.startswith("export --ckpt_path best --output")
+    ]
+    measured = [found for found in results if "val_evaluate_accuracy" in found]
+    assert len(measured) == 2
+    assert "val_evaluate_f1" in measured[1]
+    assert "val_mse" in next(found for found in results if "val_pearson" in found)
+    header = Path("predictions.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert header == "row,label,score,prob_negative,prob_positive,logit_negative,logit_positive"
+    assert "trainer.precision: a CPU has no 16-mixed" in capfd.readouterr().err
+
+
 def test_flags_of_run_glue_have_a_key_each(capsys: pytest.CaptureFixture[str]) -> None:
-    table = README.split("## Coming from run_glue.py")[1].split("\n## ")[0]
-    flags = re.findall(
-        r"`(--[^`]*)`", "\n".join(line.split("|")[2] for line in table.splitlines() if line.count("|") == 3)
-    )
+    flags = re.findall(r"`(--[^`]*)`", cells(TABLES[1]))
     assert len(flags) >= 8
     for flag in flags:
         typed = re.sub(r" ([MFD])(?= |$)", r" x\1", flag)

@@ -293,11 +293,20 @@ def read_dataset(
                 column,
                 pa.ListArray.from_arrays(offsets, names, mask=lists.is_null() if lists.null_count else None),
             )
+    if columns.label in table.column_names and _all_minus_one(table[columns.label]):
+        say(f"{where}: every label is -1, which stands for none")
+        empty = pa.nulls(len(table), pa.string())
+        table = table.set_column(table.column_names.index(columns.label), columns.label, empty)
     try:
         table = as_strings(table, where=where)
     except pa.ArrowException as error:
         raise UserError(f"{where}: a column cannot be read as text ({str(error).splitlines()[0]:.120})") from None
     return _rows([_select(table, columns, keep_columns, where, 0)], columns, [(where, 0)], keep_columns)
+
+
+def _all_minus_one(labels: pa.ChunkedArray) -> bool:
+    """Whether numbers are what GLUE's STS-B has for rows without a label, where no class could stand for that."""
+    return len(labels) > 0 and pa.types.is_floating(labels.type) and bool(pc.all(pc.equal(labels, -1)).as_py())
 
 
 def _class_names(codes: pa.Array, names: Sequence[str]) -> pa.Array:
