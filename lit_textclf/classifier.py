@@ -13,26 +13,20 @@ from torch import Tensor, nn
 from lit_textclf.adapters import add_lora, freeze, refuse_another_way, say_what_is_trained
 from lit_textclf.architecture import (
     checkpoint_activations,
-    compile_model,
     config_from_json,
     config_to_json,
     depths,
-    from_config,
-    from_pretrained,
-    head_in_float32,
     load_config,
     max_positions,
     scratch_config,
-    set_dropout,
     shard,
 )
-from lit_textclf.attention import use_fast_kernels
 from lit_textclf.batches import Batch
+from lit_textclf.building import build_model
 from lit_textclf.calibration import Calibration, check_threshold_for, decided
 from lit_textclf.classify import batches_of, describe, logits_in_order
 from lit_textclf.errors import UserError, say
-from lit_textclf.first_token import read_first_token_only
-from lit_textclf.labels import Target, Task
+from lit_textclf.labels import Target
 from lit_textclf.long_text import Pooling, pool
 from lit_textclf.losses import resolve_class_weights, task_loss
 from lit_textclf.metrics import StageMetrics
@@ -49,13 +43,6 @@ STAGES = ("val", "test", "predict")
 _NOT_CARRIED = (
     "model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels", "compile", "gradient_checkpointing",
 )  # fmt: skip
-
-PROBLEM_TYPES: dict[Task, Any] = {
-    "single_label": "single_label_classification",
-    "multi_label": "multi_label_classification",
-    "regression": "regression",
-}
-"""What transformers calls our tasks."""
 
 
 class Prediction(NamedTuple):
@@ -153,7 +140,7 @@ class TextClassifier(LightningModule):
         self.thresholds: dict[str, float] | None = None
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
         self.lr_scheduler, self.dropout, self.fast_kernels = lr_scheduler, dropout, fast_kernels
-        self._compiled, self._gradient_checkpointing = compile, gradient_checkpointing
+        self.compiled, self._gradient_checkpointing = compile, gradient_checkpointing
         # Not self.freeze, which is a method of Lightning's.
         self.lora, self._freeze, self.layerwise_lr_decay = lora, freeze, layerwise_lr_decay
         self.model_name_or_path = model_name_or_path
@@ -167,7 +154,7 @@ class TextClassifier(LightningModule):
         self._weights: Tensor | None = None
         self.target = Target.from_dict(target) if isinstance(target, Mapping) else target
         self._config = config_from_json(architecture) if architecture else None
-        self._built_from_config = architecture is not None
+        self.weights_follow = architecture is not None
         self._tokenizer = tokenizer_from_files(tokenizer) if isinstance(tokenizer, dict) else tokenizer
         self.trained_with: dict[str, Any] = {}
         self.model: nn.Module | None = None
@@ -238,28 +225,7 @@ class TextClassifier(LightningModule):
             return
         if self.target is None:
             raise UserError("the labels are not known: give TextClassifier a target, or train with a TextDataModule")
-        config = self.config
-        config.num_labels = self.target.num_outputs
-        config.id2label = dict(enumerate(self.target.labels or ("LABEL_0",)))
-        config.label2id = {name: index for index, name in config.id2label.items()}
-        config.problem_type = PROBLEM_TYPES[self.target.task]
-        if self.dropout is not None:
-            set_dropout(config, self.dropout)
-        if config.pad_token_id is None:
-            config.pad_token_id = self.tokenizer.pad_token_id
-        random = self._built_from_config or self.from_scratch is not None
-        model = from_config(config) if random else from_pretrained(self.model_name_or_path, config)
-        if len(self.tokenizer) > model.get_input_embeddings().num_embeddings:
-            raise UserError(
-                f"the tokenizer has {len(self.tokenizer):,} tokens, the model knows "
-                f"{model.get_input_embeddings().num_embeddings:,}; model.tokenizer_name_or_path does not fit the model"
-            )
-        if self._compiled:
-            compile_model(model)
-        elif self.fast_kernels:
-            use_fast_kernels(model)
-            read_first_token_only(model)
-        head_in_float32(model, self.target.num_outputs)
+        model = build_model(self, self.target)
         if self.lora is not None:
             self.lora = add_lora(model, self.lora)
         if self._freeze is not None:

@@ -92,8 +92,8 @@ class TextCLI(LightningCLI):
             )  # fmt: skip
         parser.add_argument(
             "--metrics.evaluate", type=list[str | dict[str, Any]] | None, default=None,
-            help="metrics of `evaluate`: folders or files with a script, names on the Hub, or mappings with it as path, "
-            "and name, config_name and the script's arguments; predict does not use them",
+            help="metrics of `evaluate`: folders or files with a script, names on the Hub, or mappings with it as path "
+            "and the script's arguments; not used by predict",
         )  # fmt: skip
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
