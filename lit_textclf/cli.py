@@ -37,6 +37,7 @@ from lit_textclf.runs import (
     write_metrics,
     written_checkpoints,
 )
+from lit_textclf.tensorboard import ShowInTensorBoard
 from lit_textclf.trainer import Trainer
 
 
@@ -250,6 +251,10 @@ class TextCLI(LightningCLI):
                 )  # fmt: skip
         else:
             kwargs["enable_checkpointing"] = False
+        if self.subcommand != "predict" and self.folder is not None:
+            shown = self.config_init[self.subcommand].tensorboard
+            report = self.report if self.subcommand == "fit" else None
+            callbacks.append(ShowInTensorBoard(shown, self.collected, report, self.folder / "config.yaml"))
         try:
             return self._instantiate_trainer({**vars(options), **kwargs}, callbacks)  # type: ignore[return-value]
         except (MisconfigurationException, ValueError, TypeError) as error:

@@ -10,6 +10,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, nearest
+from lit_textclf.tensorboard import TensorBoardOptions
 from lit_textclf.trainer import Trainer
 
 NOT_OPTIONS = {"target", "architecture", "tokenizer"}
@@ -17,10 +18,11 @@ NOT_OPTIONS = {"target", "architecture", "tokenizer"}
 
 
 def add_options(parser: LightningArgumentParser) -> None:
-    """Adds the options of trainer, model and data."""
+    """Adds the options of trainer, model, data and TensorBoard."""
     parser.add_lightning_class_args(Trainer, "trainer")
     parser.add_class_arguments(TextClassifier, "model", skip=NOT_OPTIONS, sub_configs=False)
     parser.add_class_arguments(TextDataModule, "data", skip=NOT_OPTIONS, sub_configs=False)
+    parser.add_class_arguments(TensorBoardOptions, "tensorboard")
 
 
 class Parser(LightningArgumentParser):
