@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -193,7 +194,7 @@ def plain_options(trainer: pl.Trainer, classifier: TextClassifier) -> dict[str, 
     options |= {
         "trainer.max_epochs": trainer.max_epochs, "trainer.precision": trainer.precision,
         "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches, "trainer.world_size": trainer.world_size,
-        "seed_everything": getattr(data.train_dataloader().sampler, "seed", None),
+        "seed_everything": int(os.environ.get("PL_GLOBAL_SEED", "0")),
     }  # fmt: skip
     return {name: _plain(value) for name, value in options.items() if value is not None}
 

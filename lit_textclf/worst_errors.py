@@ -96,10 +96,12 @@ def markdown_table(rows: list[WrongRow]) -> str:
     """Wrong rows as a Markdown table in which no text acts as Markdown or HTML.
 
     Texts have line breaks: TensorBoard makes columns as wide as their longest line would like, and would leave the
-    others a letter or two.
+    others a letter or two; the spaces around the heads of narrow ones are for that too.
     """
     ids, scores = any(row.id is not None for row in rows), any(row.score is not None for row in rows)
-    head = ["row", *(["id"] if ids else []), "true", "predicted", *(["score"] if scores else []), "loss", "text"]
+    head = ["row", "id", "true", "predicted", "&nbsp;score&nbsp;", "&nbsp;loss&nbsp;", "text"]
+    absent = {1: not ids, 4: not scores}
+    head = [name for place, name in enumerate(head) if not absent.get(place)]
     lines = [head, ["---"] * len(head)]
     for row in rows:
         cells = [row.where, *([row.id or ""] if ids else []), row.true, row.predicted]

@@ -34,6 +34,10 @@ WORDS = [
 ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", help="the folder for pictures that browser tests take, to look at them")
+
+
 @pytest.fixture(autouse=True)
 def _sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No cache but the test's own, a working folder of its own, and no second of drawing after each run."""
