@@ -39,6 +39,7 @@ from lit_textclf.runs import (
     write_metrics,
     written_checkpoints,
 )
+from lit_textclf.tensorboard import ShowInTensorBoard
 from lit_textclf.trainer import Trainer
 
 
@@ -82,7 +83,7 @@ class TextCLI(LightningCLI):
         add_options(parser)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds the options of the engine, for all commands but `fit`, and of metrics."""
+        """Adds the options of the engine and of thresholds, which all commands but `fit` have."""
         if self.command != "fit":
             add_engine_options(parser)
             parser.add_argument(
@@ -90,11 +91,6 @@ class TextCLI(LightningCLI):
                 help="with two labels the probability from which on the positive one is given, with label sets that of "
                 "each label, or {label: probability}; best takes what the validation rows have shown",
             )  # fmt: skip
-        parser.add_argument(
-            "--metrics.evaluate", type=list[str | dict[str, Any]] | None, default=None,
-            help="metrics of `evaluate`: folders or files with a script, names on the Hub, or mappings with it as path "
-            "and the script's arguments; not used by predict",
-        )  # fmt: skip
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
@@ -272,6 +268,10 @@ class TextCLI(LightningCLI):
                 )  # fmt: skip
         else:
             kwargs["enable_checkpointing"] = False
+        if self.subcommand != "predict" and self.folder is not None:
+            shown = self.config_init[self.subcommand].tensorboard
+            report = self.report if self.subcommand == "fit" else None
+            callbacks.append(ShowInTensorBoard(shown, self.collected, report, self.folder / "config.yaml"))
         try:
             return self._instantiate_trainer({**vars(options), **kwargs}, callbacks)  # type: ignore[return-value]
         except (MisconfigurationException, ValueError, TypeError) as error:

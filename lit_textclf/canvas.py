@@ -1,0 +1,113 @@
+"""How figures look, wherever they are shown: sizes, fonts, names that fit, and PNG."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+WIDTH = 4.8
+"""Inches. On a phone 390 pixels wide a figure's 10 points are then 11 pixels high."""
+DPI = 150
+NAME_LENGTH = 30
+_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "PingFang SC", "Hiragino Sans", "Microsoft YaHei", "SimHei", "Malgun Gothic", "Yu Gothic",
+    "Arial Unicode MS", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai",
+)  # fmt: skip
+
+
+@cache
+def _families() -> list[str]:
+    """DejaVu Sans, which comes with matplotlib, then those installed fonts that have what it lacks."""
+    installed = set(font_manager.get_font_names())
+    return ["DejaVu Sans", *(font for font in _FONTS if font in installed)]
+
+
+@contextmanager
+def canvas(title: str, height: float = 3.6) -> Iterator[tuple[Figure, Axes]]:
+    """A figure with one pair of axes, to be drawn on.
+
+    Args:
+        title: stands above; each of its lines is wrapped.
+        height: inches.
+    """
+    style: Any = {
+        "font.family": _families(),
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.unicode_minus": False,
+        "legend.frameon": False,
+        "legend.fontsize": 9,
+        "text.parse_math": False,  # names may hold dollar signs
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure((WIDTH, height), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        figure.suptitle(_wrapped(title), fontsize=10.5)
+        yield figure, axes
+
+
+def _wrapped(title: str, width: int = 56) -> str:
+    return "\n".join(part for line in title.splitlines() for part in textwrap.wrap(line, width))
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """Puts the legend below the axes, one entry a line, where it covers nothing; the figure grows by its height."""
+    handles, labels = axes.get_legend_handles_labels()
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.2 * len(labels))
+    figure.legend(handles, labels, loc="outside lower left")
+
+
+def short_names(names: Sequence[str], length: int = NAME_LENGTH) -> list[str]:
+    """Names on one line, cut to so many characters with an ellipsis; where two would look alike, cut in the middle."""
+    plain = [" ".join(name.split()) for name in names]
+    ends = [name if len(name) <= length else name[: length - 1] + "…" for name in plain]
+    seen = Counter(ends)
+    half = (length - 1) // 2
+    return [
+        end if seen[end] == 1 or end == name else f"{name[:half]}…{name[-half:]}"
+        for name, end in zip(plain, ends, strict=True)
+    ]
+
+
+@contextmanager
+def _without_missing_glyphs() -> Iterator[None]:
+    # A name in a script that no installed font has: boxes are drawn, and the tables beside the figure have the name.
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=r"(?s).*Glyph .* missing from (current )?font.*", category=UserWarning
+        )
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
+        yield
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, 720 pixels wide."""
+    buffer = io.BytesIO()
+    with _without_missing_glyphs():
+        figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """A figure as pixels, uint8 `(height, width, 3)`."""
+    canvas: Any = figure.canvas
+    with _without_missing_glyphs():
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
