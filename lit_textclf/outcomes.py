@@ -55,18 +55,20 @@ class CollectOutcomes(Callback):
         self.outcomes: Outcomes | None = None
         self._batches: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def _add(self, outputs: Any) -> None:
-        self._batches.append((outputs["row"], outputs["logits"].float(), outputs["target"]))
+    def _add(self, trainer: pl.Trainer, outputs: Any) -> None:
+        # Loaders without a data module: whose rows they are is not known.
+        if isinstance(outputs, dict) and getattr(trainer, "datamodule", None) is not None:
+            self._batches.append((outputs["row"], outputs["logits"].float(), outputs["target"]))
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
         """Keeps a batch."""
-        self._add(outputs)
+        self._add(trainer, outputs)
 
     def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
         """Keeps a batch."""
-        self._add(outputs)
+        self._add(trainer, outputs)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Gathers the batches."""

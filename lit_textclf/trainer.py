@@ -15,11 +15,13 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from lit_textclf import allocator
+from lit_textclf.calibration import Calibrate
 from lit_textclf.checkpoint import CheckpointFiles
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, say
 from lit_textclf.glue_format import file_of, task_of
+from lit_textclf.outcomes import CollectOutcomes
 from lit_textclf.predicting import WritePredictions
 from lit_textclf.predictions import PredictionFile
 from lit_textclf.resume import ExactResume, heed_sigterm
@@ -84,6 +86,9 @@ class Trainer(pl.Trainer):
         self.checkpoint_every_n_steps = checkpoint_every_n_steps
         if checkpoint_every_n_steps is not None and not any(isinstance(c, StepCheckpoint) for c in self._callbacks):
             self._callbacks.append(StepCheckpoint(checkpoint_every_n_steps))
+        if not any(isinstance(callback, Calibrate) for callback in self._callbacks):
+            collected = CollectOutcomes()
+            self._callbacks[:0] = [collected, Calibrate(collected)]
         resume = ExactResume()
         self._callbacks.insert(0, resume)
         heed_sigterm(self, resume)

@@ -335,3 +335,20 @@ def test_three_labels_have_no_threshold(fit_args: list[str], fails: Callable[[Se
     assert "3 labels of which one wins" in fails(
         ["predict", "--ckpt_path", "last", "--text", "x", "--threshold", "0.4"]
     )
+
+
+def test_from_python(tiny_bert: Path, reviews: dict[str, Path]) -> None:
+    """The Trainer of this project calibrates without the command line too; loaders alone are let be."""
+    from lit_textclf import TextDataModule, Trainer
+
+    data = TextDataModule(train_file=str(reviews["train"]), validation_file=str(reviews["validation"]), max_length=16)
+    model = TextClassifier(str(tiny_bert), learning_rate=3e-3)
+    options = {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False, "logger": False}
+    trainer = Trainer(**options, enable_checkpointing=False)
+    trainer.fit(model, data)
+    assert model.calibration.temperature != 1
+    assert trainer.callback_metrics["val_temperature"] == pytest.approx(model.calibration.temperature, rel=1e-5)
+    again = Trainer(**options, enable_checkpointing=False)
+    again.validate(model, data.val_dataloader(), verbose=False)
+    assert "val_loss" in again.callback_metrics
+    assert "val_ece" not in again.callback_metrics
