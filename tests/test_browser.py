@@ -15,6 +15,11 @@ from tests.browser import Served, chromium, colors, page, screenshot
 from tests.conftest import write_csv
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
+if chromium() is None:  # the whole module at once: one line, not one for each test
+    pytest.skip(
+        "NO BROWSER TEST IS RUN: chromium or chromedriver is missing (CHROMIUM, CHROMEDRIVER or the path)",
+        allow_module_level=True,
+    )
 # All elements that a selector finds, in shadow roots too: TensorBoard's pages are nested in them.
 FIND = """
 const found = [];
@@ -27,13 +32,6 @@ walk(document);
 DRAWN = (
     "return found.filter((e) => e.getBoundingClientRect().width > 20 && e.getBoundingClientRect().height > 20).length"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _browser() -> None:
-    # Here and not as a mark: pytest then sums all skipped tests up in one line.
-    if chromium() is None:
-        pytest.skip("NO BROWSER TEST WAS RUN: chromium or chromedriver is missing (CHROMIUM, CHROMEDRIVER or the path)")
 
 
 @pytest.fixture(scope="module", params=["two_labels", "many_labels"])
