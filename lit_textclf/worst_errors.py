@@ -15,7 +15,7 @@ from lit_textclf.outcomes import Outcomes
 
 MOST_TEXT = 300
 """Characters of a text that are shown."""
-_LINE = 70
+_LINE = 42
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,20 @@ def _cut(text: str) -> str:
 def markdown_table(rows: list[WrongRow]) -> str:
     """Wrong rows as a Markdown table in which no text acts as Markdown or HTML.
 
-    Texts have line breaks: TensorBoard makes columns as wide as their longest line would like, and would leave the
-    others a letter or two; the spaces around the heads of narrow ones are for that too.
+    Places and texts have line breaks: TensorBoard makes columns as wide as their longest line would like, and would
+    leave the others a letter or two.
     """
     ids, scores = any(row.id is not None for row in rows), any(row.score is not None for row in rows)
-    head = ["row", "id", "true", "predicted", "&nbsp;score&nbsp;", "&nbsp;loss&nbsp;", "text"]
+    head = ["row", "id", "true", "predicted", "score", "loss", "text"]
     absent = {1: not ids, 4: not scores}
     head = [name for place, name in enumerate(head) if not absent.get(place)]
     lines = [head, ["---"] * len(head)]
     for row in rows:
         cells = [row.where, *([row.id or ""] if ids else []), row.true, row.predicted]
-        cells += [*([f"{row.score or 0:.3f}"] if scores else []), f"{row.loss:.3f}"]
+        cells += [*([f"{row.score or 0:.2f}"] if scores else []), f"{row.loss:.2f}"]
         text = "<br>".join(escaped(line) for line in textwrap.wrap(row.text, _LINE))
-        lines.append([*(escaped(cell) for cell in cells), text])
+        where, *others = (escaped(cell) for cell in cells)
+        lines.append([where.replace(" row ", "<br>row "), *others, text])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -14,14 +14,12 @@ from lit_textclf import main
 from tests.browser import Served, chromium, colors, page, screenshot
 from tests.conftest import write_csv
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        chromium() is None,
-        reason="NO BROWSER TEST WAS RUN: chromium or chromedriver is missing (CHROMIUM, CHROMEDRIVER or the path)",
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+if chromium() is None:  # the whole module at once: one line, not one for each test
+    pytest.skip(
+        "NO BROWSER TEST IS RUN: chromium or chromedriver is missing (CHROMIUM, CHROMEDRIVER or the path)",
+        allow_module_level=True,
+    )
 # All elements that a selector finds, in shadow roots too: TensorBoard's pages are nested in them.
 FIND = """
 const found = [];
