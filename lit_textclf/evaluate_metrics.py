@@ -55,7 +55,8 @@ class EvaluateMetrics(CollectOutcomes):
         self._log(trainer, pl_module, "test_evaluate_")
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, prefix: str) -> None:
-        assert self.outcomes is not None
+        if self.outcomes is None:
+            raise UserError(f"{OPTION}: no rows: give the Trainer a TextDataModule (datamodule=...)")
         for name, value in self.compute(self.outcomes, lenient=trainer.state.fn == "fit").items():
             # The same on all ranks; Lightning wants to hear how they are to be joined.
             pl_module.log(f"{prefix}{name}", value, sync_dist=trainer.world_size > 1)
