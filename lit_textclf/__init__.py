@@ -11,13 +11,29 @@ from lit_textclf.version import __version__
 if TYPE_CHECKING:
     from lit_textclf.classifier import TextClassifier
     from lit_textclf.data import TextDataModule
+    from lit_textclf.evaluate_metrics import EvaluateMetrics
     from lit_textclf.labels import Target
     from lit_textclf.trainer import Trainer
 
 
-__all__ = ["Target", "TextClassifier", "TextDataModule", "Trainer", "UserError", "__version__", "main"]
+__all__ = [
+    "EvaluateMetrics",
+    "Target",
+    "TextClassifier",
+    "TextDataModule",
+    "Trainer",
+    "UserError",
+    "__version__",
+    "main",
+]
 
-_HOMES = {"TextClassifier": "classifier", "TextDataModule": "data", "Target": "labels", "Trainer": "trainer"}
+_HOMES = {
+    "EvaluateMetrics": "evaluate_metrics",
+    "Target": "labels",
+    "TextClassifier": "classifier",
+    "TextDataModule": "data",
+    "Trainer": "trainer",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from lit_textclf.errors import UserError, nearest
 
 FLAGS = ("--overwrite", "--with_logits", "--keep_columns", "--strict")
-SECTIONS = ("trainer", "model", "data")
+SECTIONS = ("trainer", "model", "data", "metrics", "tensorboard")
 ENVIRONMENT_PREFIX = "LIT_TEXTCLF_"
 
 

@@ -38,7 +38,8 @@ class _Attention(torch.autograd.Function):
         dtype, wide = query.dtype, torch.promote_types(query.dtype, torch.float32)
         shape = torch.Size((batch, heads, queries, tokens))
         ctx.scale = scale
-        ctx.draw = Draw.of(shape, probability, torch.int8) if probability else None
+        draw = Draw.of(shape, probability, torch.int8) if probability else None
+        ctx.drawn = None if draw is None else (draw.least, draw.growth)
         ctx.step = max(1, SCORES // (heads * queries * tokens))
         output = query.new_empty(batch, queries, heads, size)
         kept = query.new_empty(shape) if any(ctx.needs_input_grad[:3]) else None
@@ -48,7 +49,7 @@ class _Attention(torch.autograd.Function):
             if mask is not None:
                 bias = torch.eq(mask, False, out=torch.empty(mask.shape, dtype=dtype)).mul_(torch.finfo(dtype).min)
                 bias = bias.expand(batch, -1, -1, -1)
-            grown = value if ctx.draw is None else value * ctx.draw.growth
+            grown = value if draw is None else value * draw.growth
             for start in range(0, batch, ctx.step):
                 part = slice(start, start + ctx.step)
                 scores = torch.matmul(query[part] * scale, key[part].transpose(-1, -2))
@@ -56,19 +57,20 @@ class _Attention(torch.autograd.Function):
                     scores += bias[part]
                 weights = torch.softmax(scores, -1, dtype=wide)
                 weights = weights.to(dtype) if kept is None else kept[part].copy_(weights)
-                if ctx.draw is not None:
-                    weights = ctx.draw.mask(dtype, part).mul_(weights)
+                if draw is not None:
+                    weights = draw.mask(dtype, part).mul_(weights)
                 output[part] = torch.matmul(weights, grown[part]).transpose(1, 2)
-        ctx.save_for_backward(query, key, value, kept)
+        ctx.save_for_backward(query, key, value, kept, None if draw is None else draw.bits)
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """The gradients of queries, keys and values from that of the output, piece by piece as in :meth:`forward`."""
-        query, key, value, kept = ctx.saved_tensors
+        query, key, value, kept, bits = ctx.saved_tensors
+        draw = None if bits is None else Draw(bits, *ctx.drawn)
         gradient = gradient.transpose(1, 2)
-        if ctx.draw is not None:
-            gradient = gradient * ctx.draw.growth
+        if draw is not None:
+            gradient = gradient * draw.growth
         for_query, for_key, for_value = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
         # Below a vector's width in bf16 torch 2.13 takes the softmax's gradient element by element.
         wide = torch.promote_types(kept.dtype, torch.float32) if kept.shape[-1] < 32 else kept.dtype
@@ -77,8 +79,8 @@ class _Attention(torch.autograd.Function):
             weights = kept[part]
             for_weights = torch.matmul(gradient[part], value[part].transpose(-1, -2))
             dropped = weights
-            if ctx.draw is not None:
-                mask = ctx.draw.mask(weights.dtype, part)
+            if draw is not None:
+                mask = draw.mask(weights.dtype, part)
                 for_weights.mul_(mask)
                 dropped = mask.mul_(weights)
             for_value[part] = torch.matmul(dropped.transpose(-1, -2), gradient[part])

@@ -34,6 +34,7 @@ class StoredRun:
         architecture: the model's configuration, JSON.
         tokenizer: the tokenizer's files by name.
         trained_on: the keys of the rows it was trained on, uint64 `(texts,)`; None if it does not say.
+        calibration: temperature and thresholds as plain values; None if it has none.
     """
 
     path: Path
@@ -43,10 +44,16 @@ class StoredRun:
     architecture: str
     tokenizer: dict[str, str]
     trained_on: np.ndarray | None = None
+    calibration: dict[str, Any] | None = None
 
     def carried(self) -> dict[str, Any]:
         """The arguments of the classifier that only a checkpoint gives."""
-        return {"target": self.target, "architecture": self.architecture, "tokenizer": self.tokenizer}
+        return {
+            "target": self.target,
+            "calibration": self.calibration,
+            "architecture": self.architecture,
+            "tokenizer": self.tokenizer,
+        }
 
 
 def find_checkpoint(name: str, root: Path) -> Path:
@@ -100,6 +107,7 @@ def read_checkpoint(path: Path) -> StoredRun:
         Target.from_dict(model.pop("target")),
         architecture=model.pop("architecture"),
         tokenizer=model.pop("tokenizer"),
+        calibration=model.pop("calibration", None),
         model=model,
         data=dict(content.get("datamodule_hyper_parameters", {})),
         trained_on=None if keys is None else keys.numpy().view(np.uint64).copy(),

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from lit_textclf.adapters import add_lora, freeze, refuse_another_way, say_what_is_trained
 from lit_textclf.architecture import (
-    compile_model,
+    checkpoint_activations,
     config_from_json,
     config_to_json,
-    from_config,
-    from_pretrained,
-    head_in_float32,
+    depths,
     load_config,
     max_positions,
     scratch_config,
-    set_dropout,
     shard,
 )
-from lit_textclf.attention import use_fast_kernels
 from lit_textclf.batches import Batch
+from lit_textclf.building import build_model
+from lit_textclf.calibration import Calibration, check_threshold_for, decided
 from lit_textclf.classify import batches_of, describe, logits_in_order
 from lit_textclf.errors import UserError, say
-from lit_textclf.first_token import read_first_token_only
-from lit_textclf.labels import Target, Task
+from lit_textclf.labels import Target
 from lit_textclf.long_text import Pooling, pool
 from lit_textclf.losses import resolve_class_weights, task_loss
 from lit_textclf.metrics import StageMetrics
-from lit_textclf.optimizer import adamw, parameter_groups, schedule
-from lit_textclf.option_checks import check_model
+from lit_textclf.optimizer import adamw, layerwise_groups, parameter_groups, schedule, take_up_changes
+from lit_textclf.option_checks import check_model, check_tuning
 from lit_textclf.rows import rows_of_texts
 from lit_textclf.tokens import load_tokenizer, tokenizer_from_files, tokenizer_to_files
 
@@ -42,15 +40,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 STAGES = ("val", "test", "predict")
-_NOT_CARRIED = ("model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels", "compile")
-
-
-PROBLEM_TYPES: dict[Task, Any] = {
-    "single_label": "single_label_classification",
-    "multi_label": "multi_label_classification",
-    "regression": "regression",
-}
-"""What transformers calls our tasks."""
+_NOT_CARRIED = (
+    "model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels", "compile", "gradient_checkpointing",
+)  # fmt: skip
 
 
 class Prediction(NamedTuple):
@@ -93,7 +85,21 @@ class TextClassifier(LightningModule):
             of this project in place of torch's: the same distribution and, within rounding, the same numbers, faster
         compile: run the model through torch.compile, with attention and dropout of torch; a minute or more until the
             first step, which pays on a GPU and in long runs
+        lora: train small matrices beside the encoder's linear layers, and the head, in place of all weights; {} or any
+            of r (8), alpha (16), dropout (0.0) and target_modules (query and value; names, or all-linear), which is
+            LoRA through peft; a learning rate of 1e-4 to 1e-3 suits it; null trains all weights
+        freeze: leave the embeddings, or with a number also so many encoder layers from the first on, as they are; null
+            trains all
+        layerwise_lr_decay: each encoder layer learns at this share of the rate of the layer above it, the embeddings
+            below the first one too; 0.8 to 0.95 suit few rows; null is one rate for all
+        gradient_checkpointing: compute each layer again in the backward pass in place of keeping what it computed: less
+            memory, about a third more time, the same numbers
+        calibrate: learn from the validation rows a temperature by which logits are divided before they become
+            probabilities, so that these come true as often as they say; it changes no label
+        threshold_for: what the stored thresholds of predict --threshold best are best for: f1, or precision=0.9 (the
+            most recall among those that have it), or recall=0.9
         target: task and labels; None takes them from the data module when the run begins
+        calibration: temperature and thresholds; set by checkpoints
         architecture: the model's configuration as JSON, to build it without the pretrained folder; set by checkpoints
         tokenizer: the tokenizer, or its files as a checkpoint carries them
     """
@@ -113,16 +119,30 @@ class TextClassifier(LightningModule):
         from_scratch: dict[str, Any] | None = None,
         fast_kernels: bool = True,
         compile: bool = False,
+        lora: dict[str, Any] | None = None,
+        freeze: int | Literal["embeddings"] | None = None,
+        layerwise_lr_decay: float | None = None,
+        gradient_checkpointing: bool = False,
+        calibrate: bool = True,
+        threshold_for: str = "f1",
         target: Target | Mapping[str, Any] | None = None,
+        calibration: Mapping[str, Any] | None = None,
         architecture: str | None = None,
         tokenizer: PreTrainedTokenizerFast | dict[str, str] | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["target", "architecture", "tokenizer"])
+        self.save_hyperparameters(ignore=["target", "calibration", "architecture", "tokenizer"])
         check_model(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
+        check_tuning(lora, freeze, layerwise_lr_decay)
+        check_threshold_for(threshold_for)
+        self.calibrate, self.threshold_for = calibrate, threshold_for
+        self.calibration = Calibration.from_dict(calibration)
+        self.thresholds: dict[str, float] | None = None
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
         self.lr_scheduler, self.dropout, self.fast_kernels = lr_scheduler, dropout, fast_kernels
-        self._compiled = compile
+        self.compiled, self._gradient_checkpointing = compile, gradient_checkpointing
+        # Not self.freeze, which is a method of Lightning's.
+        self.lora, self._freeze, self.layerwise_lr_decay = lora, freeze, layerwise_lr_decay
         self.model_name_or_path = model_name_or_path
         self.tokenizer_name_or_path = tokenizer_name_or_path
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
@@ -134,7 +154,7 @@ class TextClassifier(LightningModule):
         self._weights: Tensor | None = None
         self.target = Target.from_dict(target) if isinstance(target, Mapping) else target
         self._config = config_from_json(architecture) if architecture else None
-        self._built_from_config = architecture is not None
+        self.weights_follow = architecture is not None
         self._tokenizer = tokenizer_from_files(tokenizer) if isinstance(tokenizer, dict) else tokenizer
         self.trained_with: dict[str, Any] = {}
         self.model: nn.Module | None = None
@@ -205,28 +225,13 @@ class TextClassifier(LightningModule):
             return
         if self.target is None:
             raise UserError("the labels are not known: give TextClassifier a target, or train with a TextDataModule")
-        config = self.config
-        config.num_labels = self.target.num_outputs
-        config.id2label = dict(enumerate(self.target.labels or ("LABEL_0",)))
-        config.label2id = {name: index for index, name in config.id2label.items()}
-        config.problem_type = PROBLEM_TYPES[self.target.task]
-        if self.dropout is not None:
-            set_dropout(config, self.dropout)
-        if config.pad_token_id is None:
-            config.pad_token_id = self.tokenizer.pad_token_id
-        random = self._built_from_config or self.from_scratch is not None
-        model = from_config(config) if random else from_pretrained(self.model_name_or_path, config)
-        if len(self.tokenizer) > model.get_input_embeddings().num_embeddings:
-            raise UserError(
-                f"the tokenizer has {len(self.tokenizer):,} tokens, the model knows "
-                f"{model.get_input_embeddings().num_embeddings:,}; model.tokenizer_name_or_path does not fit the model"
-            )
-        if self._compiled:
-            compile_model(model)
-        elif self.fast_kernels:
-            use_fast_kernels(model)
-            read_first_token_only(model)
-        head_in_float32(model, self.target.num_outputs)
+        model = build_model(self, self.target)
+        if self.lora is not None:
+            self.lora = add_lora(model, self.lora)
+        if self._freeze is not None:
+            freeze(model, self._freeze)
+        if self._gradient_checkpointing:
+            checkpoint_activations(model)
         if self.device_mesh is not None:
             shard(model, self.device_mesh)
         # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
@@ -300,19 +305,28 @@ class TextClassifier(LightningModule):
         return self._evaluate(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Prediction:
-        """Predicts one batch."""
-        return Prediction(batch["row"], self.logits_of(batch))
+        """Predicts one batch, calibrated."""
+        return Prediction(batch["row"], self.logits_of(batch) / self.calibration.temperature)
 
     def measure(self, stage: str, logits: Tensor, target: Tensor) -> None:
         """Adds rows to the metrics of `val`, `test` or `predict`.
 
         Args:
             stage: which metrics.
-            logits: float32 `(batch, outputs)`.
+            logits: float32 `(batch, outputs)`, not calibrated.
             target: as in :class:`Batch`.
         """
         assert self.target is not None
-        self.stage_metrics(stage).update(logits, target, task_loss(self.target.task, logits, target))
+        given = None
+        if self.thresholds is not None:
+            given = decided(self.target, self.probabilities_of(logits), self.thresholds)
+        self.stage_metrics(stage).update(logits, target, task_loss(self.target.task, logits, target), given)
+
+    def probabilities_of(self, logits: Tensor) -> Tensor:
+        """Calibrated probabilities of logits that are not, `(batch, outputs)`."""
+        assert self.target is not None
+        logits = logits / self.calibration.temperature
+        return logits.sigmoid() if self.target.task == "multi_label" else logits.softmax(-1)
 
     def stage_metrics(self, stage: str) -> StageMetrics:
         """The metrics of `val`, `test` or `predict`."""
@@ -339,32 +353,24 @@ class TextClassifier(LightningModule):
         if not math.isfinite(steps):
             raise UserError("the schedule needs an end: set trainer.max_epochs or trainer.max_steps")
         fused = self.device.type in ("cpu", "cuda")
-        optimizer = adamw(parameter_groups(self.named_parameters(), self.weight_decay), self.learning_rate, fused=fused)
+        assert self.model is not None
+        say_what_is_trained(self.model, self.lora, self._freeze)
+        if self.layerwise_lr_decay is None:
+            groups = parameter_groups(self.named_parameters(), self.weight_decay)
+        else:
+            depth = {f"model.{name}": depth for name, depth in depths(self.model).items()}
+            groups = layerwise_groups(
+                self.named_parameters(), self.weight_decay, self.learning_rate, self.layerwise_lr_decay, depth
+            )
+        optimizer = adamw(groups, self.learning_rate, fused=fused)
         scheduler = schedule(optimizer, self.lr_scheduler, int(steps), self.warmup_ratio)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
 
     def on_train_start(self) -> None:
-        """Lets a learning rate or weight decay that was changed on resume take effect, and says so.
-
-        The optimizer's saved state would win without a word.
-        """
+        """Lets a learning rate or weight decay that was changed on resume take effect, and says so."""
         scheduler = self.lr_schedulers()
-        if not isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
-            return
-        groups = scheduler.optimizer.param_groups
-        saved, saved_decay = scheduler.base_lrs[0], groups[0]["weight_decay"]
-        if not math.isclose(saved, self.learning_rate, rel_tol=1e-9):
-            scheduler.base_lrs = [self.learning_rate] * len(scheduler.base_lrs)
-            factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
-            for group in groups:
-                group["initial_lr"], group["lr"] = self.learning_rate, self.learning_rate * factor
-            say(
-                f"learning rate: {saved:g} in the checkpoint, {self.learning_rate:g} now; "
-                "the schedule goes on with the new one"
-            )
-        if saved_decay != self.weight_decay:
-            groups[0]["weight_decay"] = self.weight_decay
-            say(f"weight decay: {saved_decay:g} in the checkpoint, {self.weight_decay:g} now")
+        if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+            take_up_changes(scheduler, self.learning_rate, self.weight_decay)
 
     # Checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -372,20 +378,26 @@ class TextClassifier(LightningModule):
         """Adds what is needed to use the checkpoint alone: target, architecture and tokenizer, as plain values."""
         assert self.target is not None
         hparams = {name: value for name, value in self.hparams.items() if name not in _NOT_CARRIED}
+        hparams["lora"] = self.lora
         hparams["target"] = self.target.to_dict()
+        hparams["calibration"] = self.calibration.to_dict()
         hparams["architecture"] = config_to_json(self.config)
         hparams["tokenizer"] = tokenizer_to_files(self.tokenizer)
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = hparams
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint whose labels are others than this classifier's.
+        """Refuses a checkpoint whose labels or adapters are others than this classifier's.
 
         Raises:
-            UserError: if names or order differ.
+            UserError: if names or order differ, or what is trained.
         """
-        stored = Target.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["target"])
+        options = checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]
+        stored = Target.from_dict(options["target"])
         if self.target is not None and (conflict := stored.conflict(self.target.task, self.target.labels)):
             raise UserError(conflict)
+        now = {"lora": self.lora, "freeze": self._freeze, "layerwise_lr_decay": self.layerwise_lr_decay}
+        resumes = self._trainer is not None and self.trainer.state.fn == "fit"
+        refuse_another_way(options, now, resumes=resumes)
         data = checkpoint.get("datamodule_hyper_parameters", {})
         read_as = ("max_length", "long_text", "window_stride", "max_windows")
         self.trained_with = {name: data[name] for name in read_as if name in data}

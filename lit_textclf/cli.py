@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -18,12 +18,14 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.arguments import in_order_of_precedence
+from lit_textclf.calibration import Calibrate, resolve_threshold, say_calibration
 from lit_textclf.check.quick import say_severe_findings
 from lit_textclf.checkpoint import StoredRun, find_checkpoint, read_checkpoint
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.engine import Engine, add_engine_options
 from lit_textclf.errors import UserError, nearest, say
+from lit_textclf.evaluate_metrics import EvaluateMetrics
 from lit_textclf.evaluation import Evaluation
 from lit_textclf.evaluation_files import write_evaluation
 from lit_textclf.outcomes import CollectOutcomes, Outcomes
@@ -40,6 +42,7 @@ from lit_textclf.runs import (
     write_metrics,
     written_checkpoints,
 )
+from lit_textclf.tensorboard import ShowInTensorBoard
 from lit_textclf.trainer import Trainer
 
 
@@ -83,9 +86,14 @@ class TextCLI(LightningCLI):
         add_options(parser)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds the options of the engine that computes, which all commands but `fit` have."""
+        """Adds the options of the engine and of thresholds, which all commands but `fit` have."""
         if self.command != "fit":
             add_engine_options(parser)
+            parser.add_argument(
+                "--threshold", type=float | Literal["best"] | dict[str, float] | None, default=None,
+                help="with two labels the probability from which on the positive one is given, with label sets that of "
+                "each label, or {label: probability}; best takes what the validation rows have shown",
+            )  # fmt: skip
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
@@ -140,6 +148,10 @@ class TextCLI(LightningCLI):
             # A saved config's null means what it meant there; a null that was typed means null.
             if options.get(name) in (None, "auto") and f"data.{name}" not in self.given.keys:
                 options[name] = value
+        model = self.config[command].model
+        for name in ("lora", "freeze", "layerwise_lr_decay"):
+            if model.get(name) is None and f"model.{name}" not in self.given.keys:
+                model[name] = stored.model.get(name)
         if conflict := stored.target.conflict(options.task, options.labels):
             raise UserError(f"{stored.path}: {conflict}")
         # It changes no prediction, only whose F1 is measured: here a flag may differ from the checkpoint.
@@ -161,6 +173,10 @@ class TextCLI(LightningCLI):
             sets.columns = replace(sets.columns, id_required=self.given.set_by_user("data.id_column"))
         if self.engine is not None:
             self.engine.attach_to(self.model)
+        if self.stored is not None and (wanted := options.get("threshold")) is not None:
+            self.model.thresholds = resolve_threshold(wanted, self.stored.target, self.model.calibration)
+            if self.subcommand != "predict":
+                say(f"{self.subcommand}: labels are given by thresholds ({self.model.thresholds}), not by what wins")
         self._check_command(options)
         if self.subcommand != "predict":  # which looks at its output file first
             self.prepare()
@@ -223,7 +239,9 @@ class TextCLI(LightningCLI):
         kwargs["enable_progress_bar"] = progress
         self.collected = CollectOutcomes()
         if self.subcommand != "predict":
-            callbacks.append(self.collected)
+            callbacks += [self.collected, Calibrate(self.collected)]
+            if entries := self.config[self.subcommand].metrics.evaluate:
+                callbacks.append(EvaluateMetrics(entries))
         if self.subcommand == "predict":
             kwargs["logger"] = False
         elif not options.fast_dev_run:
@@ -253,6 +271,10 @@ class TextCLI(LightningCLI):
                 )  # fmt: skip
         else:
             kwargs["enable_checkpointing"] = False
+        if self.subcommand != "predict" and self.folder is not None:
+            shown = self.config_init[self.subcommand].tensorboard
+            report = self.report if self.subcommand == "fit" else None
+            callbacks.append(ShowInTensorBoard(shown, self.collected, report, self.folder / "config.yaml"))
         try:
             return self._instantiate_trainer({**vars(options), **kwargs}, callbacks)  # type: ignore[return-value]
         except (MisconfigurationException, ValueError, TypeError) as error:
@@ -279,6 +301,8 @@ class TextCLI(LightningCLI):
             say(f"nothing was trained: {done}; raise trainer.max_epochs to go on")
             self._remove_folder_of_nothing()
             return
+        if "validation" in self.datamodule.rows:
+            say_calibration(self.metrics, len(self.datamodule.rows["validation"]))
         checkpoints = written_checkpoints(self.folder, validated="validation" in self.datamodule.rows)
         self.written += [*checkpoints, write_metrics(self.metrics, self.folder)]
         self._say_next(self.folder, checkpoints)
@@ -304,7 +328,8 @@ class TextCLI(LightningCLI):
         self.metrics = self.trainer.predict(**kwargs)  # type: ignore[assignment]
         if not self.trainer.is_global_zero:
             return
-        self.written.append(Path(kwargs["output"]))
+        assert isinstance(self.trainer, Trainer)
+        self.written.append(self.trainer.predicted_to)
         if self.metrics:
             print_table(self.metrics, f"predictions of {self._measured}")
 
@@ -319,8 +344,7 @@ class TextCLI(LightningCLI):
 
     def _look_at(self, outcomes: Outcomes, folder: Path) -> None:
         """Writes and prints what single rows and labels say."""
-        temperature = getattr(getattr(self.model, "calibration", None), "temperature", 1.0)
-        evaluation = Evaluation.of(outcomes, temperature, getattr(self.model, "thresholds", None))
+        evaluation = Evaluation.of(outcomes, self.model.calibration.temperature, self.model.thresholds)
         print_labels(evaluation)
         write_evaluation(evaluation, folder)
         report = write_report(evaluation, self.metrics, folder, str(self._measured))

@@ -59,6 +59,8 @@ class TextDataModule(LightningDataModule):
         predict_file: likewise, for the predict command; labels are not needed
         dataset_name: a data set on the Hugging Face Hub, in place of files
         dataset_config_name: its configuration, if it has several
+        dataset_splits: what it calls its splits, where it is not train, validation and test, as {validation:
+            validation_matched}; predict is that of test unless named
         validation_split: share of the training rows held out for validation where no such file is given; stratified,
             by a hash of the text, so that equal texts stay together
         test_split: likewise for test
@@ -107,6 +109,7 @@ class TextDataModule(LightningDataModule):
         predict_file: str | list[str] | None = None,
         dataset_name: str | None = None,
         dataset_config_name: str | None = None,
+        dataset_splits: dict[str, str] | None = None,
         validation_split: float | None = None,
         test_split: float | None = None,
         folds: int | None = None,
@@ -146,6 +149,7 @@ class TextDataModule(LightningDataModule):
             files={"train": train_file, "validation": validation_file, "test": test_file, "predict": predict_file},
             dataset_name=dataset_name,
             dataset_config_name=dataset_config_name,
+            dataset_splits=dataset_splits or {},
             shares={"validation": validation_split, "test": test_split},
             folds=folds,
             fold=fold,

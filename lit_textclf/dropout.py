@@ -50,13 +50,18 @@ class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, probability: float) -> Tensor:
         """Drops elements of a tensor of any shape."""
-        ctx.draw = Draw.of(hidden.shape, probability, torch.int16)
-        return ctx.draw.mask(hidden.dtype).mul_(hidden).mul_(ctx.draw.growth)  # type: ignore[no-any-return]
+        draw = Draw.of(hidden.shape, probability, torch.int16)
+        # Saved as torch saves tensors, so that gradient checkpointing drops the bits and draws them again.
+        ctx.save_for_backward(draw.bits)
+        ctx.least, ctx.growth = draw.least, draw.growth
+        return draw.mask(hidden.dtype).mul_(hidden).mul_(draw.growth)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         """The gradient of what was kept."""
-        return ctx.draw.mask(gradient.dtype).mul_(gradient).mul_(ctx.draw.growth), None
+        (bits,) = ctx.saved_tensors
+        draw = Draw(bits, ctx.least, ctx.growth)
+        return draw.mask(gradient.dtype).mul_(gradient).mul_(draw.growth), None
 
 
 class FastDropout(nn.Dropout):

@@ -76,6 +76,6 @@ class Engine:
         Raises:
             UserError: if onnxruntime cannot run it.
         """
-        model = OnnxModel(self.stored.path, self.execution_provider)
+        model = OnnxModel(self.stored.path, self.execution_provider, classifier.calibration.temperature)
         classifier.attach(model, digest_of_folder(self.folder, self.execution_provider))
         say(f"engine: onnxruntime, {self.execution_provider}, {self.stored.path}")

@@ -15,9 +15,10 @@ from torchmetrics.functional.classification import (
     multilabel_stat_scores,
 )
 
+from lit_textclf.calibration import decided as given_labels
 from lit_textclf.csv_text import shortest
 from lit_textclf.label_errors import Suspicion, suspect, suspect_sets
-from lit_textclf.labels import THRESHOLD, Target, join_names
+from lit_textclf.labels import Target, join_names
 from lit_textclf.outcomes import Outcomes
 
 
@@ -66,7 +67,7 @@ class Evaluation:
         outcomes: of the split.
         temperature: what the logits were divided by for probabilities.
         probabilities: of each label, float32 `(rows, labels)`; the values, `(rows, 1)`, for regression.
-        decided: label indices int64 `(rows,)`, label sets bool `(rows, labels)`, or values float32 `(rows,)`.
+        decided: label indices int64 `(rows,)`, label sets int64 `(rows, labels)`, or values float32 `(rows,)`.
         losses: of each row, before calibration, float32 `(rows,)`.
     """
 
@@ -93,14 +94,11 @@ class Evaluation:
             probabilities, decided = outcomes.logits, outcomes.logits[:, 0]
         elif target.task == "multi_label":
             probabilities = logits.sigmoid()
-            limits = [(thresholds or {}).get(name, THRESHOLD) for name in target.labels]
-            decided = probabilities >= torch.tensor(limits)
+            decided = given_labels(target, probabilities, thresholds)
         else:
-            probabilities, positive = logits.softmax(-1), target.positive_index
-            decided = logits.argmax(-1)
-            if thresholds is not None and positive is not None:
-                reached = probabilities[:, positive] >= thresholds[target.labels[positive]]
-                decided = torch.where(reached, positive, 1 - positive)
+            probabilities = logits.softmax(-1)
+            # Logits that differ may have probabilities that do not.
+            decided = logits.argmax(-1) if thresholds is None else given_labels(target, probabilities, thresholds)
         return cls(outcomes, temperature, probabilities, decided, outcomes.losses)
 
     def __len__(self) -> int:
@@ -141,7 +139,7 @@ class Evaluation:
             return None
         if self.target.task == "single_label":
             return self.probabilities.gather(1, self.decided[:, None])[:, 0]
-        return torch.where(self.decided, self.probabilities, 1 - self.probabilities).min(-1).values
+        return torch.where(self.decided.bool(), self.probabilities, 1 - self.probabilities).min(-1).values
 
     @cached_property
     def wrong(self) -> np.ndarray:

@@ -59,7 +59,7 @@ def ranked(outcomes: Outcomes, area: Callable[[Tensor, Tensor], Tensor]) -> tupl
     most = MOST_LABELS if target.task == "multi_label" else WORST_CLASSES
     note = ""
     if len(each) > most:
-        note = f", the {most} lowest of {target.num_outputs} labels"
+        note = f"\nthe {most} lowest of {target.num_outputs} labels"
         each = sorted(each, key=lambda curve: curve.area)[:most]
     flat, flat_true = scores.flatten(), true.flatten()
     return [Ranked("all labels (micro)", flat, flat_true, float(area(flat, flat_true))), *each], note

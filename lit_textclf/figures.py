@@ -72,16 +72,16 @@ def confusion_figure(outcomes: Outcomes, *, normalize: bool) -> Figure | None:
     classes = outcomes.target.num_outputs
     matrix = multiclass_confusion_matrix(outcomes.logits, outcomes.targets, classes).numpy()
     total = matrix.sum(1, keepdims=True)
-    names, title = short_names(outcomes.target.labels), "Confusion matrix"
+    names, note = short_names(outcomes.target.labels), ""
     shown = np.arange(classes)
     if classes > MOST_CONFUSED:
         errors = matrix.sum(0) + matrix.sum(1) - 2 * matrix.diagonal()
         shown = np.argsort(-errors, kind="stable")[:MOST_CONFUSED]
-        title += f", the {MOST_CONFUSED} of {classes} classes with the most errors"
+        note = f"\nthe {MOST_CONFUSED} of {classes} classes with the most errors"
     values = 100 * matrix / np.maximum(total, 1) if normalize else matrix
     values = values[np.ix_(shown, shown)]
-    title += ", % of each true label's rows" if normalize else ", rows"
-    return _matrix(_title(outcomes, title), values, [names[place] for place in shown])
+    title = "Confusion matrix, % of each true label's rows" if normalize else "Confusion matrix, rows"
+    return _matrix(_title(outcomes, title + note), values, [names[place] for place in shown])
 
 
 def _matrix(title: str, values: np.ndarray, names: list[str]) -> Figure:
@@ -95,7 +95,7 @@ def _matrix(title: str, values: np.ndarray, names: list[str]) -> Figure:
         axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
         axes.set_xticks(range(size), across, fontsize=9 if size <= 10 else 6)
         axes.set_yticks(range(size), down, fontsize=9 if size <= 10 else 7)
-        axes.set_xlabel("predicted" + (" (numbers as on the left)" if numbered else ""))
+        axes.set_xlabel("predicted" + (" (as numbered)" if numbered else ""))
         axes.set_ylabel("true")
         for (row, column), value in np.ndenumerate(values):
             if value or size <= 6:
@@ -126,11 +126,11 @@ def per_class_f1_figure(outcomes: Outcomes) -> Figure | None:
         predicted = guesses.bincount(minlength=target.num_outputs)
     there = torch.nonzero((rows > 0) | (predicted > 0)).flatten()
     order = there[torch.argsort(scores[there], stable=True)][:MOST_BARS]
-    title = "F1 of each label"
+    title = "F1 of each label (in brackets the rows with it)"
     if len(order) < len(there):
-        title += f", the {len(order)} lowest of {len(there)}"
+        title += f"\nthe {len(order)} lowest of {len(there)}"
     if len(there) < target.num_outputs:
-        title += f"; {count(target.num_outputs - len(there), 'label')} without rows"
+        title += f"\n{count(target.num_outputs - len(there), 'label')} without rows"
     names = short_names(target.labels)
     labels = [f"{names[place]} ({int(rows[place]):,})" for place in order.tolist()]
     with canvas(_title(outcomes, title), 1.3 + 0.2 * len(order)) as (figure, axes):
@@ -140,7 +140,7 @@ def per_class_f1_figure(outcomes: Outcomes) -> Figure | None:
         axes.set_xlim(0, 1.12)
         axes.set_xticks(np.arange(0, 1.01, 0.25))
         axes.set_ylim(-0.6, len(order) - 0.4)
-        axes.set_xlabel("F1 (in brackets: rows with the label)")
+        axes.set_xlabel("F1")
     return figure
 
 
@@ -228,14 +228,14 @@ def score_histogram_figure(outcomes: Outcomes, temperature: float = 1.0) -> Figu
         return None
     found = Decisions.of_outcomes(outcomes, temperature)
     right, wrong = found.score[found.right].numpy(), found.score[~found.right].numpy()
-    low = float(np.floor(20 * float(found.score.min())) / 20)
-    edges = np.linspace(low, 1, 21).tolist()
+    low, high = np.floor(50 * float(found.score.min())) / 50, np.ceil(50 * float(found.score.max())) / 50
+    edges = np.linspace(low, max(high, low + 0.02), 21).tolist()  # scores of many classes may all be small
     with canvas(_title(outcomes, "Scores of what is right and what is wrong")) as (figure, axes):
         axes.hist(
             [wrong, right], edges, stacked=True, color=[_ORANGE, _BLUE],
             label=[f"wrong ({len(wrong):,})", f"right ({len(right):,})"],
         )  # fmt: skip
-        axes.set(xlabel="score of what was decided", ylabel=found.of, xlim=(low, 1))
+        axes.set(xlabel="score of what was decided", ylabel=found.of, xlim=(edges[0], edges[-1]))
         legend_below(figure, axes)
     return figure
 

@@ -53,13 +53,13 @@ def suspect_sets(probabilities: np.ndarray, given: np.ndarray, predicted: np.nda
 
     Args:
         probabilities: float `(rows, labels)`, of a model that was not trained on these rows.
-        given: bool `(rows, labels)`.
-        predicted: bool `(rows, labels)`.
+        given: zeros and ones, int64 `(rows, labels)`.
+        predicted: likewise.
     """
     doubted, margins = np.zeros(given.shape, bool), np.full(given.shape, np.inf)
     for label in range(given.shape[1]):
         present = probabilities[:, label]
-        found, margin = _doubted(np.stack([1 - present, present], 1), given[:, label].astype(np.int64))
+        found, margin = _doubted(np.stack([1 - present, present], 1), given[:, label])
         doubted[:, label] = found & (predicted[:, label] != given[:, label])
         margins[:, label] = np.where(doubted[:, label], margin, np.inf)
     return Suspicion(_ranked(np.asarray(doubted.any(1)), margins.min(1)), doubted)

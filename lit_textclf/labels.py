@@ -150,10 +150,11 @@ class Target:
 
     def chosen(self, probabilities: np.ndarray) -> list[list[str]]:
         """The label sets that probabilities `(rows, labels)` mean, in a multi-label task."""
-        return [
-            [name for name, is_in in zip(self.labels, row, strict=True) if is_in]
-            for row in (probabilities >= THRESHOLD).tolist()
-        ]
+        return self.sets(probabilities >= THRESHOLD)
+
+    def sets(self, given: np.ndarray) -> list[list[str]]:
+        """The names of label sets, zeros and ones `(rows, labels)`."""
+        return [[name for name, is_in in zip(self.labels, row, strict=True) if is_in] for row in given.tolist()]
 
     def conflict(self, task: str, labels: Sequence[str] | None) -> str | None:
         """Says how options for the task and labels differ from this target, or None if they do not."""

@@ -56,8 +56,15 @@ class StageMetrics(nn.Module):
         self.positive = MetricCollection(_positive_metrics(), prefix=prefix, compute_groups=False) if binary else None
         self.ranking = MetricCollection({"auroc": _AUROC()}, prefix=prefix) if binary else None
 
-    def update(self, logits: Tensor, target: Tensor, loss: Tensor) -> None:
-        """Takes one batch: logits `(batch, outputs)`, targets (see :meth:`Target.encode`) and the batch's mean loss.
+    def update(self, logits: Tensor, target: Tensor, loss: Tensor, predicted: Tensor | None = None) -> None:
+        """Takes one batch.
+
+        Args:
+            logits: float32 `(batch, outputs)`.
+            target: see :meth:`Target.encode`.
+            loss: the batch's mean loss.
+            predicted: the labels that are given, where other thresholds decide: int64 `(batch,)`, or sets
+                `(batch, outputs)`.
 
         Raises:
             UserError: if the loss is not a number.
@@ -73,9 +80,10 @@ class StageMetrics(nn.Module):
             self.outputs.update(logits.squeeze(-1).to(self._wide), target.to(self._wide))
             return
         if self.target.task == "multi_label":
-            self.outputs.update(logits.sigmoid().ge(THRESHOLD).long(), target.long())
+            given = logits.sigmoid().ge(THRESHOLD).long() if predicted is None else predicted
+            self.outputs.update(given, target.long())
             return
-        predicted = logits.argmax(-1)
+        predicted = logits.argmax(-1) if predicted is None else predicted
         self.outputs.update(predicted, target)
         if self.positive is not None and self.ranking is not None:
             index = self.target.positive_index or 0
@@ -103,6 +111,11 @@ class StageMetrics(nn.Module):
             for metric in metrics.values():
                 metric.distributed_available_fn = _no_others
         return {name: float(metric.compute()) for name, metric in metrics.items()}
+
+    def reset(self) -> None:
+        """Forgets all rows, before the next epoch of a loop of one's own; Lightning does it by itself."""
+        for metric in self.loggable().values():
+            metric.reset()
 
 
 def _no_others() -> bool:

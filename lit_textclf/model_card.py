@@ -15,7 +15,8 @@ from lit_textclf.version import __version__
 
 SETTINGS = (
     "model.model_name_or_path", "model.learning_rate", "model.weight_decay", "model.warmup_ratio", "model.lr_scheduler",
-    "model.class_weights", "model.label_smoothing", "data.batch_size", "data.max_length", "data.long_text",
+    "model.class_weights", "model.label_smoothing", "model.lora", "model.freeze", "model.layerwise_lr_decay",
+    "data.batch_size", "data.max_length", "data.long_text",
     "trainer.max_epochs", "trainer.precision", "seed_everything",
 )  # fmt: skip
 _TASKS = {"single_label": "one label", "multi_label": "a set of labels", "regression": "a number"}
@@ -133,6 +134,11 @@ def _limits(stored: StoredRun, form: str, quantized: str | None) -> str:
         f"- A text beyond {data.get('max_length', 256)} tokens is cut off; give `truncation=True`.",
         "- It knows texts like those it was trained on; of others it may be wrong and sure of it.",
     ]
+    temperature = (stored.calibration or {}).get("temperature", 1.0)
+    if temperature != 1:
+        lines.append(
+            f"- Probabilities are calibrated on validation rows (temperature {temperature:.3g}, in the weights)."
+        )
     if quantized is not None:
         lines.append(f"- Weights are rounded to {quantized}: probabilities differ in the second or third digit.")
     if data.get("long_text", "truncate") != "truncate" and form == "hf":

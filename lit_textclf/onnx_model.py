@@ -33,13 +33,15 @@ class OnnxModel(nn.Module):
     Args:
         path: the .onnx file.
         execution_provider: as onnxruntime names it.
+        temperature: by which the file's logits were divided, to be undone: metrics are of logits as they were trained.
 
     Raises:
         UserError: if onnxruntime is not there or does not know the provider, or the file is no such model.
     """
 
-    def __init__(self, path: Path, execution_provider: str = CPU) -> None:
+    def __init__(self, path: Path, execution_provider: str = CPU, temperature: float = 1.0) -> None:
         super().__init__()
+        self.temperature = temperature
         runtime = import_onnxruntime()
         known = runtime.get_available_providers()
         if execution_provider not in known:
@@ -72,7 +74,7 @@ class OnnxModel(nn.Module):
             Something whose `logits` are float32 `(batch, outputs)`.
         """
         given = {name: inputs[name].cpu().numpy() for name in self.names}
-        return SimpleNamespace(logits=torch.from_numpy(self.session.run(["logits"], given)[0]))
+        return SimpleNamespace(logits=torch.from_numpy(self.session.run(["logits"], given)[0]) * self.temperature)
 
 
 def import_onnxruntime() -> Any:
@@ -112,6 +114,7 @@ def read_model_folder(folder: Path) -> StoredRun:
             architecture=(folder / "config.json").read_text(encoding="utf-8"),
             tokenizer={path.name: path.read_text(encoding="utf-8") for path in files},
             trained_on=None if keys is None else keys.numpy().view(np.uint64),
+            calibration=carried["calibration"],
         )
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise UserError(f"--model_dir {folder}: damaged ({error!s:.80}); export it anew") from None
@@ -119,7 +122,12 @@ def read_model_folder(folder: Path) -> StoredRun:
 
 def write_carried(stored: StoredRun, folder: Path) -> None:
     """Writes what :func:`read_model_folder` reads: labels, options, and the keys of the rows that were trained on."""
-    values = {"target": stored.target.to_dict(), "model": stored.model, "data": stored.data}
+    values = {
+        "target": stored.target.to_dict(),
+        "calibration": stored.calibration,
+        "model": stored.model,
+        "data": stored.data,
+    }
     (folder / CARRIED).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if stored.trained_on is not None:
         save_file({"trained_on": torch.from_numpy(stored.trained_on.view(np.int64))}, folder / TRAINED_ON)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from lit_textclf.errors import UserError, say
+from lit_textclf.adapters import LORA
+from lit_textclf.errors import UserError, nearest, say
 from lit_textclf.optimizer import SCHEDULES
-from lit_textclf.row_sets import RowSets
+from lit_textclf.row_sets import SPLITS, RowSets
 
 if TYPE_CHECKING:
     from lit_textclf.data import TextDataModule
@@ -54,6 +56,12 @@ def check_data(data: TextDataModule) -> None:
         raise UserError(f"data.max_length {data.max_length}: at least 3 is needed, two special tokens and one of text")
     if len(data.sets.read_options.quote_char) > 1:
         raise UserError(f"data.quote_char {data.sets.read_options.quote_char!r}: one character is needed, or none")
+    if unknown := [name for name in data.sets.dataset_splits if name not in SPLITS]:
+        raise UserError(
+            f"data.dataset_splits: no split {unknown[0]!r}{nearest(unknown[0], SPLITS)}; there are {', '.join(SPLITS)}"
+        )
+    if data.sets.dataset_splits and data.sets.dataset_name is None:
+        raise UserError("data.dataset_splits is for data.dataset_name, which is not set")
     _check_folds(data.sets)
     for split, share in data.sets.shares.items():
         if share is not None and not 0 <= share < 1:
@@ -98,3 +106,49 @@ def check_model(
     ):
         if wrong:
             raise UserError(option)
+
+
+def check_tuning(lora: Mapping[str, Any] | None, freeze: int | str | None, layerwise_lr_decay: float | None) -> None:
+    """Refuses values of the options of `model.*` that say what is trained, and how much.
+
+    Raises:
+        UserError: naming the first one.
+    """
+    if isinstance(freeze, bool) or (freeze != "embeddings" and not isinstance(freeze, int | None)):
+        raise UserError(f"model.freeze {freeze!r}: embeddings, a number of layers, or null")
+    if isinstance(freeze, int) and freeze < 0:
+        raise UserError(f"model.freeze {freeze}: below 0")
+    if layerwise_lr_decay is not None and not 0 < layerwise_lr_decay <= 1:
+        raise UserError(f"model.layerwise_lr_decay {layerwise_lr_decay}: more than 0 and at most 1 is needed")
+    if lora is None:
+        return
+    if freeze is not None:
+        raise UserError("model.freeze and model.lora: LoRA trains no embeddings and no layers; remove model.freeze")
+    if unknown := [str(name) for name in lora if name not in LORA]:
+        raise UserError(f"model.lora has no {unknown[0]!r}{nearest(unknown[0], LORA)}; there are {', '.join(LORA)}")
+    given = {**LORA, **lora}
+    names = given["target_modules"]
+    names = [names] if isinstance(names, str) else names
+    for option, wrong in (
+        ("r", not _number(given["r"], int) or given["r"] < 1),
+        ("alpha", not _number(given["alpha"]) or not 0 < given["alpha"] < math.inf),
+        ("dropout", not _number(given["dropout"]) or not 0 <= given["dropout"] < 1),
+        ("target_modules", names is not None and (
+            not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names))),
+    ):  # fmt: skip
+        if wrong:
+            raise UserError(f"model.lora: {option} {given[option]!r}: {_LORA_NEEDS[option]} is needed")
+    if importlib.util.find_spec("peft") is None:
+        raise UserError("model.lora needs peft, which is not installed: pip install 'lit-textclf[lora]'")
+
+
+_LORA_NEEDS = {
+    "r": "a whole number from 1 on",
+    "alpha": "a number above 0",
+    "dropout": "a number from 0 to below 1",
+    "target_modules": "a list of names of linear layers, or all-linear,",
+}
+
+
+def _number(value: Any, kind: Any = (int, float)) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -10,17 +10,24 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, nearest
+from lit_textclf.tensorboard import TensorBoardOptions
 from lit_textclf.trainer import Trainer
 
-NOT_OPTIONS = {"target", "architecture", "tokenizer"}
+NOT_OPTIONS = {"target", "calibration", "architecture", "tokenizer"}
 """Arguments of the classes that only Python and checkpoints set."""
 
 
 def add_options(parser: LightningArgumentParser) -> None:
-    """Adds the options of trainer, model and data."""
+    """Adds the options of trainer, model, data, TensorBoard and metrics."""
     parser.add_lightning_class_args(Trainer, "trainer")
     parser.add_class_arguments(TextClassifier, "model", skip=NOT_OPTIONS, sub_configs=False)
     parser.add_class_arguments(TextDataModule, "data", skip=NOT_OPTIONS, sub_configs=False)
+    parser.add_class_arguments(TensorBoardOptions, "tensorboard")
+    parser.add_argument(
+        "--metrics.evaluate", type=list[str | dict[str, Any]] | None, default=None,
+        help="metrics of `evaluate`: folders or files with a script, names on the Hub, or mappings with it as path "
+        "and the script's arguments; not used by predict",
+    )  # fmt: skip
 
 
 class Parser(LightningArgumentParser):

@@ -22,6 +22,7 @@ from lit_textclf.checkpoint import digest_of
 from lit_textclf.classifier import Prediction, TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import SharedError, UserError, count, say
+from lit_textclf.glue_format import GlueColumns
 from lit_textclf.part_batches import Part, part_rows_for
 from lit_textclf.prediction_parts import PredictionParts
 from lit_textclf.predictions import PredictionColumns, PredictionFile
@@ -37,11 +38,15 @@ class WritePredictions(Callback):
         ckpt_path: the checkpoint, by which a prediction that was stopped is known again.
         keep_columns: whether the input's columns are written too.
         progress: whether to show a bar.
+        glue_task: the GLUE task whose submission is written, in place of a CSV.
+        min_score: below it no label is given.
     """
 
     def __init__(
-        self, file: PredictionFile, data: TextDataModule, ckpt_path: str | None, *, keep_columns: bool, progress: bool
-    ) -> None:
+        self, file: PredictionFile, data: TextDataModule, ckpt_path: str | None, *, keep_columns: bool, progress: bool,
+        glue_task: str | None = None, min_score: float | None = None,
+    ) -> None:  # fmt: skip
+        self.glue_task, self.min_score = glue_task, min_score
         self.file, self.data, self.ckpt_path, self.keep_columns = file, data, ckpt_path, keep_columns
         self.metrics: dict[str, float] = {}
         self._held: dict[int, _Held] = {}
@@ -53,9 +58,13 @@ class WritePredictions(Callback):
         stream, target = self.data.sets.stream, self.data.target
         assert stream is not None
         assert target is not None
-        columns = PredictionColumns(
-            target, stream.columns.id, stream.kept, with_logits=self.file.with_logits, where=self.file.path
-        )
+        assert isinstance(pl_module, TextClassifier)
+        columns: PredictionColumns | GlueColumns = PredictionColumns(
+            target, stream.columns.id, stream.kept, with_logits=self.file.with_logits, where=self.file.path,
+            thresholds=pl_module.thresholds, min_score=self.min_score,
+        )  # fmt: skip
+        if self.glue_task is not None:
+            columns = GlueColumns(target, self.glue_task)
         self.parts = PredictionParts(self.file, columns, stream.total)
         found: Any = None
         if trainer.is_global_zero:
@@ -98,7 +107,8 @@ class WritePredictions(Callback):
                 "eval_batch_size": data.eval_batch_size, "batch_by_length": data.batch_by_length,
                 "pad_to_max_length": data.pad_to_max_length, "columns": [stream.columns.text, stream.columns.id],
                 "with_logits": self.file.with_logits, "keep_columns": self.keep_columns,
-                "output_encoding": self.file.encoding, "precision": str(trainer.precision),
+                "output_encoding": self.file.encoding, "glue_task": self.glue_task,
+                "threshold": pl_module.thresholds, "min_score": self.min_score, "precision": str(trainer.precision),
                 "device": trainer.strategy.root_device.type,
             },
             "versions": [__version__, str(torch.__version__), transformers.__version__],
@@ -146,17 +156,28 @@ class WritePredictions(Callback):
         tally = self.parts.merge()
         metrics = classifier.stage_metrics("predict")
         measured = False
+        warmth = classifier.calibration.temperature  # metrics are of logits as they were trained
         for logits, targets in self.parts.measured():
-            classifier.measure("predict", logits.to(classifier.device), targets.to(classifier.device))
+            classifier.measure("predict", (logits * warmth).to(classifier.device), targets.to(classifier.device))
             measured = True
         self.parts.close(remove=True)
-        self._say(tally)
+        self._say(tally, classifier, measured=measured)
         return metrics.compute(alone=True) if measured else {}
 
-    def _say(self, tally: Counter[str]) -> None:
+    def _say(self, tally: Counter[str], classifier: TextClassifier, *, measured: bool) -> None:
+        if classifier.thresholds is not None:
+            shown = ", ".join(f"{name} from {value:.3g} on" for name, value in classifier.thresholds.items())
+            say(f"predict: a label is given by its threshold: {shown}")
+        if self.min_score is not None:
+            without = tally["abstained"]
+            share = f"{without:,} of {count(tally['rows'], 'row')} ({without / max(1, tally['rows']):.1%})"
+            also = "; the metrics are of all rows, as if they had one" if measured else ""
+            say(f"predict: {share} without a label, whose score is below {self.min_score:g}{also}")
         say(f"predict: {self.data.no_rows().report(tally)}; {self._progress.speed()}")
         if equal := tally["equal"]:
             say(f"predict: {count(equal, 'row')} equal to another one, computed once")
+        if clipped := tally["clipped"]:
+            say(f"predict: {count(clipped, 'prediction')} below 0 or above 5, written as that")
         if empty := tally["empty_label_sets"]:
             say(f"predict: {count(empty, 'row')} with an empty label set, which is a label set like any other")
 

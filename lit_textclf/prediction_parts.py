@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from lit_textclf.errors import UserError, count, say
+from lit_textclf.glue_format import GlueColumns
 from lit_textclf.part_batches import REMEMBERED, Part
 from lit_textclf.predictions import PredictionColumns, PredictionFile, unencodable
 
@@ -40,7 +41,7 @@ class PredictionParts:
         is_open: whether the folder is this prediction's.
     """
 
-    def __init__(self, file: PredictionFile, columns: PredictionColumns, total: int) -> None:
+    def __init__(self, file: PredictionFile, columns: PredictionColumns | GlueColumns, total: int) -> None:
         self.file, self.columns, self.total = file, columns, total
         self.folder = file.path.with_name(f"{file.path.name}.parts")
         self.part_rows = 0
@@ -131,6 +132,7 @@ class PredictionParts:
             lines = _without_mark(self.columns.lines(part.rows, logits), self.file.encoding)
         except UnicodeEncodeError as error:
             raise unencodable(self.file.path, error) from None
+        part.tally.update(self.columns.tally(logits))
         record = {
             "rows": len(part.rows),
             "bytes": len(lines),

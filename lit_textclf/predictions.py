@@ -7,16 +7,19 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from lit_textclf.calibration import decided
 from lit_textclf.csv_text import csv_lines, shortest
 from lit_textclf.errors import UserError, say
+from lit_textclf.glue_format import GlueColumns
 from lit_textclf.labels import Target, join_names
 from lit_textclf.rows import Rows
 from lit_textclf.whole_files import check_place, give_usual_permissions, open_beside
@@ -25,9 +28,9 @@ from lit_textclf.whole_files import check_place, give_usual_permissions, open_be
 class PredictionColumns:
     r"""The columns of predictions, and their lines: RFC 4180, `\n`.
 
-    The columns are `row`, the id column, `label`, `score`, `prob_<name>` for each label (multi-label: `labels`,
-    `prob_<name>`; regression: `prediction`), then `logit_<name>` and the input's columns where asked for. A number is
-    written in the shortest form that reads back as the same float32.
+    The columns are `row`, the id column, `label`, `score`, with a least score `abstained`, `prob_<name>` for each label
+    (multi-label: `labels`, `prob_<name>`; regression: `prediction`), then `logit_<name>` and the input's columns where
+    asked for. A number is written in the shortest form that reads back as the same float32.
 
     Args:
         target: task and labels.
@@ -35,11 +38,15 @@ class PredictionColumns:
         kept: the input's columns that are written too.
         with_logits: write the logits too.
         where: the file, for what is said of columns with another name.
+        thresholds: by label the probability from which on it is given; None takes the most probable one.
+        min_score: below it no label is given, and `abstained` is true.
     """
 
     def __init__(
-        self, target: Target, id_column: str | None, kept: Sequence[str], *, with_logits: bool, where: Path
-    ) -> None:
+        self, target: Target, id_column: str | None, kept: Sequence[str], *, with_logits: bool, where: Path,
+        thresholds: Mapping[str, float] | None = None, min_score: float | None = None,
+    ) -> None:  # fmt: skip
+        self.thresholds, self.min_score = thresholds, min_score
         self.target, self.id_column, self.with_logits, self.where = target, id_column, with_logits, where
         self.kept = [name for name in kept if name != id_column]
 
@@ -51,7 +58,8 @@ class PredictionColumns:
         elif target.task == "multi_label":
             ours = ["labels", *(f"prob_{name}" for name in target.labels)]
         else:
-            ours = ["label", "score", *(f"prob_{name}" for name in target.labels)]
+            abstained = [] if self.min_score is None else ["abstained"]
+            ours = ["label", "score", *abstained, *(f"prob_{name}" for name in target.labels)]
         if self.with_logits:
             ours += [f"logit_{name}" for name in target.labels or ("prediction",)]
         taken = {"row", *ours}
@@ -84,13 +92,21 @@ class PredictionColumns:
             columns.append(shortest(logits[:, 0]))
         elif self.target.task == "multi_label":
             probabilities = logits.sigmoid()
-            columns.append([join_names(names) for names in self.target.chosen(probabilities.numpy())])
+            given = decided(self.target, probabilities, self.thresholds)
+            columns.append([join_names(names) for names in self.target.sets(given.numpy())])
             columns += [shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
         else:
             probabilities = logits.softmax(-1)
-            best = logits.argmax(-1)
-            columns.append([self.target.labels[index] for index in best.tolist()])
-            columns.append(shortest(probabilities.gather(1, best[:, None])[:, 0]))
+            best = (
+                logits.argmax(-1) if self.thresholds is None else decided(self.target, probabilities, self.thresholds)
+            )
+            scores = probabilities.gather(1, best[:, None])[:, 0]
+            unsure = torch.zeros_like(best, dtype=torch.bool) if self.min_score is None else scores < self.min_score
+            names = [self.target.labels[index] for index in best.tolist()]
+            columns.append(["" if out else name for name, out in zip(names, unsure.tolist(), strict=True)])
+            columns.append(shortest(scores))
+            if self.min_score is not None:
+                columns.append([str(out).lower() for out in unsure.tolist()])
             columns += [shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
         if self.with_logits:
             columns += [shortest(logits[:, index]) for index in range(logits.shape[1])]
@@ -99,6 +115,14 @@ class PredictionColumns:
             nothing = [None] * len(rows)
             columns += [rows.kept[name].to_pylist() if name in there else nothing for name in self.kept]
         return csv_lines(zip(*columns, strict=True))
+
+    def tally(self, logits: Tensor) -> dict[str, int]:
+        """Counts of what is to be said of these predictions."""
+        if self.min_score is None:
+            return {}
+        probabilities = logits.float().softmax(-1)
+        best = decided(self.target, probabilities, self.thresholds)
+        return {"abstained": int((probabilities.gather(1, best[:, None])[:, 0] < self.min_score).sum())}
 
 
 class PredictionFile:
@@ -143,11 +167,11 @@ class PredictionFile:
         """Writes the header of rows in memory, which :meth:`write` takes from there."""
         self.rows = rows
         kept = rows.kept.column_names if rows.kept is not None else []
-        self.begin_with(PredictionColumns(target, rows.columns.id, kept, with_logits=self.with_logits, where=self.path))
+        self.columns = PredictionColumns(target, rows.columns.id, kept, with_logits=self.with_logits, where=self.path)
+        self.begin_with(self.columns)
 
-    def begin_with(self, columns: PredictionColumns) -> None:
+    def begin_with(self, columns: PredictionColumns | GlueColumns) -> None:
         """Writes the header."""
-        self.columns = columns
         self._make_temporary()
         self._write(columns.header())
 

@@ -33,6 +33,7 @@ class RowSets:
         files: what the user named for each split, or None.
         dataset_name: a data set in place of files.
         dataset_config_name: its configuration.
+        dataset_splits: what the data set calls a split, where it is not our name.
         shares: of the training rows, for `validation` and `test`.
         folds: of how many parts of the training rows one is held out for validation, in place of a share.
         fold: which part, from 0.
@@ -54,6 +55,7 @@ class RowSets:
     files: dict[str, str | list[str] | None]
     dataset_name: str | None
     dataset_config_name: str | None
+    dataset_splits: dict[str, str]
     shares: dict[str, float | None]
     folds: int | None
     fold: int | None
@@ -174,9 +176,11 @@ class RowSets:
                 file, self.columns, self.read_options, option=option, label_required=required, keep_columns=keep
             )
         elif self.dataset_name is not None:
+            named = self.dataset_splits.get("test") if split == "predict" else None
+            named = self.dataset_splits.get(split, named)
             found = read_dataset(
-                self.dataset_name, self.dataset_config_name, "test" if split == "predict" else split, self.columns,
-                label_required=required, keep_columns=keep,
+                self.dataset_name, self.dataset_config_name, named or ("test" if split == "predict" else split),
+                self.columns, label_required=required, keep_columns=keep, split_required=named is not None,
             )  # fmt: skip
             if found is None:
                 return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -18,6 +19,7 @@ from lit_textclf.checkpoint import CheckpointFiles
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, say
+from lit_textclf.glue_format import file_of, task_of
 from lit_textclf.predicting import WritePredictions
 from lit_textclf.predictions import PredictionFile
 from lit_textclf.resume import ExactResume, heed_sigterm
@@ -25,6 +27,7 @@ from lit_textclf.rows.paths import expanded, resolve_files
 from lit_textclf.runs import StepCheckpoint
 from lit_textclf.whole_files import refuse_input
 
+PREDICTIONS = "predictions.csv"
 Precision = Literal[
     "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "32", "16", "bf16", "64",
     "transformer-engine", "transformer-engine-float16",
@@ -94,12 +97,14 @@ class Trainer(pl.Trainer):
         dataloaders: Any = None,
         datamodule: TextDataModule | None = None,
         ckpt_path: str | None = None,
-        output: str = "predictions.csv",
+        output: str = PREDICTIONS,
         overwrite: bool = False,
         with_logits: bool = False,
         keep_columns: bool = False,
         text: str | None = None,
         output_encoding: str = "utf-8",
+        format: Literal["csv", "glue"] = "csv",
+        min_score: float | None = None,
     ) -> dict[str, float]:
         """Predicts rows and writes them to a CSV file, in input order; goes on with a prediction that was stopped.
 
@@ -114,6 +119,10 @@ class Trainer(pl.Trainer):
             keep_columns: add the input's other columns
             text: predict this text in place of a file
             output_encoding: utf-8, or utf-8-sig for spreadsheets
+            format: csv, or glue for the tab-separated file that the GLUE benchmark takes; the task is
+                data.dataset_config_name, or what the output is called
+            min_score: give no label to rows whose score is below this probability: label is empty, and a column
+                abstained is true
 
         Returns:
             The predictions' metrics, if every row has a label; else an empty dictionary.
@@ -133,14 +142,39 @@ class Trainer(pl.Trainer):
         if text is not None:
             datamodule.sets.texts = [text]
         datamodule.sets.keep_columns = {"predict"} if keep_columns else set()
-        path = expanded(output, "--output")
+        glue_task = None
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise UserError(f"--min_score {min_score}: a probability from 0 to 1 is needed")
+        if format == "glue":
+            if with_logits or keep_columns or min_score is not None:
+                raise UserError(
+                    "--format glue has two columns, and a label for each row; remove --with_logits, --keep_columns and "
+                    "--min_score"
+                )
+            named = None if output == PREDICTIONS else Path(output)
+            glue_task = task_of(datamodule.sets.dataset_config_name, named)
+            splits = datamodule.sets.dataset_splits
+            output = output if named else file_of(glue_task, splits.get("predict", splits.get("test")))
+            if datamodule.sets.columns.id is not None:
+                say(f"--format glue: rows are known by their number; {datamodule.sets.columns.id!r} is not written")
+        path = self.predicted_to = expanded(output, "--output")
         file = PredictionFile(path, overwrite=overwrite, encoding=output_encoding, with_logits=with_logits)
         inputs = datamodule.sets.files["predict"] if text is None else None
         given = [] if inputs is None else resolve_files(inputs, "data.predict_file")
         refuse_input(path, [*given, *([expanded(ckpt_path, "--ckpt_path")] if ckpt_path else [])])
         datamodule.prepare("predict", model)
+        if min_score is not None and datamodule.target is not None and datamodule.target.task != "single_label":
+            raise UserError(f"--min_score is for one label a row, the model's task is {datamodule.target.task}")
         bar = self.is_global_zero and any(isinstance(callback, ProgressBar) for callback in self._callbacks)
-        writer = WritePredictions(file, datamodule, ckpt_path, keep_columns=keep_columns, progress=bar)
+        writer = WritePredictions(
+            file,
+            datamodule,
+            ckpt_path,
+            keep_columns=keep_columns,
+            progress=bar,
+            glue_task=glue_task,
+            min_score=min_score,
+        )
         others = self._callbacks
         self.callbacks = [*(other for other in others if not isinstance(other, ProgressBar)), writer]
         try:

@@ -34,9 +34,15 @@ WORDS = [
 ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--data_dir", default=None, help="a folder with real data sets and vocabularies, for some tests")
+    parser.addoption("--screenshots", help="the folder for pictures that browser tests take, to look at them")
+
+
 @pytest.fixture(autouse=True)
 def _sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No cache but the test's own, and a working folder of its own."""
+    """No cache but the test's own, a working folder of its own, and no second of drawing after each run."""
+    monkeypatch.setenv("LIT_TEXTCLF_TENSORBOARD__FIGURES", "false")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from lit_textclf import main
+from lit_textclf.glue_format import LABELS
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.yaml"))
 
@@ -31,11 +32,13 @@ def test_all_are_found() -> None:
         "model_parallel",
         "two_nodes_torchrun",
         "tpu",
+        *LABELS,
     }
-    assert len(CONFIGS) == 14
+    assert {path.parent.name for path in CONFIGS} == {"configs", "chinese", "debug", "glue", "strategies"}
+    assert len(CONFIGS) == 25
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_parses(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         main(["fit", "--config", str(path), "--print_config"])

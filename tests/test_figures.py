@@ -91,10 +91,15 @@ def test_each_task_has_its_figures(target: Target, names: set[str]) -> None:
         assert pixels(figure).shape[1:] == (720, 3)
 
 
-@pytest.mark.parametrize("target", [Target("single_label", tuple(f"a_rather_long_name_of_{n}" for n in range(77))),
-                                    Target("single_label", ("negative", "positive")),
-                                    Target("multi_label", tuple(f"label {n}" for n in range(40))),
-                                    Target("regression")])  # fmt: skip
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target("single_label", tuple(f"W{n}_a_rather_LONG_NAME_OF_an_intent" for n in range(77))),
+        Target("single_label", ("negative", "positive")),
+        Target("multi_label", tuple(f"label {n}" for n in range(40))),
+        Target("regression"),
+    ],
+)
 def test_nothing_is_cut_off_and_ticks_do_not_overlap(target: Target) -> None:
     for name, figure in figures_of(outcomes(target, 400), 1.2).items():
         pixels(figure)

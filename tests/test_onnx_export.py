@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lit_textclf import TextClassifier, main
-from lit_textclf.onnx_export import MEASURED_BY, largest_difference
+from lit_textclf.onnx_export import MEASURED_BY, largest_difference, quantize_int8
 from lit_textclf.onnx_model import OnnxModel
 from tests.conftest import sentences, write_csv
 
@@ -197,6 +197,23 @@ def test_int8_that_costs_too_much_is_refused(fit_args: list[str], fails: Callabl
     assert MEASURED_BY["single_label"] in line
     assert not Path("model").exists()
     assert not list(Path().glob(".model*"))
+
+
+def test_int8_without_what_costs_most(fit_args: list[str]) -> None:
+    """The second products of both feed-forward layers, 64 to 32, stay in float32, and their logits are nearer."""
+    import onnx
+
+    main([*fit_args, "--model.learning_rate", "1e-2"])
+    main(["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx"])
+    classifier = TextClassifier.load_from_checkpoint(next(Path("lightning_logs").rglob("last.ckpt"))).eval()
+    found = {}
+    for narrowing in (True, False):
+        made = Path(f"{narrowing}.onnx")
+        quantize_int8(Path("model/model.onnx"), made, narrowing=narrowing)
+        products = [node for node in onnx.load(made).graph.node if node.op_type == "MatMulInteger"]
+        found[narrowing] = (len(products), largest_difference(classifier, OnnxModel(made), 16))
+    assert found[True][0] == found[False][0] + 2
+    assert found[False][1] < found[True][1]
 
 
 def test_int8_on_other_rows(fit_args: list[str], reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:

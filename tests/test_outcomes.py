@@ -27,11 +27,12 @@ def test_rows_in_order_with_their_losses(fit_args: list[str], reviews: dict[str,
     assert outcomes is not None
     texts = [text for text, _ in sentences(79)[64:]]
     assert outcomes.rows.text.to_pylist() == texts
-    answers = TextClassifier.load_from_checkpoint(next(Path("lightning_logs").rglob("last.ckpt"))).classify(texts)
-    chances = outcomes.logits.softmax(-1)
+    classifier = TextClassifier.load_from_checkpoint(next(Path("lightning_logs").rglob("last.ckpt")))
+    answers = classifier.classify(texts)
+    chances = (outcomes.logits / classifier.calibration.temperature).softmax(-1)
     for row, answer in zip(chances.tolist(), answers, strict=True):
         assert row == pytest.approx(list(answer["probabilities"].values()), abs=1e-6)
-    expected = -chances[torch.arange(len(texts)), outcomes.targets].log()
+    expected = -outcomes.logits.softmax(-1)[torch.arange(len(texts)), outcomes.targets].log()
     torch.testing.assert_close(outcomes.losses, expected)
     assert float(outcomes.losses.mean()) == pytest.approx(metrics["test_loss"], abs=1e-6)
     # [CLS], four words and the number's pieces, as many "very" as the row has, [SEP]; "the" stands once in each.

@@ -60,6 +60,8 @@ KINDS = {
     "accumulated": ["--trainer.accumulate_grad_batches", "2"],
     "validated often": ["--trainer.val_check_interval", "0.5"],
     "own dropout": ["--model.fast_kernels", "false"],
+    "adapters": ["--model.lora", "{r: 4, dropout: 0.1, target_modules: [query, dense]}"],
+    "layer by layer": ["--model.layerwise_lr_decay", "0.5", "--model.gradient_checkpointing", "true"],
 }
 
 

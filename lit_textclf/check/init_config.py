@@ -20,6 +20,7 @@ from lit_textclf.data import TextDataModule
 from lit_textclf.errors import count, say
 from lit_textclf.parser import NOT_OPTIONS
 from lit_textclf.rows.paths import expanded, resolve_files
+from lit_textclf.tensorboard import TensorBoardOptions
 from lit_textclf.trainer import Trainer
 from lit_textclf.whole_files import check_place, refuse_input, write_whole
 
@@ -62,7 +63,7 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     decided = suggested(found, most_tokens)
     columns = found.rows["train"].columns
     decided["data"] |= {"text_column": columns.text, "text_pair_column": columns.text_pair}
-    values = {section: options[section].as_dict() for section in ("data", "model", "trainer")}
+    values = {section: options[section].as_dict() for section in ("data", "model", "trainer", "tensorboard")}
     for section, chosen in decided.items():
         given_here = {name for name in chosen if given.set_by_user(f"{section}.{name}")}
         values[section] |= {name: value for name, value in chosen.items() if name not in given_here}
@@ -93,7 +94,10 @@ def _config(
     )
     file.write("\n")
     file.write("seed_everything: 42\n")
-    for section, owner in (("data", TextDataModule), ("model", TextClassifier), ("trainer", Trainer)):
+    owners = {
+        "data": TextDataModule, "model": TextClassifier, "trainer": Trainer, "tensorboard": TensorBoardOptions,
+    }  # fmt: skip
+    for section, owner in owners.items():
         file.write(f"\n{section}:\n")
         for name, meaning in _options(section, owner):
             mark = "(found) " if name in decided.get(section, {}) else ""

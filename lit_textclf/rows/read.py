@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lit_textclf.errors import UserError, count, say
+from lit_textclf.errors import UserError, count, nearest, say
 from lit_textclf.rows.class_folders import read_folder
 from lit_textclf.rows.columnar import as_strings, read_arrow, read_parquet
 from lit_textclf.rows.columns import ColumnNames
@@ -246,6 +246,8 @@ def load_dataset(name: str, config_name: str | None) -> Mapping[str, Any]:
 
     try:
         folder = expanded(name, "data.dataset_name")
+        if config_name is not None and (folder / config_name / "dataset_dict.json").exists():
+            folder, config_name = folder / config_name, None
         if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
             loaded = datasets.load_from_disk(str(folder))
             return loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
@@ -257,7 +259,7 @@ def load_dataset(name: str, config_name: str | None) -> Mapping[str, Any]:
 
 def read_dataset(
     name: str, config_name: str | None, split: str, columns: ColumnNames, *, label_required: bool = True,
-    keep_columns: bool = False,
+    keep_columns: bool = False, split_required: bool = False,
 ) -> Rows | None:  # fmt: skip
     """Reads a split of a data set of the Hub, or of a folder that `datasets` can load.
 
@@ -267,12 +269,17 @@ def read_dataset(
         The rows, or None if there is no such split.
 
     Raises:
-        UserError: if the data set cannot be had.
+        UserError: if the data set cannot be had, or has no split that it must have.
     """
     import datasets
 
     loaded = load_dataset(name, config_name)
     if split not in loaded:
+        if split_required:
+            raise UserError(
+                f"data.dataset_splits: {name} has no split {split!r}{nearest(split, loaded)}; it has "
+                f"{', '.join(map(str, loaded))}"
+            )
         return None
     dataset = loaded[split]
     table = dataset.with_format("arrow")[:]
@@ -291,11 +298,20 @@ def read_dataset(
                 column,
                 pa.ListArray.from_arrays(offsets, names, mask=lists.is_null() if lists.null_count else None),
             )
+    if columns.label in table.column_names and _all_minus_one(table[columns.label]):
+        say(f"{where}: every label is -1, which stands for none")
+        empty = pa.nulls(len(table), pa.string())
+        table = table.set_column(table.column_names.index(columns.label), columns.label, empty)
     try:
         table = as_strings(table, where=where)
     except pa.ArrowException as error:
         raise UserError(f"{where}: a column cannot be read as text ({str(error).splitlines()[0]:.120})") from None
     return _rows([_select(table, columns, keep_columns, where, 0)], columns, [(where, 0)], keep_columns)
+
+
+def _all_minus_one(labels: pa.ChunkedArray) -> bool:
+    """Whether numbers are what GLUE's STS-B has for rows without a label, where no class could stand for that."""
+    return len(labels) > 0 and pa.types.is_floating(labels.type) and bool(pc.all(pc.equal(labels, -1)).as_py())
 
 
 def _class_names(codes: pa.Array, names: Sequence[str]) -> pa.Array:

@@ -1,0 +1,116 @@
+"""The rows that a model got most wrong: what a person reads first."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lit_textclf.labels import SEPARATOR, THRESHOLD, Target
+from lit_textclf.outcomes import Outcomes
+
+MOST_TEXT = 300
+"""Characters of a text that are shown."""
+_LINE = 70
+
+
+@dataclass(frozen=True)
+class WrongRow:
+    """A row that was predicted wrong.
+
+    Attributes:
+        where: the file's name, and the row in it.
+        id: the row's value of `data.id_column`, or None.
+        true: the label, the set's names, or the value.
+        predicted: likewise.
+        score: the probability of what was predicted; None where there is no single one.
+        loss: of this row.
+        text: the text, or both of a pair, on one line and cut.
+    """
+
+    where: str
+    id: str | None
+    true: str
+    predicted: str
+    score: float | None
+    loss: float
+    text: str
+
+
+def worst_errors(outcomes: Outcomes, most: int = 20, temperature: float = 1.0) -> list[WrongRow]:
+    """The wrong rows with the highest losses, the highest first; for regression all rows count as wrong.
+
+    Args:
+        outcomes: of a split.
+        most: so many rows at most.
+        temperature: what the logits are divided by for scores.
+    """
+    target, rows, losses = outcomes.target, outcomes.rows, outcomes.losses
+    scores: Tensor | None = None
+    if target.task == "single_label":
+        scores, predicted = (outcomes.logits / temperature).softmax(-1).max(-1)
+        wrong = predicted != outcomes.targets
+    elif target.task == "multi_label":
+        wrong = (outcomes.logits.sigmoid().ge(THRESHOLD) != outcomes.targets.bool()).any(-1)
+    else:
+        wrong = torch.ones(len(losses), dtype=torch.bool)
+    places = torch.nonzero(wrong).flatten()
+    places = places[losses[places].argsort(descending=True, stable=True)][:most]
+    found = []
+    for place in places.tolist():
+        text, true, guess = described(outcomes, place)
+        row_id = None if rows.id is None else str(rows.id[place].as_py())
+        score = None if scores is None else float(scores[place])
+        file, _, row = rows.where(place).rpartition(": row ")
+        found.append(WrongRow(f"{Path(file).name}: row {row}", row_id, true, guess, score, float(losses[place]), text))
+    return found
+
+
+def described(outcomes: Outcomes, place: int) -> tuple[str, str, str]:
+    """A row's text, or both of a pair, on one line and cut; what is true of it; and what was predicted."""
+    target, rows = outcomes.target, outcomes.rows
+    logits, true = outcomes.logits[place], outcomes.targets[place]
+    text = " | ".join(column[place].as_py() for column in (rows.text, rows.text_pair) if column is not None)
+    if target.task == "single_label":
+        return _cut(text), target.labels[int(true)], target.labels[int(logits.argmax())]
+    if target.task == "multi_label":
+        return _cut(text), _names(target, true.bool()), _names(target, logits.sigmoid() >= THRESHOLD)
+    return _cut(text), f"{float(true):.4g}", f"{float(logits):.4g}"
+
+
+def _names(target: Target, present: Tensor) -> str:
+    names = [name for name, there in zip(target.labels, present.tolist(), strict=True) if there]
+    return SEPARATOR.join(names) or "(none)"
+
+
+def _cut(text: str) -> str:
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "…"
+
+
+def markdown_table(rows: list[WrongRow]) -> str:
+    """Wrong rows as a Markdown table in which no text acts as Markdown or HTML.
+
+    Texts have line breaks: TensorBoard makes columns as wide as their longest line would like, and would leave the
+    others a letter or two; the spaces around the heads of narrow ones are for that too.
+    """
+    ids, scores = any(row.id is not None for row in rows), any(row.score is not None for row in rows)
+    head = ["row", "id", "true", "predicted", "&nbsp;score&nbsp;", "&nbsp;loss&nbsp;", "text"]
+    absent = {1: not ids, 4: not scores}
+    head = [name for place, name in enumerate(head) if not absent.get(place)]
+    lines = [head, ["---"] * len(head)]
+    for row in rows:
+        cells = [row.where, *([row.id or ""] if ids else []), row.true, row.predicted]
+        cells += [*([f"{row.score or 0:.3f}"] if scores else []), f"{row.loss:.3f}"]
+        text = "<br>".join(escaped(line) for line in textwrap.wrap(row.text, _LINE))
+        lines.append([*(escaped(cell) for cell in cells), text])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escaped(text: str) -> str:
+    """A text in which all that Markdown or HTML could read as markup is a character reference."""
+    return re.sub(r"[^\w\s]|_", lambda match: f"&#{ord(match[0])};", " ".join(text.split()))
