@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from rich.console import Console
 from rich.table import Table
 
+from lit_textclf.calibration import Calibration
 from lit_textclf.cli import TextCLI
 from lit_textclf.errors import UserError, say
 from lit_textclf.evaluation import Evaluation
@@ -84,7 +85,10 @@ class FoldCLI(TextCLI):
 
     @torch.inference_mode()
     def out_of_fold(self) -> Outcomes:
-        """The held-out rows and what the best checkpoint says of them."""
+        """The held-out rows and what the best checkpoint says of them, calibrated.
+
+        Folds whose best epochs differ are not equally sure of what they say until they are.
+        """
         assert self.folder is not None
         best = torch.load(self.folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
@@ -96,8 +100,10 @@ class FoldCLI(TextCLI):
                 rows.append(batch["row"])
                 targets.append(batch["target"])
                 logits.append(self.model.logits_of(moved).cpu())
+        carried = best[self.model.CHECKPOINT_HYPER_PARAMS_KEY]
+        calibrated = torch.cat(logits) / Calibration.from_dict(carried["calibration"]).temperature
         row, order = torch.cat(rows).sort()
-        return Outcomes.of(self.datamodule, "validation", row, torch.cat(logits)[order], torch.cat(targets)[order])
+        return Outcomes.of(self.datamodule, "validation", row, calibrated[order], torch.cat(targets)[order])
 
 
 def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:

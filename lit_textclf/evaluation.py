@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -66,6 +66,7 @@ class Evaluation:
     Attributes:
         outcomes: of the split.
         temperature: what the logits were divided by for probabilities.
+        thresholds: by label the probability from which on it is given; None takes what wins by itself.
         probabilities: of each label, float32 `(rows, labels)`; the values, `(rows, 1)`, for regression.
         decided: label indices int64 `(rows,)`, label sets int64 `(rows, labels)`, or values float32 `(rows,)`.
         losses: of each row, before calibration, float32 `(rows,)`.
@@ -73,6 +74,7 @@ class Evaluation:
 
     outcomes: Outcomes
     temperature: float
+    thresholds: Mapping[str, float] | None
     probabilities: Tensor
     decided: Tensor
     losses: Tensor
@@ -99,7 +101,17 @@ class Evaluation:
             probabilities = logits.softmax(-1)
             # Logits that differ may have probabilities that do not.
             decided = logits.argmax(-1) if thresholds is None else given_labels(target, probabilities, thresholds)
-        return cls(outcomes, temperature, probabilities, decided, outcomes.losses)
+        return cls(outcomes, temperature, thresholds, probabilities, decided, outcomes.losses)
+
+    @property
+    def decisions(self) -> Outcomes:
+        """The outcomes with logits that say what was decided and nothing else, for figures of right and wrong."""
+        if self.target.task == "regression" or self.thresholds is None:
+            return self.outcomes
+        decided = self.decided
+        if self.target.task == "single_label":
+            decided = torch.nn.functional.one_hot(decided, self.target.num_outputs)
+        return replace(self.outcomes, logits=2.0 * decided - 1)
 
     def __len__(self) -> int:
         return len(self.decided)

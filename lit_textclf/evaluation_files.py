@@ -48,7 +48,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
         rows = ([name, *row] for name, row in zip(names, evaluation.confusion.tolist(), strict=True))
         contents["confusion_matrix.csv"] = csv_lines([[r"true \ predicted", *names], *rows])
     for name, figure in {
-        "confusion_matrix.png": confusion_figure(evaluation.outcomes, normalize=False),
+        "confusion_matrix.png": confusion_figure(evaluation.decisions, normalize=False),
         "calibration.png": reliability_figure(evaluation.outcomes, evaluation.temperature),
     }.items():
         if figure is not None:

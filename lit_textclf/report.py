@@ -40,6 +40,9 @@ _FIGURES = {
 }
 
 
+_OF_DECISIONS = ("confusion", "confusion_normalized", "per_class_f1")
+
+
 class Row(NamedTuple):
     """A row as it is shown."""
 
@@ -112,6 +115,9 @@ def _contents(evaluation: Evaluation, metrics: Mapping[str, float]) -> dict[str,
     suspects = [] if suspicion is None else suspicion.rows.tolist()
     worst = evaluation.worst.tolist()
     drawn = figures_of(evaluation.outcomes, evaluation.temperature)
+    if evaluation.thresholds is not None:
+        of_decisions = figures_of(evaluation.decisions)
+        drawn |= {name: of_decisions[name] for name in _OF_DECISIONS if name in of_decisions}
     return {
         "outcomes": evaluation.outcomes,
         "evaluation": evaluation,
