@@ -26,9 +26,12 @@ from lit_textclf.data import TextDataModule
 from lit_textclf.engine import Engine, add_engine_options
 from lit_textclf.errors import UserError, nearest, say
 from lit_textclf.evaluate_metrics import EvaluateMetrics
-from lit_textclf.outcomes import CollectOutcomes
+from lit_textclf.evaluation import Evaluation
+from lit_textclf.evaluation_files import write_evaluation
+from lit_textclf.outcomes import CollectOutcomes, Outcomes
 from lit_textclf.parser import Parser, add_options
-from lit_textclf.reports import FitReport, SayStopped, print_table, stage_metrics
+from lit_textclf.report import write_report
+from lit_textclf.reports import FitReport, SayStopped, print_labels, print_table, stage_metrics
 from lit_textclf.rows.paths import expanded
 from lit_textclf.runs import (
     LOGS,
@@ -332,9 +335,21 @@ class TextCLI(LightningCLI):
 
     def _evaluated(self, prefix: str, split: str) -> None:
         self.metrics = stage_metrics(self.trainer, prefix)
-        if self.trainer.is_global_zero and self.folder is not None:
-            self.written.append(write_metrics(self.metrics, self.folder))
-            print_table(self.metrics, f"{split} of {self._measured}")
+        if not self.trainer.is_global_zero or self.folder is None:
+            return
+        self.written.append(write_metrics(self.metrics, self.folder))
+        print_table(self.metrics, f"{split} of {self._measured}")
+        if self.collected.outcomes is not None:
+            self._look_at(self.collected.outcomes, self.folder)
+
+    def _look_at(self, outcomes: Outcomes, folder: Path) -> None:
+        """Writes and prints what single rows and labels say."""
+        evaluation = Evaluation.of(outcomes, self.model.calibration.temperature, self.model.thresholds)
+        print_labels(evaluation)
+        write_evaluation(evaluation, folder)
+        report = write_report(evaluation, self.metrics, folder, str(self._measured))
+        self.written.append(report)
+        say(f"next: open {report} in a browser")
 
     @property
     def _measured(self) -> Path | None:

@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
 from rich.console import Console
 from rich.table import Table
 
+from lit_textclf.calibration import Calibration
 from lit_textclf.cli import TextCLI
 from lit_textclf.errors import UserError, say
+from lit_textclf.evaluation import Evaluation
+from lit_textclf.evaluation_files import write_label_errors
+from lit_textclf.outcomes import Outcomes
 from lit_textclf.predictions import PredictionFile
-from lit_textclf.rows import Rows
 from lit_textclf.rows.paths import expanded, resolve_files
 from lit_textclf.runs import LOGS, new_folder, write_metrics
 from lit_textclf.whole_files import refuse_input
@@ -82,19 +84,26 @@ class FoldCLI(TextCLI):
         """Nothing: the next fold is next."""
 
     @torch.inference_mode()
-    def out_of_fold(self) -> tuple[Rows, torch.Tensor]:
-        """The held-out rows and the best checkpoint's logits of them, float32 `(rows, outputs)`."""
+    def out_of_fold(self) -> Outcomes:
+        """The held-out rows and what the best checkpoint says of them, calibrated.
+
+        Folds whose best epochs differ are not equally sure of what they say until they are.
+        """
         assert self.folder is not None
         best = torch.load(self.folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
         self.model.eval()
-        rows, logits = [], []
+        rows, logits, targets = [], [], []
         with self.trainer.precision_plugin.forward_context():
             for batch in self.datamodule.val_dataloader():
                 moved = self.model.transfer_batch_to_device(batch, self.model.device, 0)
                 rows.append(batch["row"])
+                targets.append(batch["target"])
                 logits.append(self.model.logits_of(moved).cpu())
-        return self.datamodule.rows["validation"], torch.cat(logits)[torch.cat(rows).argsort()]
+        carried = best[self.model.CHECKPOINT_HYPER_PARAMS_KEY]
+        calibrated = torch.cat(logits) / Calibration.from_dict(carried["calibration"]).temperature
+        row, order = torch.cat(rows).sort()
+        return Outcomes.of(self.datamodule, "validation", row, calibrated[order], torch.cat(targets)[order])
 
 
 def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
@@ -120,7 +129,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
         file = PredictionFile(expanded(options.output, "--output"), overwrite=options.overwrite)
     root: Path | None = None
     metrics: list[dict[str, float]] = []
-    held_out: list[tuple[Rows, torch.Tensor]] = []
+    held_out: list[Outcomes] = []
     while True:
         cli = FoldCLI(["fit", *rest], len(metrics), root, None if file is None else file.path)
         root = cli.root
@@ -133,25 +142,22 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
             break
     assert root is not None
     file = file or PredictionFile(root / "predictions.csv")
+    outcomes = Outcomes.joined(held_out, "train")
     try:
-        _write(file, held_out, cli)
+        _write(file, outcomes)
     finally:
         file.discard()
+    suspects = write_label_errors(Evaluation.of(outcomes), root)
     summary = _summary(metrics)
     _print(metrics, summary)
-    return summary, [file.path, write_metrics(summary, root)]
+    return summary, [file.path, *suspects, write_metrics(summary, root)]
 
 
-def _write(file: PredictionFile, held_out: Sequence[tuple[Rows, torch.Tensor]], cli: FoldCLI) -> None:
+def _write(file: PredictionFile, outcomes: Outcomes) -> None:
     """Writes the predictions of all folds in the order of the training file."""
-    assert cli.datamodule.target is not None
-    numbers = np.concatenate([rows.row_numbers for rows, _ in held_out if rows.row_numbers is not None])
-    order = np.argsort(numbers, kind="stable")
-    rows = Rows.of_parts([rows for rows, _ in held_out]).take(order)
-    logits = torch.cat([logits for _, logits in held_out])[torch.from_numpy(order)]
-    file.begin(cli.datamodule.target, rows)
-    for start in range(0, len(rows), 4096):
-        part = logits[start : start + 4096]
+    file.begin(outcomes.target, outcomes.rows)
+    for start in range(0, len(outcomes.rows), 4096):
+        part = outcomes.logits[start : start + 4096]
         file.write(torch.arange(start, start + len(part)), part)
     file.commit()
 

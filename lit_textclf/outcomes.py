@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import torch
@@ -15,13 +16,16 @@ from lit_textclf.labels import Target
 from lit_textclf.losses import row_losses
 from lit_textclf.rows import Rows
 
+if TYPE_CHECKING:
+    from lit_textclf.data import TextDataModule
+
 
 @dataclass(frozen=True)
 class Outcomes:
     """The rows of a split, what they are labelled with, and what the model says of them.
 
     Attributes:
-        split: `validation` or `test`.
+        split: `validation` or `test`; `train` where the rows were held out of training in turn.
         target: task and labels.
         rows: the rows, in the order of the tensors.
         logits: float32 `(rows, outputs)`, before any calibration.
@@ -37,6 +41,41 @@ class Outcomes:
     targets: Tensor
     lengths: Tensor
     max_length: int
+
+    @classmethod
+    def of(cls, data: TextDataModule, split: str, row: Tensor, logits: Tensor, targets: Tensor) -> Outcomes:
+        """Those of some of a split's rows.
+
+        Args:
+            data: has the rows.
+            split: `validation` or `test`.
+            row: places in the split, sorted, int64 `(rows,)`.
+            logits: float32 `(rows, outputs)`.
+            targets: as :meth:`Target.encode` gives them.
+        """
+        assert data.target is not None
+        rows, encoded = data.rows[split], data.encoded[split]
+        lengths = torch.from_numpy(encoded.full_lengths)[row] + encoded.max_length - encoded.budget
+        if len(row) < len(rows):  # trainer.limit_val_batches
+            rows = rows.take(row.numpy())
+        return cls(split, data.target, rows, logits, targets, lengths, data.max_length)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Outcomes], split: str) -> Outcomes:
+        """Those of several parts of one set of rows, in the order of its rows.
+
+        Args:
+            parts: of rows that know their places in the whole.
+            split: what to call the whole.
+        """
+        rows = Rows.of_parts([part.rows for part in parts])
+        assert rows.row_numbers is not None
+        order = rows.row_numbers.argsort(kind="stable")
+        logits, targets, lengths = (
+            torch.cat([getattr(part, name) for part in parts])[torch.from_numpy(order)]
+            for name in ("logits", "targets", "lengths")
+        )
+        return cls(split, parts[0].target, rows.take(order), logits, targets, lengths, parts[0].max_length)
 
     @property
     def losses(self) -> Tensor:
@@ -88,11 +127,4 @@ class CollectOutcomes(Callback):
         row, logits, targets = (part.cpu() for part in parts)
         order = row.argsort()
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        row = row[order]
-        rows, lengths = data.rows[split], torch.from_numpy(data.encoded[split].full_lengths)
-        special = data.encoded[split].max_length - data.encoded[split].budget
-        if len(row) < len(rows):  # trainer.limit_val_batches
-            rows = rows.take(row.numpy())
-        self.outcomes = Outcomes(
-            split, data.target, rows, logits[order], targets[order], lengths[row] + special, data.max_length
-        )
+        self.outcomes = Outcomes.of(data, split, row[order], logits[order], targets[order])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import csv
 import errno
 import os
 import shutil
@@ -14,12 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
 from lit_textclf.calibration import decided
+from lit_textclf.csv_text import csv_lines, shortest
 from lit_textclf.errors import UserError, say
 from lit_textclf.glue_format import GlueColumns
 from lit_textclf.labels import Target, join_names
@@ -66,7 +64,7 @@ class PredictionColumns:
             ours += [f"logit_{name}" for name in target.labels or ("prediction",)]
         taken = {"row", *ours}
         ids = [] if self.id_column is None else [self._unique(self.id_column, taken)]
-        return _lines([["row", *ids, *ours, *(self._unique(name, taken) for name in self.kept)]])
+        return csv_lines([["row", *ids, *ours, *(self._unique(name, taken) for name in self.kept)]])
 
     def _unique(self, name: str, taken: set[str]) -> str:
         """A name for an input's column that is not taken; says so where it is another."""
@@ -91,12 +89,12 @@ class PredictionColumns:
         if self.id_column is not None and rows.id is not None:
             columns.append(rows.id.to_pylist())
         if self.target.task == "regression":
-            columns.append(_shortest(logits[:, 0]))
+            columns.append(shortest(logits[:, 0]))
         elif self.target.task == "multi_label":
             probabilities = logits.sigmoid()
             given = decided(self.target, probabilities, self.thresholds)
             columns.append([join_names(names) for names in self.target.sets(given.numpy())])
-            columns += [_shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
+            columns += [shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
         else:
             probabilities = logits.softmax(-1)
             best = (
@@ -106,17 +104,17 @@ class PredictionColumns:
             unsure = torch.zeros_like(best, dtype=torch.bool) if self.min_score is None else scores < self.min_score
             names = [self.target.labels[index] for index in best.tolist()]
             columns.append(["" if out else name for name, out in zip(names, unsure.tolist(), strict=True)])
-            columns.append(_shortest(scores))
+            columns.append(shortest(scores))
             if self.min_score is not None:
                 columns.append([str(out).lower() for out in unsure.tolist()])
-            columns += [_shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
+            columns += [shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
         if self.with_logits:
-            columns += [_shortest(logits[:, index]) for index in range(logits.shape[1])]
+            columns += [shortest(logits[:, index]) for index in range(logits.shape[1])]
         if rows.kept is not None:
             there = set(rows.kept.column_names)  # of several files one may lack a column
             nothing = [None] * len(rows)
             columns += [rows.kept[name].to_pylist() if name in there else nothing for name in self.kept]
-        return _lines(zip(*columns, strict=True))
+        return csv_lines(zip(*columns, strict=True))
 
     def tally(self, logits: Tensor) -> dict[str, int]:
         """Counts of what is to be said of these predictions."""
@@ -263,31 +261,6 @@ def _put_in_place(temporary: Path, path: Path) -> None:
         temporary.replace(path)
 
 
-def _lines(rows: Iterable[Iterable[Any]]) -> str:
-    r"""CSV lines that end in `\n`.
-
-    `csv` quotes what contains a character of the line end: with "\r\n" a lone "\r" in a text is quoted too.
-    """
-    made: list[str] = []
-    csv.writer(_Appender(made), lineterminator="\r\n").writerows(rows)
-    return "".join(made)
-
-
-class _Appender:
-    """A file to `csv.writer`."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self._lines = lines
-
-    def write(self, line: str) -> None:
-        self._lines.append(line[:-2] + "\n")
-
-
 def unencodable(path: Path, error: UnicodeEncodeError) -> UserError:
     """Says which character an encoding lacks."""
     return UserError(f"{path}: {error.object[error.start]!r} has no place in {error.encoding}; use utf-8")
-
-
-def _shortest(values: Tensor) -> list[str]:
-    """The shortest decimal that reads back as the same float32, for each of `(batch,)`."""
-    return pc.cast(pa.array(values.to(torch.float32).numpy()), pa.string()).to_pylist()  # type: ignore[no-any-return]

@@ -12,11 +12,16 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, count, say
+from lit_textclf.evaluation import Evaluation
 from lit_textclf.runs import LastCheckpoint
+
+MOST_LABELS = 20
+"""Labels in a table on the terminal."""
 
 
 class FitReport(Callback):
@@ -190,6 +195,23 @@ class SayStopped(Callback):
 def stage_metrics(trainer: pl.Trainer, prefix: str) -> dict[str, float]:
     """The metrics that were logged under names with this prefix."""
     return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}
+
+
+def print_labels(evaluation: Evaluation) -> None:
+    """Prints each label's figures as a table on standard output, at most those of the worst :data:`MOST_LABELS`."""
+    labels = evaluation.worst_labels(MOST_LABELS)
+    if not labels:
+        return
+    total = len(evaluation.label_figures)
+    print("each label" if len(labels) == total else f"the {len(labels)} labels of {total} with the lowest F1")
+    table = Table()
+    table.add_column("label", overflow="fold")
+    for title in ("rows", "predicted", "precision", "recall", "f1"):
+        table.add_column(title, justify="right")
+    for label in labels:
+        shares = [f"{value:.4f}" if label.seen else "" for value in (label.precision, label.recall, label.f1)]
+        table.add_row(Text(label.label), f"{label.rows:,}", f"{label.predicted:,}", *shares)
+    Console().print(table)
 
 
 def print_table(metrics: dict[str, float], title: str) -> None:

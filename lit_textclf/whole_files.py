@@ -60,17 +60,26 @@ def give_usual_permissions(path: Path) -> None:
     path.chmod(0o666 & ~umask)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file so that it appears whole or not at all.
+def write_whole(path: Path, content: str | bytes, *, remedy: str = "choose another --output") -> None:
+    """Writes a file so that it appears whole or not at all.
+
+    Args:
+        path: where it is to be.
+        content: text, written as UTF-8, or bytes.
+        remedy: what the error tells the user to do.
 
     Raises:
         UserError: if it cannot be written.
     """
     try:
         file, temporary = open_beside(path)
-        with file:
-            file.write(text)
-        give_usual_permissions(temporary)
-        temporary.replace(path.resolve())
+        try:
+            with file:
+                file.buffer.write(content if isinstance(content, bytes) else content.encode())
+            give_usual_permissions(temporary)
+            temporary.replace(path.resolve())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --output") from None
+        raise UserError(f"{path}: cannot be written ({error.strerror}); {remedy}") from None

@@ -44,7 +44,34 @@ def test_out_of_fold_predictions_and_spread(args: list[str], capfd: pytest.Captu
     assert accuracy == pytest.approx(metrics["val_accuracy_mean"])  # folds of 16 rows each
     captured = capfd.readouterr()
     assert "split by a hash of the text (fold 2 of 3): 32 rows train, 16 rows validation" in captured.err
-    assert captured.out.splitlines()[-1] == f"wrote {root}/predictions.csv {root}/metrics.json"
+    assert captured.out.splitlines()[-1] == (
+        f"wrote {root}/predictions.csv {root}/label_errors.csv {root}/metrics.json"
+    )
+
+
+def test_labels_that_were_changed_are_suspected(args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    changed = {5: "positive", 8: "negative"}
+    rows = [(text, changed.get(number, label), f"r{number}") for number, (text, label) in enumerate(sentences(120))]
+    for name, part in (("first", rows[:20]), ("second", rows[20:])):
+        write_csv(Path(f"{name}.csv"), ["text", "label", "id"], part)
+    args[args.index("--data.train_file") + 1] = "[first.csv, second.csv]"
+    main([*args, "--data.folds", "3", "--data.id_column", "id", "--trainer.max_epochs", "8",
+          "--model.learning_rate", "1e-2"])  # fmt: skip
+    root = Path("lightning_logs/cross_validation_0")
+    with (root / "label_errors.csv").open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file, strict=True))
+    assert list(found[0]) == ["suspected", "file", "row", "id", "text", "label", "predicted", "score"]
+    assert 2 <= len(found) < 12
+    assert [row["suspected"] for row in found] == [str(number + 1) for number in range(len(found))]
+    with (root / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        predicted = list(csv.DictReader(file, strict=True))
+    for row in found:
+        place = int(row["row"]) + {"first.csv": 0, "second.csv": 20}[Path(row["file"]).name]
+        assert (row["text"], row["label"], row["id"]) == rows[place]
+        assert row["predicted"] == predicted[place]["label"] != row["label"]
+        assert row["score"] == predicted[place]["score"]
+    assert {row["id"] for row in found[:2]} == {"r5", "r8"}
+    assert f"of {len(found)} rows of 120 the label may be wrong" in capfd.readouterr().err
 
 
 def test_folds_hold_out_each_row_once(reviews: dict[str, Path]) -> None:

@@ -50,7 +50,9 @@ def test_measures_as_a_checkpoint(
     captured = capfd.readouterr()
     assert f"{split} of model/model.onnx" in captured.out
     assert "engine: onnxruntime, CPUExecutionProvider" in captured.err
-    written = Path(captured.out.splitlines()[-1].removeprefix("wrote "))
+    written, report = map(Path, captured.out.splitlines()[-1].removeprefix("wrote ").split())
+    assert "model/model.onnx" in report.read_text(encoding="utf-8")
+    assert (report.parent / "errors.csv").is_file()
     assert json.loads(written.read_text(encoding="utf-8")) == found
 
 

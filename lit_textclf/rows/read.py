@@ -66,9 +66,14 @@ class Rows:
 
     def where(self, index: int) -> str:
         """Names the file and the row (from 0) of a row of this table."""
+        name, number = self.place(index)
+        return f"{name}: row {number}"
+
+    def place(self, index: int) -> tuple[str, int]:
+        """The file of a row of this table, and which of its rows it is, from 0."""
         number = index if self.row_numbers is None else int(self.row_numbers[index])
         name, start = next(source for source in reversed(self.sources) if source[1] <= number)
-        return f"{name}: row {number - start}"
+        return name, number - start
 
     def take(self, indices: np.ndarray) -> Rows:
         """Returns the rows at these indices, which still know where they came from."""

@@ -1,0 +1,37 @@
+"""How rows and numbers are spelled in every CSV that is written."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+
+def csv_lines(rows: Iterable[Iterable[Any]]) -> str:
+    r"""CSV lines that end in `\n`, RFC 4180.
+
+    `csv` quotes what contains a character of the line end: with "\r\n" a lone "\r" in a text is quoted too.
+    """
+    made: list[str] = []
+    csv.writer(_Appender(made), lineterminator="\r\n").writerows(rows)
+    return "".join(made)
+
+
+class _Appender:
+    """A file to `csv.writer`."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def write(self, line: str) -> None:
+        self._lines.append(line[:-2] + "\n")
+
+
+def shortest(values: Tensor) -> list[str]:
+    """The shortest decimal that reads back as the same float32, for each of `(batch,)`."""
+    return pc.cast(pa.array(values.to(torch.float32).numpy()), pa.string()).to_pylist()  # type: ignore[no-any-return]
