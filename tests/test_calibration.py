@@ -216,6 +216,7 @@ def _exports_agree(best: Path, own: dict[str, list[str]]) -> None:
         assert onnx[name] == pytest.approx(metrics[name], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_each_epoch_has_its_own_temperature(noisy: list[str]) -> None:
     """best.ckpt and last.ckpt carry what fits their own weights."""
     main([*noisy, "--trainer.max_epochs", "8"])
@@ -244,6 +245,7 @@ def test_without_calibration(noisy: list[str], capfd: pytest.CaptureFixture[str]
     assert stored["hyper_parameters"]["calibration"]["temperature"] == 1
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_before(noisy: list[str]) -> None:
     """One without a calibration loads, and changes nothing."""
     main([*noisy, "--trainer.max_epochs", "1"])

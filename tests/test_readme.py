@@ -89,6 +89,7 @@ def cells(table: str) -> str:
     return "\n".join(line.split("|")[2] for line in table.splitlines() if line.count("|") == 3)
 
 
+@pytest.mark.slow
 def test_commands_of_run_glue_are_run(user: None, capfd: pytest.CaptureFixture[str]) -> None:
     """In the table's order: a user who has done one has what the next one needs."""
     write_csv(Path("scores.csv"), ["text", "label"], [(text, f"{len(text)}.5") for text, _ in sentences(40)])
