@@ -144,7 +144,8 @@ def say_what_is_trained(model: nn.Module, lora: Mapping[str, Any] | None, below:
             f"beside {', '.join(lora['target_modules'])} of each layer, and the head in full"
         )
     elif below is not None:
-        what = "embeddings" if below in ("embeddings", 0) else f"embeddings and the first {count(int(below), 'layer')}"
+        layers = 0 if below == "embeddings" else int(below)
+        what = "embeddings" + (f" and {count(layers, 'layer')} from the first on" if layers else "")
         say(
             f"freeze: {what}: {len(parameters) - len(trained)} of {count(len(parameters), 'tensor')}, "
             f"{everything - some:,} of {everything:,} parameters stay as they are"
