@@ -222,6 +222,16 @@ def decided(target: Target, probabilities: Tensor, thresholds: Mapping[str, floa
     return torch.where(positive, index, 1 - index)
 
 
+def decided_by_logits(target: Target, logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
+    """What calibrated logits `(rows, outputs)` say, as :func:`decided` does of their probabilities.
+
+    Without thresholds the highest logit wins: logits that differ may have probabilities that do not.
+    """
+    if target.task == "multi_label":
+        return decided(target, logits.sigmoid(), thresholds)
+    return logits.argmax(-1) if thresholds is None else decided(target, logits.softmax(-1), thresholds)
+
+
 class Calibrate(Callback):
     """Learns temperature and thresholds after each validation of `fit`, before its checkpoint is written.
 

@@ -23,7 +23,7 @@ from lit_textclf.architecture import (
 )
 from lit_textclf.batches import Batch
 from lit_textclf.building import build_model
-from lit_textclf.calibration import Calibration, check_threshold_for, decided
+from lit_textclf.calibration import Calibration, check_threshold_for, decided_by_logits
 from lit_textclf.classify import batches_of, describe, logits_in_order
 from lit_textclf.errors import UserError, say
 from lit_textclf.labels import Target
@@ -319,14 +319,8 @@ class TextClassifier(LightningModule):
         assert self.target is not None
         given = None
         if self.thresholds is not None:
-            given = decided(self.target, self.probabilities_of(logits), self.thresholds)
+            given = decided_by_logits(self.target, logits / self.calibration.temperature, self.thresholds)
         self.stage_metrics(stage).update(logits, target, task_loss(self.target.task, logits, target), given)
-
-    def probabilities_of(self, logits: Tensor) -> Tensor:
-        """Calibrated probabilities of logits that are not, `(batch, outputs)`."""
-        assert self.target is not None
-        logits = logits / self.calibration.temperature
-        return logits.sigmoid() if self.target.task == "multi_label" else logits.softmax(-1)
 
     def stage_metrics(self, stage: str) -> StageMetrics:
         """The metrics of `val`, `test` or `predict`."""

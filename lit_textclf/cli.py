@@ -143,15 +143,14 @@ class TextCLI(LightningCLI):
         command = self.config.subcommand
         self._subcommand_parsers[command].set_defaults(defaults)
         self._parse(parser)
+        tuned = {name: stored.model.get(name) for name in ("lora", "freeze", "layerwise_lr_decay")}
+        for section, values in (("data", data), ("model", tuned)):
+            options = self.config[command][section]
+            for name, value in values.items():
+                # A saved config's null means what it meant there; a null that was typed means null.
+                if options.get(name) in (None, "auto") and f"{section}.{name}" not in self.given.keys:
+                    options[name] = value
         options = self.config[command].data
-        for name, value in data.items():
-            # A saved config's null means what it meant there; a null that was typed means null.
-            if options.get(name) in (None, "auto") and f"data.{name}" not in self.given.keys:
-                options[name] = value
-        model = self.config[command].model
-        for name in ("lora", "freeze", "layerwise_lr_decay"):
-            if model.get(name) is None and f"model.{name}" not in self.given.keys:
-                model[name] = stored.model.get(name)
         if conflict := stored.target.conflict(options.task, options.labels):
             raise UserError(f"{stored.path}: {conflict}")
         # It changes no prediction, only whose F1 is measured: here a flag may differ from the checkpoint.

@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import (
     multilabel_stat_scores,
 )
 
-from lit_textclf.calibration import decided as given_labels
+from lit_textclf.calibration import decided_by_logits
 from lit_textclf.csv_text import shortest
 from lit_textclf.label_errors import Suspicion, suspect, suspect_sets
 from lit_textclf.labels import Target, join_names
@@ -94,13 +94,9 @@ class Evaluation:
         target, logits = outcomes.target, outcomes.logits / temperature
         if target.task == "regression":
             probabilities, decided = outcomes.logits, outcomes.logits[:, 0]
-        elif target.task == "multi_label":
-            probabilities = logits.sigmoid()
-            decided = given_labels(target, probabilities, thresholds)
         else:
-            probabilities = logits.softmax(-1)
-            # Logits that differ may have probabilities that do not.
-            decided = logits.argmax(-1) if thresholds is None else given_labels(target, probabilities, thresholds)
+            probabilities = logits.sigmoid() if target.task == "multi_label" else logits.softmax(-1)
+            decided = decided_by_logits(target, logits, thresholds)
         return cls(outcomes, temperature, thresholds, probabilities, decided, outcomes.losses)
 
     @property

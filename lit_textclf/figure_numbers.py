@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lit_textclf.calibration import BINS
 from lit_textclf.canvas import short_names
 from lit_textclf.labels import THRESHOLD
 from lit_textclf.outcomes import Outcomes
 
 MOST_LABELS = 10
 WORST_CLASSES = 5
-BINS = 15
-"""Of the expected calibration error, as Guo et al. 2017 have it."""
 _MOST_POINTS = 2000
 
 

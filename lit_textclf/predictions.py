@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_textclf.calibration import decided
+from lit_textclf.calibration import decided_by_logits
 from lit_textclf.csv_text import csv_lines, shortest
 from lit_textclf.errors import UserError, say
 from lit_textclf.glue_format import GlueColumns
@@ -92,14 +92,12 @@ class PredictionColumns:
             columns.append(shortest(logits[:, 0]))
         elif self.target.task == "multi_label":
             probabilities = logits.sigmoid()
-            given = decided(self.target, probabilities, self.thresholds)
+            given = decided_by_logits(self.target, logits, self.thresholds)
             columns.append([join_names(names) for names in self.target.sets(given.numpy())])
             columns += [shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
         else:
             probabilities = logits.softmax(-1)
-            best = (
-                logits.argmax(-1) if self.thresholds is None else decided(self.target, probabilities, self.thresholds)
-            )
+            best = decided_by_logits(self.target, logits, self.thresholds)
             scores = probabilities.gather(1, best[:, None])[:, 0]
             unsure = torch.zeros_like(best, dtype=torch.bool) if self.min_score is None else scores < self.min_score
             names = [self.target.labels[index] for index in best.tolist()]
@@ -120,8 +118,8 @@ class PredictionColumns:
         """Counts of what is to be said of these predictions."""
         if self.min_score is None:
             return {}
-        probabilities = logits.float().softmax(-1)
-        best = decided(self.target, probabilities, self.thresholds)
+        logits = logits.float()
+        probabilities, best = logits.softmax(-1), decided_by_logits(self.target, logits, self.thresholds)
         return {"abstained": int((probabilities.gather(1, best[:, None])[:, 0] < self.min_score).sum())}
 
 

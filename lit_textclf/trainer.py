@@ -156,12 +156,7 @@ class Trainer(pl.Trainer):
                     "--format glue has two columns, and a label for each row; remove --with_logits, --keep_columns and "
                     "--min_score"
                 )
-            named = None if output == PREDICTIONS else Path(output)
-            glue_task = task_of(datamodule.sets.dataset_config_name, named)
-            splits = datamodule.sets.dataset_splits
-            output = output if named else file_of(glue_task, splits.get("predict", splits.get("test")))
-            if datamodule.sets.columns.id is not None:
-                say(f"--format glue: rows are known by their number; {datamodule.sets.columns.id!r} is not written")
+            glue_task, output = _submission(datamodule, output)
         path = self.predicted_to = expanded(output, "--output")
         file = PredictionFile(path, overwrite=overwrite, encoding=output_encoding, with_logits=with_logits)
         inputs = datamodule.sets.files["predict"] if text is None else None
@@ -192,6 +187,16 @@ class Trainer(pl.Trainer):
     @property
     def _callbacks(self) -> list[Callback]:
         return self.callbacks  # type: ignore[attr-defined,no-any-return]
+
+
+def _submission(data: TextDataModule, output: str) -> tuple[str, str]:
+    """The GLUE task of a prediction, and its file: the benchmark's own name where none was given."""
+    named = None if output == PREDICTIONS else Path(output)
+    task = task_of(data.sets.dataset_config_name, named)
+    if data.sets.columns.id is not None:
+        say(f"--format glue: rows are known by their number; {data.sets.columns.id!r} is not written")
+    splits = data.sets.dataset_splits
+    return task, output if named else file_of(task, splits.get("predict", splits.get("test")))
 
 
 def device_kind(accelerator: Any) -> str:
