@@ -27,7 +27,7 @@ from lit_textclf.engine import Engine, add_engine_options
 from lit_textclf.errors import UserError, nearest, say
 from lit_textclf.evaluate_metrics import EvaluateMetrics
 from lit_textclf.evaluation import Evaluation
-from lit_textclf.evaluation_files import write_evaluation
+from lit_textclf.evaluation_files import write_evaluation, write_rows
 from lit_textclf.outcomes import CollectOutcomes, Outcomes
 from lit_textclf.parser import Parser, add_options
 from lit_textclf.report import write_report
@@ -256,7 +256,9 @@ class TextCLI(LightningCLI):
                 # Not Lightning's default of the same folder: that logs a metric called hp_metric, always -1.
                 kwargs["logger"] = TensorBoardLogger(str(root), LOGS, self.folder.name, default_hp_metric=False)
         if self.subcommand == "fit":
-            self.report = FitReport(quiet=progress, continues=self.folder is not None and continued is not None)
+            self.report = FitReport(
+                self.collected, quiet=progress, continues=self.folder is not None and continued is not None
+            )
             callbacks.append(self.report)
             if options.logger not in (False, []) and not options.barebones:
                 callbacks.append(LearningRateMonitor("step"))
@@ -304,6 +306,8 @@ class TextCLI(LightningCLI):
             say_calibration(self.metrics, len(self.datamodule.rows["validation"]))
         checkpoints = written_checkpoints(self.folder, validated="validation" in self.datamodule.rows)
         self.written += [*checkpoints, write_metrics(self.metrics, self.folder)]
+        if (best := self.report.best_outcomes) is not None:
+            write_rows(Evaluation.of(best, self.metrics.get("val_temperature", 1.0)), self.folder)
         self._say_next(self.folder, checkpoints)
 
     def _say_next(self, folder: Path, checkpoints: list[Path]) -> None:

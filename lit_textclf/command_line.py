@@ -27,8 +27,8 @@ COMMANDS = {
     "init": "write a complete, commented config for this data",
     "export": "write a checkpoint as a folder that transformers loads",
     "cross_validate": "fit once for each fold: the metrics' mean and spread, out-of-fold predictions",
+    "compare": "runs side by side: settings, metrics, and whether they differ by more than chance",
 }
-LATER = ("compare",)
 
 HELP = """\
 usage: lit-textclf [--help] [--version] {{{names}}} [options]
@@ -69,8 +69,6 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
         print(f"lit-textclf {__version__}")
         raise SystemExit(0)
     try:
-        if arguments[0] in LATER:
-            raise UserError(f"{arguments[0]} is not there yet; the commands are {', '.join(COMMANDS)}")
         if arguments[0] not in COMMANDS:
             raise UserError(f"no command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}; see lit-textclf --help")
         from lit_textclf.commands import run  # imports Lightning, which takes seconds

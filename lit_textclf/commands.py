@@ -22,6 +22,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from lit_textclf.check.command import check
 from lit_textclf.check.init_config import init
 from lit_textclf.cli import TextCLI
+from lit_textclf.compare.command import compare
 from lit_textclf.cross_validation import cross_validate
 from lit_textclf.errors import UserError
 from lit_textclf.export import export
@@ -90,6 +91,7 @@ def run(args: Sequence[str], callbacks: Sequence[Callback] = ()) -> dict[str, An
 
 COMMANDS: dict[str, Callable[[Sequence[str]], tuple[dict[str, Any], list[Path]]]] = {
     "check": check,
+    "compare": compare,
     "cross_validate": cross_validate,
     "export": export,
     "init": init,

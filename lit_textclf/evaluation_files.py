@@ -72,6 +72,13 @@ def _say_errors(evaluation: Evaluation, folder: Path) -> None:
     )
 
 
+def write_rows(evaluation: Evaluation, folder: Path) -> Path:
+    """Writes `outcomes.csv` alone: what came out for every row, which `compare` reads."""
+    path = folder / "outcomes.csv"
+    write_whole(path, _outcomes(evaluation), remedy=_REMEDY)
+    return path
+
+
 def _outcomes(evaluation: Evaluation) -> str:
     """Every row, without its text: what another run's rows are matched with."""
     rows = evaluation.outcomes.rows

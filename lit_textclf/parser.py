@@ -31,7 +31,10 @@ def add_options(parser: LightningArgumentParser) -> None:
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, and which guesses no option from its beginning."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raises the message as a UserError, with the nearest option where one was mistyped."""

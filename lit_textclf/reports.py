@@ -18,6 +18,7 @@ from lit_textclf.classifier import TextClassifier
 from lit_textclf.data import TextDataModule
 from lit_textclf.errors import UserError, count, say
 from lit_textclf.evaluation import Evaluation
+from lit_textclf.outcomes import CollectOutcomes, Outcomes
 from lit_textclf.runs import LastCheckpoint
 
 MOST_LABELS = 20
@@ -28,12 +29,20 @@ class FitReport(Callback):
     """Says what was chosen, then a line an epoch; keeps the best epoch's metrics and the speed.
 
     Args:
+        collected: has the outcomes of each validation; called before this one.
         quiet: no epoch lines, where a progress bar shows the same.
         continues: the run goes on in its own folder, with the best epoch so far.
+
+    Attributes:
+        best: the best epoch's metrics.
+        best_outcomes: its outcomes; None where it was before this process began.
+        best_epoch: its number, from 1; 0 likewise.
     """
 
-    def __init__(self, *, quiet: bool = False, continues: bool = False) -> None:
-        self.quiet, self.continues = quiet, continues
+    def __init__(self, collected: CollectOutcomes, *, quiet: bool = False, continues: bool = False) -> None:
+        self.collected, self.quiet, self.continues = collected, quiet, continues
+        self.best_outcomes: Outcomes | None = None
+        self.best_epoch = 0
         self._plan: dict[str, int] = {}
         self._saved_plan: dict[str, int] = {}
         self.best: dict[str, float] = {}
@@ -124,7 +133,8 @@ class FitReport(Callback):
         monitor, mode = pl_module.target.monitor
         sign = 1 if mode == "max" else -1
         if not self.best or sign * values[monitor] > sign * self.best[monitor]:
-            self.best = values
+            self.best, self.best_outcomes = values, self.collected.outcomes
+            self.best_epoch = trainer.current_epoch + 1
         if not self.quiet:
             loss = trainer.callback_metrics.get("train_loss")
             shown = {"train_loss": float(loss)} if loss is not None else {}

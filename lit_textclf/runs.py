@@ -60,7 +60,10 @@ def folder_of(checkpoint: Path, root: Path) -> Path | None:
 
 
 class SaveRunConfig(SaveConfigCallback):
-    """Writes a run's whole config into its folder, without `ckpt_path`: used again it must not go on with that run.
+    """Writes a run's whole config into its folder.
+
+    That of `fit` is without `ckpt_path`: used again it must not go on with that run. That of `validate` and `test`
+    says which checkpoint was measured.
 
     Args:
         parser: the command's parser.
@@ -76,7 +79,10 @@ class SaveRunConfig(SaveConfigCallback):
         """Writes `config.yaml`; called before the run begins."""
         if trainer.is_global_zero:
             config = self.config.clone()
-            config.ckpt_path = None
+            if stage == "fit":
+                config.ckpt_path = None
+            elif config.ckpt_path is not None:
+                config.ckpt_path = str(Path(config.ckpt_path).resolve())
             self.parser.save(config, str(self.folder / "config.yaml"), skip_none=False, overwrite=True, multifile=False)
 
 

@@ -134,12 +134,17 @@ class ShowInTensorBoard(Callback):
     # At the end -------------------------------------------------------------------------------------------------------
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draws the last validation, and writes the run's options with its results."""
+        """Draws the best validation, and writes the run's options with its results."""
         writer = _writer(trainer)
         if writer is None or self.report is None or not self.report.rows:
             return
         assert isinstance(pl_module, TextClassifier)
-        self._show(writer, trainer, f"the validation after epoch {self._epoch}", pl_module.calibration.temperature)
+        report, outcomes, epoch = self.report, self.collected.outcomes, self._epoch
+        temperature = pl_module.calibration.temperature
+        if report.best_outcomes is not None:  # those of best.ckpt, and of the results below
+            outcomes, epoch = report.best_outcomes, report.best_epoch
+            temperature = report.best.get("val_temperature", 1.0)
+        self._show(writer, trainer, outcomes, f"the validation after epoch {epoch}", temperature)
         if self.options.graph:
             write_graph(writer, pl_module, trainer)
         if self.options.embeddings and self.collected.outcomes is not None:
@@ -155,16 +160,17 @@ class ShowInTensorBoard(Callback):
         """Draws what `validate` measured."""
         if trainer.state.fn == "validate" and (writer := _writer(trainer)) is not None:
             assert isinstance(pl_module, TextClassifier)
-            self._show(writer, trainer, "the validation", pl_module.calibration.temperature)
+            self._show(writer, trainer, self.collected.outcomes, "the validation", pl_module.calibration.temperature)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draws what `test` measured."""
         if (writer := _writer(trainer)) is not None:
             assert isinstance(pl_module, TextClassifier)
-            self._show(writer, trainer, "the test", pl_module.calibration.temperature)
+            self._show(writer, trainer, self.collected.outcomes, "the test", pl_module.calibration.temperature)
 
-    def _show(self, writer: SummaryWriter, trainer: pl.Trainer, what: str, temperature: float) -> None:
-        outcomes = self.collected.outcomes
+    def _show(
+        self, writer: SummaryWriter, trainer: pl.Trainer, outcomes: Outcomes | None, what: str, temperature: float
+    ) -> None:
         if not self.options.figures or outcomes is None:
             return
         started = time.perf_counter()
