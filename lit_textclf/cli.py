@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, RichProgressBar
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
@@ -30,6 +30,7 @@ from lit_textclf.evaluation import Evaluation
 from lit_textclf.evaluation_files import write_evaluation, write_rows
 from lit_textclf.outcomes import CollectOutcomes, Outcomes
 from lit_textclf.parser import Parser, add_options
+from lit_textclf.progress import Progress
 from lit_textclf.report import write_report
 from lit_textclf.reports import FitReport, SayStopped, print_labels, print_table, stage_metrics
 from lit_textclf.rows.paths import expanded
@@ -233,8 +234,6 @@ class TextCLI(LightningCLI):
         root = Path(options.default_root_dir or ".")
         progress = sys.stderr.isatty() and options.enable_progress_bar is not False
         callbacks: list[Callback] = [SayStopped(), *self.more_callbacks]
-        if progress:
-            callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
         kwargs["enable_progress_bar"] = progress
         self.collected = CollectOutcomes()
         if self.subcommand != "predict":
@@ -256,9 +255,7 @@ class TextCLI(LightningCLI):
                 # Not Lightning's default of the same folder: that logs a metric called hp_metric, always -1.
                 kwargs["logger"] = TensorBoardLogger(str(root), LOGS, self.folder.name, default_hp_metric=False)
         if self.subcommand == "fit":
-            self.report = FitReport(
-                self.collected, quiet=progress, continues=self.folder is not None and continued is not None
-            )
+            self.report = FitReport(self.collected, continues=self.folder is not None and continued is not None)
             callbacks.append(self.report)
             if options.logger not in (False, []) and not options.barebones:
                 callbacks.append(LearningRateMonitor("step"))
@@ -272,6 +269,8 @@ class TextCLI(LightningCLI):
                 )  # fmt: skip
         else:
             kwargs["enable_checkpointing"] = False
+        if progress:
+            callbacks.append(Progress(self.report if self.subcommand == "fit" else None))
         if self.subcommand != "predict" and self.folder is not None:
             shown = self.config_init[self.subcommand].tensorboard
             report = self.report if self.subcommand == "fit" else None

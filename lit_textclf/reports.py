@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +32,29 @@ class FitReport(Callback):
 
     Args:
         collected: has the outcomes of each validation; called before this one.
-        quiet: no epoch lines, where a progress bar shows the same.
         continues: the run goes on in its own folder, with the best epoch so far.
 
     Attributes:
         best: the best epoch's metrics.
         best_outcomes: its outcomes; None where it was before this process began.
         best_epoch: its number, from 1; 0 likewise.
+        rows: rows trained on by this process.
+        tokens: their tokens.
+        places: what their batches have room for, padding and all.
+        steps: their batches.
+        training_seconds: what training them took, without validation.
     """
 
-    def __init__(self, collected: CollectOutcomes, *, quiet: bool = False, continues: bool = False) -> None:
-        self.collected, self.quiet, self.continues = collected, quiet, continues
+    def __init__(self, collected: CollectOutcomes, *, continues: bool = False) -> None:
+        self.collected, self.continues = collected, continues
         self.best_outcomes: Outcomes | None = None
         self.best_epoch = 0
         self._plan: dict[str, int] = {}
         self._saved_plan: dict[str, int] = {}
         self.best: dict[str, float] = {}
-        self.rows = self.tokens = self.places = 0
+        self.rows = self.tokens = self.places = self.steps = 0
         self.training_seconds = 0.0
-        self._started = self._batch_started = time.perf_counter()
+        self._started = self._train_started = self._batch_started = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
         """The best epoch's metrics, the batch size and all steps, to go on with after a resume."""
@@ -71,6 +77,7 @@ class FitReport(Callback):
             UserError: if a run that is resumed has no step left for its schedule.
         """
         assert isinstance(pl_module, TextClassifier)
+        self._train_started = time.perf_counter()
         data: TextDataModule = trainer.datamodule  # type: ignore[attr-defined]
         parameters = sum(parameter.numel() for parameter in pl_module.parameters())
         budget = data.max_tokens_per_batch
@@ -113,14 +120,15 @@ class FitReport(Callback):
     ) -> None:
         """Adds the seconds since the last batch's end: those of the batch, and of loading it."""
         now = time.perf_counter()
+        self.steps += 1
         self.training_seconds += now - self._batch_started
         self._batch_started = now
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Says the epoch where no validation does."""
-        if not self.quiet and not sum(trainer.num_val_batches):
+        if not sum(trainer.num_val_batches):
             loss = float(trainer.callback_metrics.get("train_loss", float("nan")))
-            say(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: train_loss {loss:.4f}; {self._speed()}")
+            self._say_epoch(trainer, f"train_loss {loss:.4f}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keeps the best epoch's metrics and says this one's."""
@@ -135,21 +143,39 @@ class FitReport(Callback):
         if not self.best or sign * values[monitor] > sign * self.best[monitor]:
             self.best, self.best_outcomes = values, self.collected.outcomes
             self.best_epoch = trainer.current_epoch + 1
-        if not self.quiet:
-            loss = trainer.callback_metrics.get("train_loss")
-            shown = {"train_loss": float(loss)} if loss is not None else {}
-            shown |= {
-                name: values[name]
-                for name in ("val_loss", "val_accuracy", "val_f1_macro", "val_pearson")
-                if name in values
-            }
-            line = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
-            say(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {line}; {self._speed()}")
+        loss = trainer.callback_metrics.get("train_loss")
+        shown = {"train_loss": float(loss)} if loss is not None else {}
+        shown |= {
+            name: values[name]
+            for name in ("val_loss", "val_accuracy", "val_f1_macro", "val_exact_match", "val_pearson")
+            if name in values
+        }
+        line = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
+        self._say_epoch(trainer, line)
 
-    def _speed(self) -> str:
+    @property
+    def speed(self) -> tuple[float, float]:
+        """Rows and tokens a second of training, of this process."""
         seconds = max(self.training_seconds, 1e-9)
-        return (
-            f"{self.rows / seconds:,.0f} rows/s, {self.tokens / seconds:,.0f} tokens/s, {self._padding():.1%} padding"
+        return self.rows / seconds, self.tokens / seconds
+
+    def seconds_left(self, trainer: pl.Trainer) -> float | None:
+        """How long the rest of training takes at the speed so far, validation and all; None where it has no end."""
+        total = trainer.num_training_batches * (trainer.max_epochs or 0)
+        if trainer.max_steps > 0:
+            total = min(total or math.inf, trainer.max_steps * trainer.accumulate_grad_batches)
+        done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        if not self.steps or not 0 < total < math.inf:
+            return None
+        return (time.perf_counter() - self._train_started) / self.steps * max(0.0, total - done)
+
+    def _say_epoch(self, trainer: pl.Trainer, metrics: str) -> None:
+        rows, tokens = self.speed
+        left = self.seconds_left(trainer)
+        rest = f"; {timedelta(seconds=round(left))} left" if left else ""
+        say(
+            f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {metrics}; {rows:,.0f} rows/s, "
+            f"{tokens:,.0f} tokens/s, {self._padding():.1%} padding{rest}"
         )
 
     def _padding(self) -> float:
@@ -158,13 +184,13 @@ class FitReport(Callback):
 
     def metrics(self, trainer: pl.Trainer) -> dict[str, float]:
         """The best epoch's validation metrics, epochs, seconds and speed, as `metrics.json` has them."""
-        seconds = max(self.training_seconds, 1e-9)
+        rows, tokens = self.speed
         return {
             **self.best,
             "epochs": trainer.current_epoch,
             "seconds": time.perf_counter() - self._started,
-            "rows_per_second": self.rows / seconds,
-            "tokens_per_second": self.tokens / seconds,
+            "rows_per_second": rows,
+            "tokens_per_second": tokens,
             "padding_share": self._padding(),
         }
 

@@ -36,6 +36,10 @@ WORDS = [
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--data_dir", default=None, help="a folder with real data sets and vocabularies, for some tests")
+    parser.addoption(
+        "--runs", nargs="+", default=[],
+        help="folders of finished runs, as lightning_logs: browser tests look at these, too",
+    )  # fmt: skip
     parser.addoption("--screenshots", help="the folder for pictures that browser tests take, to look at them")
 
 

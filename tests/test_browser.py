@@ -34,11 +34,31 @@ DRAWN = (
 )
 
 
-@pytest.fixture(scope="module", params=["two_labels", "many_labels"])
+MADE = ("two_labels", "many_labels")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs that tests make, and those of `--runs`."""
+    given = metafunc.config.getoption("--runs")
+    if "served" in metafunc.fixturenames:
+        metafunc.parametrize("served", [*MADE, *given], indirect=True, scope="module")
+    if "report" in metafunc.fixturenames:
+        reports = [path for folder in given for path in sorted(Path(folder).glob("*/report.html"))]
+        metafunc.parametrize(
+            "report", reports, ids=[f"{path.parent.parent.parent.name}_{path.parent.name}" for path in reports]
+        )
+
+
+@pytest.fixture(scope="module")
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path
 ) -> Iterator[tuple[str, Served]]:
-    """A TensorBoard of a run with 2 labels, or with 77."""
+    """A TensorBoard of a run with 2 labels, with 77, or of runs that are there."""
+    if Path(request.param).is_dir():
+        folder = Path(request.param).resolve()
+        with Served(folder, tmp_path_factory.mktemp("served") / "log") as server:
+            yield folder.parent.name, server
+        return
     folder = tmp_path_factory.mktemp(request.param)
     labels = 2 if request.param == "two_labels" else 77
     words = ["good", "fine", "great", "bad", "awful", "poor", "film", "book", "meal"]
@@ -124,7 +144,8 @@ def test_images_are_loaded_whole(served: tuple[str, Served], pictures: Path) -> 
     with page(1280, 3000) as driver:
         driver.get(f"{server.url}/#images")
         # Nine figures; TensorBoard shows twelve of a group at a time.
-        assert wait_for(number_of(driver, "img", loaded), 9, "figures") == 9
+        figures = wait_for(number_of(driver, "img", loaded), 9, "figures")
+        assert figures == 9 or name not in MADE
         widths = "return found.filter((e) => e.src.includes('/images/')).every((e) => e.naturalWidth === 720) ? 1 : 0"
         assert number_of(driver, "img", widths)()
         picture = pictures / f"{name}_images.png"
@@ -146,3 +167,13 @@ def test_screenshots_of_files(tmp_path: Path, pictures: Path, width: int) -> Non
     with Image.open(picture) as image:
         assert image.size == (width, 2500)
     assert colors(picture) > 100
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_report_of_a_run(report: Path, pictures: Path, width: int, request: pytest.FixtureRequest) -> None:
+    """Of `--runs`; what a report holds is tested beside it."""
+    picture = pictures / f"{request.node.callspec.id}.png"
+    size = screenshot(report.resolve().as_uri(), picture, width)
+    assert size["width"] == width
+    assert size["height"] > 3000
+    assert colors(picture) > 500
