@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 from lit_textclf.canvas import png
 from lit_textclf.evaluation import Evaluation
@@ -106,7 +108,13 @@ def _template() -> Template:
         loader=PackageLoader("lit_textclf", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["breakable"] = _breakable
     return environment.get_template("report.html.jinja")
+
+
+def _breakable(name: str) -> Markup:
+    """A name, escaped, which lines may break behind `_`, `/`, `.` and `-`."""
+    return Markup(re.sub(r"(?<=[_/.\-])(?=\w)", "<wbr>", str(escape(name))))
 
 
 def _contents(evaluation: Evaluation, metrics: Mapping[str, float]) -> dict[str, Any]:
