@@ -155,6 +155,9 @@ def best_threshold(scores: Tensor, present: Tensor, wanted: str = "f1") -> float
 def thresholds_of(target: Target, logits: Tensor, targets: Tensor, wanted: str = "f1") -> dict[str, float]:
     """The best threshold of each label that can have one: of two labels the positive one's, of sets each one's.
 
+    For the highest F1 0.5 stays where the other threshold is no better by more than chance: on an imbalanced set of few
+    rows that one would be the peculiarity of a row or two, and worse on others.
+
     Args:
         target: task and labels.
         logits: `(rows, outputs)`, divided by the temperature.
@@ -169,8 +172,43 @@ def thresholds_of(target: Target, logits: Tensor, targets: Tensor, wanted: str =
         indices = range(target.positive_index, target.positive_index + 1)
     else:
         return {}
-    found = {target.labels[index]: best_threshold(scores[:, index], present[:, index], wanted) for index in indices}
-    return {name: value for name, value in found.items() if value is not None}
+    found = {}
+    for index in indices:
+        of_label, is_there = scores[:, index], present[:, index]
+        best = best_threshold(of_label, is_there, wanted)
+        if best is None:
+            continue
+        if wanted == "f1" and not beats_by_more_than_chance(of_label, is_there, best, THRESHOLD):
+            best = THRESHOLD
+        found[target.labels[index]] = best
+    return found
+
+
+def beats_by_more_than_chance(scores: Tensor, present: Tensor, threshold: float, other: float) -> bool:
+    """Whether a threshold's F1 is above another's by more than the difference's standard error.
+
+    That of the jackknife, each row left out in turn (Efron and Tibshirani 1993, An Introduction to the Bootstrap,
+    chapter 11).
+
+    Args:
+        scores: the label's probabilities, `(rows,)`.
+        present: whether rows have it, bool `(rows,)`.
+        threshold: a probability.
+        other: likewise.
+    """
+
+    def f1(limit: float) -> tuple[Tensor, Tensor]:
+        """That of all rows, and those without each one."""
+        given = scores.double() >= limit
+        both, total = (given & present).double(), given.double() + present.double()
+        without = 2 * (both.sum() - both) / (total.sum() - total).clamp(min=1)
+        return 2 * both.sum() / total.sum().clamp(min=1), without
+
+    (value, without), (value_of_other, without_of_other) = f1(threshold), f1(other)
+    differences = without - without_of_other
+    rows = len(scores)
+    error = ((rows - 1) / rows * (differences - differences.mean()).square().sum()).sqrt()
+    return bool(value - value_of_other > error)
 
 
 def resolve_threshold(option: Any, target: Target, calibration: Calibration) -> dict[str, float] | None:
@@ -273,10 +311,21 @@ class Calibrate(Callback):
             pl_module.log(f"{prefix}{name}", value, sync_dist=trainer.world_size > 1)
 
 
-def say_calibration(best: Mapping[str, float], rows: int) -> None:
-    """Says what the temperature of the best epoch does to the calibration error."""
+def say_calibration(best: Mapping[str, float], thresholds: Mapping[str, float], rows: int) -> None:
+    """Says what the temperature of the best epoch does to the calibration error, and which thresholds were chosen.
+
+    Args:
+        best: the best epoch's metrics.
+        thresholds: its thresholds by label.
+        rows: the validation rows.
+    """
     if best.get("val_temperature", 1.0) != 1:
         say(
             f"calibration: temperature {best['val_temperature']:.3g}; expected calibration error "
             f"{best['val_ece_uncalibrated']:.3f} without it, {best['val_ece']:.3f} with it, on {rows:,} validation rows"
         )
+    moved = {name: value for name, value in thresholds.items() if value != THRESHOLD}
+    if moved:
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in list(moved.items())[:3])
+        rest = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
+        say(f"thresholds from the validation rows, used only with --threshold best: {shown}{rest}")

@@ -302,7 +302,7 @@ class TextCLI(LightningCLI):
             self._remove_folder_of_nothing()
             return
         if "validation" in self.datamodule.rows:
-            say_calibration(self.metrics, len(self.datamodule.rows["validation"]))
+            say_calibration(self.metrics, self.report.best_thresholds, len(self.datamodule.rows["validation"]))
         checkpoints = written_checkpoints(self.folder, validated="validation" in self.datamodule.rows)
         self.written += [*checkpoints, write_metrics(self.metrics, self.folder)]
         if (best := self.report.best_outcomes) is not None:

@@ -37,6 +37,7 @@ class FitReport(Callback):
     Attributes:
         best: the best epoch's metrics.
         best_outcomes: its outcomes; None where it was before this process began.
+        best_thresholds: its thresholds by label; none likewise.
         best_epoch: its number, from 1; 0 likewise.
         rows: rows trained on by this process.
         tokens: their tokens.
@@ -48,6 +49,7 @@ class FitReport(Callback):
     def __init__(self, collected: CollectOutcomes, *, continues: bool = False) -> None:
         self.collected, self.continues = collected, continues
         self.best_outcomes: Outcomes | None = None
+        self.best_thresholds: dict[str, float] = {}
         self.best_epoch = 0
         self._plan: dict[str, int] = {}
         self._saved_plan: dict[str, int] = {}
@@ -142,6 +144,7 @@ class FitReport(Callback):
         sign = 1 if mode == "max" else -1
         if not self.best or sign * values[monitor] > sign * self.best[monitor]:
             self.best, self.best_outcomes = values, self.collected.outcomes
+            self.best_thresholds = dict(pl_module.calibration.thresholds)
             self.best_epoch = trainer.current_epoch + 1
         loss = trainer.callback_metrics.get("train_loss")
         shown = {"train_loss": float(loss)} if loss is not None else {}

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from lit_textclf import Target, TextClassifier, main
 from lit_textclf.calibration import (
     Calibration,
+    beats_by_more_than_chance,
     best_threshold,
     decided,
     expected_calibration_error,
@@ -102,6 +103,37 @@ def test_the_best_f1_is_that_of_all_thresholds(seed: int) -> None:
     every = [f1_score(present, scores >= limit) for limit in np.unique(scores)]
     assert f1_score(present, scores >= found) == pytest.approx(max(every))
     assert found not in scores
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_more_than_chance(seed: int) -> None:
+    """Against scikit-learn's F1, with each row left out in turn."""
+    generator = np.random.default_rng(seed)
+    scores = generator.random(50)
+    present = generator.random(50) < 0.5 * scores + 0.1
+    given = torch.from_numpy(scores), torch.from_numpy(present)
+    for limit in (0.2, 0.45, 0.5, 0.7):
+
+        def gain(kept: np.ndarray, limit: float = limit) -> float:
+            values = [f1_score(present[kept], scores[kept] >= at, zero_division=0) for at in (limit, 0.5)]
+            return float(values[0] - values[1])
+
+        rows = np.arange(50)
+        left_out = np.array([gain(rows != row) for row in rows])
+        error = np.sqrt(49 / 50 * ((left_out - left_out.mean()) ** 2).sum())
+        assert beats_by_more_than_chance(*given, limit, 0.5) == (gain(rows >= 0) > error)
+
+
+def test_a_half_stays_without_a_reason() -> None:
+    """One row of three hundred is none, fifty are."""
+    present = torch.tensor([0] * 250 + [1] * 50)
+    logits = torch.stack([torch.zeros(300), torch.where(present.bool(), 3.0, -3.0)], 1)
+    logits[-1, 1] = -0.5
+    assert best_threshold(logits.softmax(-1)[:, 1], present.bool()) == pytest.approx(0.2125, abs=1e-3)
+    assert thresholds_of(BINARY, logits, present) == {"spam": 0.5}
+    assert thresholds_of(BINARY, logits, present, "recall=1.0") == {"spam": pytest.approx(0.2125, abs=1e-3)}
+    logits[-50:, 1] = -0.5
+    assert thresholds_of(BINARY, logits, present) == {"spam": pytest.approx(0.2125, abs=1e-3)}
 
 
 @pytest.mark.parametrize("kind", ["precision", "recall"])
