@@ -334,6 +334,8 @@ class TextCLI(LightningCLI):
         self.written.append(self.trainer.predicted_to)
         if self.metrics:
             print_table(self.metrics, f"predictions of {self._measured}")
+        if self.engine is None:
+            say(f"next: lit-textclf export --ckpt_path {self._measured} --output FOLDER")
 
     def _evaluated(self, prefix: str, split: str) -> None:
         self.metrics = stage_metrics(self.trainer, prefix)
@@ -351,6 +353,8 @@ class TextCLI(LightningCLI):
         write_evaluation(evaluation, folder)
         report = write_report(evaluation, self.metrics, folder, str(self._measured))
         self.written.append(report)
+        if self.engine is None:
+            say(f"next: lit-textclf predict --ckpt_path {self._measured} --data.predict_file FILE --output FILE.csv")
         say(f"next: open {report} in a browser")
 
     @property

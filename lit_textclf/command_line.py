@@ -62,7 +62,7 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
     """
     arguments = list(sys.argv[1:] if args is None else args)
     if not arguments or arguments[0] in ("-h", "--help"):
-        commands = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
+        commands = "\n".join(f"  {name:<16}{text}" for name, text in COMMANDS.items())
         print(HELP.format(names=",".join(COMMANDS), commands=commands, prefix=ENVIRONMENT_PREFIX), end="")
         raise SystemExit(0)
     if arguments[0] == "--version":

@@ -73,7 +73,12 @@ def load_tokenizer(name_or_path: str, option: str, *, local_only: bool = False) 
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_only)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{option} {name_or_path!r}: no tokenizer could be loaded ({reason})") from None
+        remedy = "name a folder with a tokenizer's files"
+        if not is_local(name_or_path):
+            remedy = (
+                "give the name of a model on the Hub and a way to it, or a folder or package:NAME/PATH on this machine"
+            )
+        raise UserError(f"{option} {name_or_path!r}: no tokenizer could be loaded ({reason}); {remedy}") from None
     if not tokenizer.is_fast:
         raise UserError(f"{option} {name_or_path!r}: {type(tokenizer).__name__} is no fast tokenizer; use one that is")
     return tokenizer  # type: ignore[no-any-return,return-value]

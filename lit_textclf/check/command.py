@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,10 +51,23 @@ def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         print(json.dumps(found.to_dict(), indent=2))
     else:
         show(found, suggested(found, most_tokens), unit)
+        _say_next(list(args[1:]))
     if options.strict and (severe := found.severe()):
         say(f"{len(severe)} severe: {', '.join(dict.fromkeys(finding.kind for finding in severe))}")
         raise SystemExit(1)
     return found.to_dict(), []
+
+
+def _say_next(typed: Sequence[str]) -> None:
+    """The command that comes after `check` with what was typed."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--strict", nargs="?")
+    own.add_argument("--format")
+    _, others = own.parse_known_args(typed)
+    options = shlex.join(others)
+    configured = any(name.partition("=")[0] in ("--config", "-c") for name in others)
+    command = "fit" if configured else "init"
+    say(f"next: lit-textclf {command} {options}" + ("" if configured else ", for a config with these options"))
 
 
 def look(options: Any) -> tuple[Examination, str, int | None]:

@@ -177,7 +177,10 @@ def _say_why_not(runs: Sequence[RunResults]) -> None:
     if without:
         say(f"compare: no outcomes.csv in {', '.join(without)}: no intervals; run test or validate with its checkpoint")
     else:
-        say("compare: the runs have no labelled row in common: no intervals, and no best one")
+        say(
+            "compare: the runs have no labelled row in common: no intervals, and no best one; name those that were "
+            "measured on the same rows"
+        )
 
 
 def _say_rows(runs: Sequence[RunResults], shared: SharedRows) -> None:

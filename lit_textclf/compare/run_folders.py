@@ -172,6 +172,8 @@ def _settings(folder: Path) -> dict[str, Any]:
             say(f"compare: {folder} has no config.yaml: its settings are not known")
             return {}
         own.pop("data.fold", None)
+    if own.get("engine") == "torch":  # as fit has it, which has no such option
+        own.pop("engine")
     checkpoint = own.pop("ckpt_path", None)
     if checkpoint is None:
         return own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
@@ -281,3 +282,16 @@ def test_the_histogram_holds_every_row() -> None:
         bins = histogram(lengths)
         assert sum(rows for *_, rows in bins) == len(lengths)
         assert [end + 1 for _, end, _ in bins[:-1]] == [start for start, _, _ in bins[1:]]
+
+
+def test_the_next_command_is_named_and_runs(reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+    train = f"--data.train_file={reviews['train']}"
+    main(["check", train, "--strict", "--format", "table", "--data.validation_split", "0.25"])
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last == f"next: lit-textclf init {train} --data.validation_split 0.25, for a config with these options"
+    main(shlex.split(last.removeprefix("next: ").partition(",")[0])[1:])
+    assert Path("config.yaml").is_file()
+    main(["check", "--config", "config.yaml"])
+    assert capfd.readouterr().err.splitlines()[-1] == "next: lit-textclf fit --config config.yaml"
+    main(["check", train, "--format", "json"])
+    assert "next:" not in capfd.readouterr().err
