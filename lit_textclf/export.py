@@ -40,26 +40,7 @@ def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     Raises:
         UserError: for anything wrong in the options; a folder that is there is left alone without `--overwrite`.
     """
-    parser = Parser(prog="lit-textclf export", description="Writes a checkpoint in a form that others load.")
-    parser.add_argument("--ckpt_path", type=str, help="the checkpoint: a file, a run's folder, last or best")
-    parser.add_argument("--output", type=str, help="the folder to write")
-    parser.add_argument(
-        "--format", choices=["hf", "onnx"], default="hf",
-        help="hf: what AutoModel, AutoTokenizer, pipeline load; onnx: for onnxruntime, and for --engine onnx here",
-    )  # fmt: skip
-    parser.add_argument(
-        "--quantize", type=Literal["int8"] | None, default=None,
-        help="with --format onnx: int8 weights; what they cost is measured on the run's validation rows, or on others "
-        "that data.* names",
-    )  # fmt: skip
-    parser.add_argument(
-        "--max_accuracy_drop", type=float, default=0.01,
-        help="the most that --quantize may cost: accuracy, micro F1 of label sets, Pearson's r of a regression",
-    )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace the folder if it is there")
-    parser.add_argument("--push_to_hub", type=str | None, default=None, help="also upload to this name on the Hub")
-    parser.add_argument("--trainer.default_root_dir", type=str, default=".", help="where last and best are looked for")
-    parser.add_class_arguments(TextDataModule, "data", skip=NOT_OPTIONS, sub_configs=False)
+    parser = _parser()
     options = parser.parse_args(list(args[1:]))
     if options.ckpt_path is None or options.output is None:
         raise UserError("export needs --ckpt_path (a checkpoint, last or best) and --output (the folder to write)")
@@ -92,6 +73,30 @@ def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         )
     say(f'next: python -c "from transformers import pipeline; print(pipeline(model={str(output)!r})({SAMPLES[0]!r}))"')
     return {}, [output]
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="lit-textclf export", description="Writes a checkpoint in a form that others load.")
+    parser.add_argument("--ckpt_path", type=str, help="the checkpoint: a file, a run's folder, last or best")
+    parser.add_argument("--output", type=str, help="the folder to write")
+    parser.add_argument(
+        "--format", choices=["hf", "onnx"], default="hf",
+        help="hf: what AutoModel, AutoTokenizer, pipeline load; onnx: for onnxruntime, and for --engine onnx here",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quantize", type=Literal["int8"] | None, default=None,
+        help="with --format onnx: int8 weights; what they cost is measured on the run's validation rows, or on others "
+        "that data.* names",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max_accuracy_drop", type=float, default=0.01,
+        help="the most that --quantize may cost: accuracy, micro F1 of label sets, Pearson's r of a regression",
+    )  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace the folder if it is there")
+    parser.add_argument("--push_to_hub", type=str | None, default=None, help="also upload to this name on the Hub")
+    parser.add_argument("--trainer.default_root_dir", type=str, default=".", help="where last and best are looked for")
+    parser.add_class_arguments(TextDataModule, "data", skip=NOT_OPTIONS, sub_configs=False)
+    return parser
 
 
 def _validation_rows(parser: Parser, args: Sequence[str], stored: StoredRun) -> TextDataModule:

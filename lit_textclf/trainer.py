@@ -137,25 +137,13 @@ class Trainer(pl.Trainer):
         """
         if model is None or datamodule is None:
             raise UserError("predict needs a TextClassifier and a TextDataModule")
-        if not isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy)):
-            raise UserError(
-                f"trainer.strategy: predict does not run with {type(self.strategy).__name__}, whose processes wait for "
-                "each other at every layer; use ddp or one device"
-            )
-        if isinstance(self.strategy.launcher, _MultiProcessingLauncher):
-            raise UserError("trainer.strategy: predict does not run in spawned or forked processes; use ddp")
+        self._check_strategy()
         if text is not None:
             datamodule.sets.texts = [text]
         datamodule.sets.keep_columns = {"predict"} if keep_columns else set()
+        _check_form(format, min_score, other_columns=with_logits or keep_columns)
         glue_task = None
-        if min_score is not None and not 0 <= min_score <= 1:
-            raise UserError(f"--min_score {min_score}: a probability from 0 to 1 is needed")
         if format == "glue":
-            if with_logits or keep_columns or min_score is not None:
-                raise UserError(
-                    "--format glue has two columns, and a label for each row; remove --with_logits, --keep_columns and "
-                    "--min_score"
-                )
             glue_task, output = _submission(datamodule, output)
         path = self.predicted_to = expanded(output, "--output")
         file = PredictionFile(path, overwrite=overwrite, encoding=output_encoding, with_logits=with_logits)
@@ -184,9 +172,30 @@ class Trainer(pl.Trainer):
             writer.close()
         return writer.metrics
 
+    def _check_strategy(self) -> None:
+        """Refuses what `predict` does not run with."""
+        if not isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy)):
+            raise UserError(
+                f"trainer.strategy: predict does not run with {type(self.strategy).__name__}, whose processes wait for "
+                "each other at every layer; use ddp or one device"
+            )
+        if isinstance(self.strategy.launcher, _MultiProcessingLauncher):
+            raise UserError("trainer.strategy: predict does not run in spawned or forked processes; use ddp")
+
     @property
     def _callbacks(self) -> list[Callback]:
         return self.callbacks  # type: ignore[attr-defined,no-any-return]
+
+
+def _check_form(form: str, min_score: float | None, *, other_columns: bool) -> None:
+    """Refuses options of the output that contradict each other."""
+    if min_score is not None and not 0 <= min_score <= 1:
+        raise UserError(f"--min_score {min_score}: a probability from 0 to 1 is needed")
+    if form == "glue" and (other_columns or min_score is not None):
+        raise UserError(
+            "--format glue has two columns, and a label for each row; remove --with_logits, --keep_columns and "
+            "--min_score"
+        )
 
 
 def _submission(data: TextDataModule, output: str) -> tuple[str, str]:

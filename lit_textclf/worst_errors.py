@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from lit_textclf.outcomes import Outcomes
 
 MOST_TEXT = 300
 """Characters of a text that are shown."""
-_LINE = 42
+_LINE = 34
+_NAME = 16
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,22 @@ def markdown_table(rows: list[WrongRow]) -> str:
     head = [name for place, name in enumerate(head) if not absent.get(place)]
     lines = [head, ["---"] * len(head)]
     for row in rows:
-        cells = [row.where, *([row.id or ""] if ids else []), row.true, row.predicted]
-        cells += [*([f"{row.score or 0:.2f}"] if scores else []), f"{row.loss:.2f}"]
+        where = escaped(row.where).replace(" row ", "<br>row ")
+        labels = [_lines(re.findall(r"[^_|/.-]*[_|/.-]?", name)) for name in (row.true, row.predicted)]
+        numbers = [*([f"{row.score or 0:.2f}"] if scores else []), f"{row.loss:.2f}"]
         text = "<br>".join(escaped(line) for line in textwrap.wrap(row.text, _LINE))
-        where, *others = (escaped(cell) for cell in cells)
-        lines.append([where.replace(" row ", "<br>row "), *others, text])
+        lines.append([where, *([escaped(row.id or "")] if ids else []), *labels, *map(escaped, numbers), text])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _lines(parts: Iterable[str]) -> str:
+    """Parts of a name, escaped, on lines of no more than :data:`_NAME` characters where they can be."""
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len(lines[-1]) + len(part) > _NAME:
+            lines.append("")
+        lines[-1] += part
+    return "<br>".join(map(escaped, lines))
 
 
 def escaped(text: str) -> str:

@@ -70,3 +70,14 @@ def test_long_texts_are_cut_and_ids_shown() -> None:
     assert worst_errors(with_id)[0].id == "r7"
     assert "| id |" in markdown_table(worst_errors(with_id))
     assert escaped("差评 ok") == "差评 ok"
+
+
+def test_long_names_have_line_breaks() -> None:
+    name = "balance_not_updated_after_cheque_or_cash_deposit"
+    found = outcomes(Target("single_label", ("a_b", name)), ["text"], [[1, 0]], [1])
+    row = html.unescape(markdown_table(worst_errors(found)).splitlines()[2])
+    true, predicted = row.split(" | ")[1:3]
+    assert predicted == "a_b"
+    lines = true.split("<br>")
+    assert "".join(lines) == name
+    assert max(map(len, lines)) <= 16 < len(name)
