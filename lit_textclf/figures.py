@@ -21,6 +21,7 @@ from torchmetrics.functional.classification import (
 
 from lit_textclf.canvas import canvas, legend_below, short_names
 from lit_textclf.errors import count
+from lit_textclf.evaluation import Evaluation
 from lit_textclf.figure_numbers import Decisions, ranked, reliability, thinned
 from lit_textclf.labels import THRESHOLD
 from lit_textclf.outcomes import Outcomes
@@ -30,17 +31,17 @@ MOST_BARS = 150
 _BLUE, _ORANGE, _GREY = "#1f77b4", "#ff7f0e", "#8c8c8c"
 
 
-def figures_of(outcomes: Outcomes, temperature: float = 1.0) -> dict[str, Figure]:
-    """All figures that the task has, by names that stay.
+def figures_of(evaluation: Evaluation) -> dict[str, Figure]:
+    """All figures that the task has, by names that stay; what is right is what was decided, by thresholds too.
 
     Args:
-        outcomes: of a split.
-        temperature: what the logits are divided by for probabilities.
+        evaluation: of a split.
     """
+    outcomes, decisions, temperature = evaluation.outcomes, evaluation.decisions, evaluation.temperature
     drawn = {
-        "confusion": confusion_figure(outcomes, normalize=False),
-        "confusion_normalized": confusion_figure(outcomes, normalize=True),
-        "per_class_f1": per_class_f1_figure(outcomes),
+        "confusion": confusion_figure(decisions, normalize=False),
+        "confusion_normalized": confusion_figure(decisions, normalize=True),
+        "per_class_f1": per_class_f1_figure(decisions),
         "precision_recall": precision_recall_figure(outcomes),
         "roc": roc_figure(outcomes),
         "reliability": reliability_figure(outcomes, temperature),

@@ -42,9 +42,6 @@ _FIGURES = {
 }
 
 
-_OF_DECISIONS = ("confusion", "confusion_normalized", "per_class_f1")
-
-
 class Row(NamedTuple):
     """A row as it is shown."""
 
@@ -122,10 +119,7 @@ def _contents(evaluation: Evaluation, metrics: Mapping[str, float]) -> dict[str,
     suspicion = evaluation.suspicion
     suspects = [] if suspicion is None else suspicion.rows.tolist()
     worst = evaluation.worst.tolist()
-    drawn = figures_of(evaluation.outcomes, evaluation.temperature)
-    if evaluation.thresholds is not None:
-        of_decisions = figures_of(evaluation.decisions)
-        drawn |= {name: of_decisions[name] for name in _OF_DECISIONS if name in of_decisions}
+    drawn = figures_of(evaluation)
     return {
         "outcomes": evaluation.outcomes,
         "evaluation": evaluation,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lit_textclf.classifier import TextClassifier
 from lit_textclf.errors import UserError, count, say
+from lit_textclf.evaluation import Evaluation
 from lit_textclf.long_text import pool
 from lit_textclf.outcomes import CollectOutcomes, Outcomes
 from lit_textclf.reports import FitReport
@@ -144,7 +145,8 @@ class ShowInTensorBoard(Callback):
         if report.best_outcomes is not None:  # those of best.ckpt, and of the results below
             outcomes, epoch = report.best_outcomes, report.best_epoch
             temperature = report.best.get("val_temperature", 1.0)
-        self._show(writer, trainer, outcomes, f"the validation after epoch {epoch}", temperature)
+        if outcomes is not None:
+            self._show(writer, trainer, Evaluation.of(outcomes, temperature), f"the validation after epoch {epoch}")
         if self.options.graph:
             write_graph(writer, pl_module, trainer)
         if self.options.embeddings and self.collected.outcomes is not None:
@@ -160,21 +162,24 @@ class ShowInTensorBoard(Callback):
         """Draws what `validate` measured."""
         if trainer.state.fn == "validate" and (writer := _writer(trainer)) is not None:
             assert isinstance(pl_module, TextClassifier)
-            self._show(writer, trainer, self.collected.outcomes, "the validation", pl_module.calibration.temperature)
+            self._show_measured(writer, trainer, pl_module, "the validation")
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draws what `test` measured."""
         if (writer := _writer(trainer)) is not None:
             assert isinstance(pl_module, TextClassifier)
-            self._show(writer, trainer, self.collected.outcomes, "the test", pl_module.calibration.temperature)
+            self._show_measured(writer, trainer, pl_module, "the test")
 
-    def _show(
-        self, writer: SummaryWriter, trainer: pl.Trainer, outcomes: Outcomes | None, what: str, temperature: float
-    ) -> None:
-        if not self.options.figures or outcomes is None:
+    def _show_measured(self, writer: SummaryWriter, trainer: pl.Trainer, classifier: TextClassifier, what: str) -> None:
+        if self.collected.outcomes is not None:
+            temperature, thresholds = classifier.calibration.temperature, classifier.thresholds
+            self._show(writer, trainer, Evaluation.of(self.collected.outcomes, temperature, thresholds), what)
+
+    def _show(self, writer: SummaryWriter, trainer: pl.Trainer, evaluation: Evaluation, what: str) -> None:
+        if not self.options.figures:
             return
         started = time.perf_counter()
-        figures = write_outcomes(writer, outcomes, _step(trainer), temperature)
+        figures = write_evaluation(writer, evaluation, _step(trainer))
         writer.flush()
         say(f"tensorboard: {count(figures, 'figure')} of {what} in {time.perf_counter() - started:.1f} s")
 
@@ -216,14 +221,13 @@ def _plain(value: Any) -> str | float:
 # What is drawn --------------------------------------------------------------------------------------------------------
 
 
-def write_outcomes(writer: SummaryWriter, outcomes: Outcomes, step: int, temperature: float = 1.0) -> int:
+def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -> int:
     """Writes figures, curves, histograms and the worst errors; returns the number of figures.
 
     Args:
         writer: TensorBoard's.
-        outcomes: of a split, whose name is the group.
+        evaluation: of a split, whose name is the group.
         step: the training step.
-        temperature: what the logits are divided by for scores.
     """
     from torchmetrics.functional.classification import binary_average_precision
 
@@ -232,20 +236,21 @@ def write_outcomes(writer: SummaryWriter, outcomes: Outcomes, step: int, tempera
     from lit_textclf.figures import figures_of
     from lit_textclf.worst_errors import markdown_table, worst_errors
 
+    outcomes = evaluation.outcomes
     group = outcomes.split
-    figures = figures_of(outcomes, temperature)
+    figures = figures_of(evaluation)
     for name, figure in figures.items():
         writer.add_image(f"{group}/{name}", pixels(figure), step, dataformats="HWC")
     histograms = {"tokens_of_a_row": outcomes.lengths}
     if outcomes.target.task != "regression":
         for curve in ranked(outcomes, binary_average_precision)[0]:
             writer.add_pr_curve(f"{group}/{curve.name}", curve.true, curve.scores, step)
-        found = Decisions.of_outcomes(outcomes, temperature)
+        found = Decisions.of_outcomes(outcomes, evaluation.temperature)
         histograms |= {"scores_of_right": found.score[found.right], "scores_of_wrong": found.score[~found.right]}
     for name, values in histograms.items():
         if len(values):
             writer.add_histogram(f"{group}/{name}", values, step, bins=30)
-    errors = worst_errors(outcomes, temperature=temperature)
+    errors = worst_errors(evaluation)
     writer.add_text(f"{group}/worst_errors", markdown_table(errors) if errors else "no row is wrong", step)
     return len(figures)
 
@@ -332,9 +337,10 @@ class _Embeddings:
             say("tensorboard.embeddings: this model has no layer whose input is one vector a text; none are written")
             return
         rows = sorted(self._rows)
+        evaluation = Evaluation.of(outcomes)
         vectors = torch.stack([self._rows[row] for row in rows])
         writer.add_embedding(
-            vectors, [list(described(outcomes, row)) for row in rows], global_step=step,
+            vectors, [list(described(evaluation, row)) for row in rows], global_step=step,
             tag=outcomes.split, metadata_header=["text", "true", "predicted"],
         )  # fmt: skip
         say(f"tensorboard: embeddings of {count(len(rows), 'text')}")

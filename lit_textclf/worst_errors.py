@@ -8,11 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from lit_textclf.labels import SEPARATOR, THRESHOLD, Target
-from lit_textclf.outcomes import Outcomes
+from lit_textclf.evaluation import Evaluation
 
 MOST_TEXT = 300
 """Characters of a text that are shown."""
@@ -29,7 +25,7 @@ class WrongRow:
         id: the row's value of `data.id_column`, or None.
         true: the label, the set's names, or the value.
         predicted: likewise.
-        score: the probability of what was predicted; None where there is no single one.
+        score: the probability of what was predicted, of a label set that of the least sure decision; None for values.
         loss: of this row.
         text: the text, or both of a pair, on one line and cut.
     """
@@ -43,50 +39,36 @@ class WrongRow:
     text: str
 
 
-def worst_errors(outcomes: Outcomes, most: int = 20, temperature: float = 1.0) -> list[WrongRow]:
+def worst_errors(evaluation: Evaluation, most: int = 20) -> list[WrongRow]:
     """The wrong rows with the highest losses, the highest first; for regression all rows count as wrong.
 
     Args:
-        outcomes: of a split.
+        evaluation: of a split.
         most: so many rows at most.
-        temperature: what the logits are divided by for scores.
     """
-    target, rows, losses = outcomes.target, outcomes.rows, outcomes.losses
-    scores: Tensor | None = None
-    if target.task == "single_label":
-        scores, predicted = (outcomes.logits / temperature).softmax(-1).max(-1)
-        wrong = predicted != outcomes.targets
-    elif target.task == "multi_label":
-        wrong = (outcomes.logits.sigmoid().ge(THRESHOLD) != outcomes.targets.bool()).any(-1)
-    else:
-        wrong = torch.ones(len(losses), dtype=torch.bool)
-    places = torch.nonzero(wrong).flatten()
-    places = places[losses[places].argsort(descending=True, stable=True)][:most]
-    found = []
-    for place in places.tolist():
-        text, true, guess = described(outcomes, place)
+    outcomes, score = evaluation.outcomes, evaluation.score
+    rows, found = outcomes.rows, []
+    for place in evaluation.worst[:most].tolist():
+        text, true, guess = described(evaluation, place)
         row_id = None if rows.id is None else str(rows.id[place].as_py())
-        score = None if scores is None else float(scores[place])
         file, _, row = rows.where(place).rpartition(": row ")
-        found.append(WrongRow(f"{Path(file).name}: row {row}", row_id, true, guess, score, float(losses[place]), text))
+        found.append(
+            WrongRow(
+                f"{Path(file).name}: row {row}", row_id, true, guess, None if score is None else float(score[place]),
+                float(evaluation.losses[place]), text,
+            )
+        )  # fmt: skip
     return found
 
 
-def described(outcomes: Outcomes, place: int) -> tuple[str, str, str]:
+def described(evaluation: Evaluation, place: int) -> tuple[str, str, str]:
     """A row's text, or both of a pair, on one line and cut; what is true of it; and what was predicted."""
-    target, rows = outcomes.target, outcomes.rows
-    logits, true = outcomes.logits[place], outcomes.targets[place]
+    rows = evaluation.outcomes.rows
     text = " | ".join(column[place].as_py() for column in (rows.text, rows.text_pair) if column is not None)
-    if target.task == "single_label":
-        return _cut(text), target.labels[int(true)], target.labels[int(logits.argmax())]
-    if target.task == "multi_label":
-        return _cut(text), _names(target, true.bool()), _names(target, logits.sigmoid() >= THRESHOLD)
-    return _cut(text), f"{float(true):.4g}", f"{float(logits):.4g}"
-
-
-def _names(target: Target, present: Tensor) -> str:
-    names = [name for name, there in zip(target.labels, present.tolist(), strict=True) if there]
-    return SEPARATOR.join(names) or "(none)"
+    if evaluation.target.task == "regression":
+        true, guess = float(evaluation.outcomes.targets[place]), float(evaluation.decided[place])
+        return _cut(text), f"{true:.4g}", f"{guess:.4g}"
+    return _cut(text), evaluation.given[place] or "(none)", evaluation.predicted[place] or "(none)"
 
 
 def _cut(text: str) -> str:
