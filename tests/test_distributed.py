@@ -35,7 +35,7 @@ def test_fit_on_two_ranks_then_predict_on_one(fit_args: list[str], reviews: dict
     fit_args[position + 1] = "2"
     done = run([*fit_args, "--trainer.strategy", "ddp", "--tensorboard.figures", "true"])
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("tensorboard: 9 figures of the validation after epoch 2") == 1
+    assert done.stderr.count("tensorboard: 9 figures of the validation after epoch ") == 1
     assert done.stdout.count("wrote ") == 1
     assert done.stderr.count("fit: single_label") == 1
     assert "32-true on 2 cpu; 6 steps" in done.stderr
