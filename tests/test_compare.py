@@ -177,6 +177,13 @@ def test_rows_are_matched_by_text(runs: Path, tmp_path: Path, capfd: pytest.Capt
     assert "*" not in out.partition("on the same")[0]  # each run's own metrics are not ranked
 
 
+def test_names_tell_where_runs_are(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "version_3", tmp_path / "mine" / "lightning_logs" / "version_3")
+    shutil.copytree(runs / "version_2", tmp_path / "yours" / "lightning_logs" / "version_2")
+    found = read_runs([str(tmp_path / "mine"), str(tmp_path / "yours")])
+    assert [run.name for run in found] == ["mine/version_3", "yours/version_2"]
+
+
 def test_settings(runs: Path) -> None:
     fits = read_runs(paths(runs, 0, 1))
     assert differing(fits) == {"trainer.max_epochs": [1, 6], "model.learning_rate": [1e-4, 3e-3]}

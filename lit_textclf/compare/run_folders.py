@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,7 +55,7 @@ class RunResults:
     """A run of `fit`, `validate`, `test` or `cross_validate`.
 
     Attributes:
-        name: how it is called in tables: the end of its path that tells it from the others.
+        name: how it is called in tables: the end of its path, from where the paths of all runs part.
         folder: where it is.
         settings: options by their dotted names.
         metrics: as in `metrics.json`; NaN where it has null.
@@ -138,13 +139,11 @@ def _number(folder: Path) -> tuple[str, int]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that differ, without the `lightning_logs` that all have."""
-    parts = [[part for part in folder.resolve().parts if part != LOGS] for folder in folders]
-    for length in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [str(folder) for folder in folders]
+    """The paths below the folder that all are in, without the `lightning_logs` that all have."""
+    resolved = [folder.resolve() for folder in folders]
+    top = Path(os.path.commonpath(resolved))
+    parts = [[part for part in folder.relative_to(top).parts if part != LOGS] for folder in resolved]
+    return ["/".join(part) or folder.name for part, folder in zip(parts, resolved, strict=True)]
 
 
 def _read(folder: Path, name: str) -> RunResults:

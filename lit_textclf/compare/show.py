@@ -30,7 +30,7 @@ _ANY_WIDTH = 100_000
 def show(found: Comparison) -> None:
     """Prints the comparison on standard output."""
     # What is piped into a file is not cut to the width of a terminal that is not there.
-    console = Console(width=None if sys.stdout.isatty() else _ANY_WIDTH)
+    console = Console(width=None if sys.stdout.isatty() else _ANY_WIDTH, highlight=False)
     names = [run.name for run in found.runs]
     if found.settings:
         console.print("settings that differ")
@@ -44,7 +44,7 @@ def show(found: Comparison) -> None:
     table = _table("metric", names)
     for metric, numbers in metrics_of(found).items():
         best = best_of(metric, numbers) if found.same_rows else set()
-        table.add_row(metric, *(_marked(number, place in best) for place, number in enumerate(numbers)))
+        table.add_row(metric, *(_marked(metric, number, place in best) for place, number in enumerate(numbers)))
     console.print(table)
     if found.shared is None or found.intervals is None:
         return
@@ -105,10 +105,10 @@ def best_of(metric: str, numbers: Sequence[float]) -> set[int]:
     return {place for place, number in enumerate(numbers) if number == best}
 
 
-def _marked(number: float, best: bool) -> Text:
+def _marked(metric: str, number: float, best: bool) -> Text:
     if math.isnan(number):
         return Text("")
-    spelled = f"{number:,.0f}" if number == int(number) and abs(number) > 1 else f"{number:,.4f}"
+    spelled = f"{number:,.0f}" if metric == "epochs" else f"{number:,.4f}"
     return Text(f"*{spelled}", style="bold") if best else Text(spelled)
 
 
