@@ -18,7 +18,7 @@ from lit_textclf.calibration import Calibration
 from lit_textclf.cli import TextCLI
 from lit_textclf.errors import UserError, say
 from lit_textclf.evaluation import Evaluation
-from lit_textclf.evaluation_files import write_label_errors
+from lit_textclf.evaluation_files import write_label_errors, write_rows
 from lit_textclf.outcomes import Outcomes
 from lit_textclf.predictions import PredictionFile
 from lit_textclf.rows.paths import expanded, resolve_files
@@ -147,7 +147,8 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
         _write(file, outcomes)
     finally:
         file.discard()
-    suspects = write_label_errors(Evaluation.of(outcomes), root)
+    evaluation = Evaluation.of(outcomes)
+    suspects = [write_rows(evaluation, root), *write_label_errors(evaluation, root)]
     summary = _summary(metrics)
     _print(metrics, summary)
     return summary, [file.path, *suspects, write_metrics(summary, root)]

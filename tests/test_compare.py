@@ -212,6 +212,27 @@ def test_mistakes(runs: Path, tmp_path: Path, fails: Fails) -> None:
     assert "outcomes.csv: cannot be read" in fails(["compare", first, str(other)])
 
 
+def test_cross_validations(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    """The rows are all training rows, each as a model says that has not seen it."""
+    place = fit_args.index("--data.validation_file")
+    kept = [*fit_args[1:place], *fit_args[place + 2 :]]
+    fold = ["cross_validate", *kept, "--data.folds", "2", "--trainer.max_epochs", "1"]
+    for rate in ("1e-4", "5e-3"):
+        main([*fold, "--model.learning_rate", rate])
+    capfd.readouterr()
+    found = main(["compare", "lightning_logs", "--resamples", "200"])
+    assert [run["name"] for run in found["runs"]] == ["cross_validation_0", "cross_validation_1"]
+    assert found["settings"] == {"model.learning_rate": [1e-4, 5e-3]}
+    assert (found["rows"], found["all_rows"]) == (48, True)
+    for run, accuracy, f1 in zip(found["runs"], found["intervals"]["accuracy"], found["intervals"]["f1"], strict=True):
+        with Path(run["folder"], "predictions.csv").open(encoding="utf-8", newline="") as file:
+            predicted = [row["label"] for row in csv.DictReader(file)]
+        given = [row["label"] for row in outcomes(Path(run["folder"]))]
+        assert accuracy["value"] == accuracy_score(given, predicted)
+        assert f1["value"] == pytest.approx(f1_score(given, predicted, pos_label="positive", zero_division=0))
+    assert capfd.readouterr().err.startswith("next: ")
+
+
 # Numbers --------------------------------------------------------------------------------------------------------------
 
 

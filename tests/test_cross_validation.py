@@ -45,7 +45,7 @@ def test_out_of_fold_predictions_and_spread(args: list[str], capfd: pytest.Captu
     captured = capfd.readouterr()
     assert "split by a hash of the text (fold 2 of 3): 32 rows train, 16 rows validation" in captured.err
     assert captured.out.splitlines()[-1] == (
-        f"wrote {root}/predictions.csv {root}/label_errors.csv {root}/metrics.json"
+        f"wrote {root}/predictions.csv {root}/outcomes.csv {root}/label_errors.csv {root}/metrics.json"
     )
 
 

@@ -83,7 +83,7 @@ class RunResults:
     @property
     def positive_label(self) -> str | None:
         """The label that `f1` speaks of, in a binary task."""
-        if self.rows is None or f"{self.prefix}f1" not in self.metrics:
+        if self.rows is None or not {f"{self.prefix}f1", f"{self.prefix}f1_mean"} & self.metrics.keys():
             return None
         if self.settings.get("data.positive_label") is not None:
             return str(self.settings["data.positive_label"])
@@ -166,7 +166,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     """The options of a training; of an evaluation those of the training it measures, and its own that matter."""
     own = _config(folder / "config.yaml")
     if own is None:
-        own = _config(folder / "version_0" / "config.yaml")  # of a cross-validation, the first fold's
+        own = _config(folder / LOGS / "version_0" / "config.yaml")  # of a cross-validation, the first fold's
         if own is None:
             say(f"compare: {folder} has no config.yaml: its settings are not known")
             return {}
