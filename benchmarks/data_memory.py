@@ -36,7 +36,7 @@ def prepare(path: str, tokenizer: str, cache_dir: str, validation_split: float) 
     """Prepares the rows as `fit` does; returns seconds and the process's peak memory in GB."""
     from lit_textclf import TextDataModule
     from lit_textclf.check.quick import say_severe_findings
-    from lit_textclf.tokens import load_tokenizer
+    from lit_textclf.data.tokens.tokenizer import load_tokenizer
 
     data = TextDataModule(
         train_file=path, validation_split=validation_split, cache_dir=cache_dir,

@@ -51,7 +51,7 @@ def ours(folder: Path, seed: int, data: Path, splits: list[str], args: argparse.
 
 def trainer(folder: Path, seed: int, data: Path, splits: list[str], args: argparse.Namespace) -> dict[str, float]:
     """`peer.py` with its tuned flags."""
-    from lit_textclf.rows.paths import resolve_path
+    from lit_textclf.utils.paths import resolve_path
 
     output = folder / "peer.json"
     timed(

@@ -91,7 +91,8 @@ SIDES: dict[str, Run] = {
 
 def copy_rows(source: str, target: Path, rows: int | None, seed: int = 0) -> None:
     """Writes a random sample of rows as CSV (all of them without a number), whatever they are read from."""
-    from lit_textclf.rows import ColumnNames, ReadOptions, read_files
+    from lit_textclf.data.rows.columns import ColumnNames
+    from lit_textclf.data.rows.read import ReadOptions, read_files
 
     read = read_files(source, ColumnNames(), ReadOptions(("utf-8", "latin-1")), option="--train_file")
     if rows is not None:
@@ -168,7 +169,7 @@ def main() -> None:
     parser.add_argument("--max_length", type=int, default=128)
     parser.add_argument("--batch_size", type=int, default=32)
     args = parser.parse_args()
-    from lit_textclf.rows.paths import resolve_path
+    from lit_textclf.utils.paths import resolve_path
 
     args.model_folder = str(resolve_path(args.model))
     found: dict[str, list[dict[str, float]]] = {side: [] for side in ("here", *args.sides)}

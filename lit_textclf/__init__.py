@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lit_textclf.command_line import main
-from lit_textclf.errors import UserError
+from lit_textclf.cli.main import main
+from lit_textclf.utils.messages import UserError
 from lit_textclf.version import __version__
 
 if TYPE_CHECKING:
-    from lit_textclf.classifier import TextClassifier
-    from lit_textclf.data import TextDataModule
-    from lit_textclf.evaluate_metrics import EvaluateMetrics
-    from lit_textclf.labels import Target
-    from lit_textclf.trainer import Trainer
+    from lit_textclf.classifier.module import TextClassifier
+    from lit_textclf.data.datamodule import TextDataModule
+    from lit_textclf.data.rows.labels import Target
+    from lit_textclf.training.callbacks.hf_evaluate import EvaluateMetrics
+    from lit_textclf.training.trainer import Trainer
 
 
 __all__ = [
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "EvaluateMetrics": "evaluate_metrics",
-    "Target": "labels",
-    "TextClassifier": "classifier",
-    "TextDataModule": "data",
-    "Trainer": "trainer",
+    "EvaluateMetrics": "training.callbacks.hf_evaluate",
+    "Target": "data.rows.labels",
+    "TextClassifier": "classifier.module",
+    "TextDataModule": "data.datamodule",
+    "Trainer": "training.trainer",
 }
 
 

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lit_textclf.check.classes import balance_of, labels_of, unseen_labels
+from lit_textclf.check.duplicates import leaks_of, repeats_of, text_codes
 from lit_textclf.check.findings import SEVERITIES, Finding
+from lit_textclf.check.labels import balance_of, labels_of, unseen_labels
 from lit_textclf.check.lengths import Lengths, findings_of, lengths_of
-from lit_textclf.check.repeats import leaks_of, repeats_of, text_codes
 from lit_textclf.check.texts import columns_of, texts_of
-from lit_textclf.labels import Target
-from lit_textclf.rows import Rows
+from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.rows.rows import Rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from lit_textclf.data import TextDataModule
+    from lit_textclf.data.datamodule import TextDataModule
 
 
 @dataclass

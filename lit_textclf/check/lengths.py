@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.compute as pc
 
-from lit_textclf.batches import Template
 from lit_textclf.check.findings import Finding, Severity, examples
-from lit_textclf.long_text import LongText
-from lit_textclf.rows import Rows
-from lit_textclf.tokens import TokenColumn, tokenize
+from lit_textclf.data.rows.rows import Rows
+from lit_textclf.data.tokens.long_text import LongText
+from lit_textclf.data.tokens.special_tokens import Template
+from lit_textclf.data.tokens.token_cache import TokenColumn, tokenize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
 
 SAMPLE = 100_000
 """Rows beyond which lengths are those of a sample."""

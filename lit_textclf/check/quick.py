@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lit_textclf.check.duplicates import SEVERE_SHARE, text_codes
 from lit_textclf.check.examine import Examination, look_at_rows
 from lit_textclf.check.findings import Finding, examples
 from lit_textclf.check.lengths import sample_of, unknown_share, unknown_tokens
-from lit_textclf.check.repeats import SEVERE_SHARE, text_codes
-from lit_textclf.errors import count, say
-from lit_textclf.rows import Rows
+from lit_textclf.data.rows.rows import Rows
+from lit_textclf.utils.messages import count, say
 
 if TYPE_CHECKING:
-    from lit_textclf.data import TextDataModule
+    from lit_textclf.data.datamodule import TextDataModule
+
 
 SAMPLE = 20_000
 """Rows of each split that are looked at: what they cost does not grow with the data."""

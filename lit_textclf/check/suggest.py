@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from lit_textclf.check.classes import IMBALANCE
 from lit_textclf.check.examine import Examination
-from lit_textclf.errors import UserError
-from lit_textclf.splits import hold_out, text_keys
+from lit_textclf.check.labels import IMBALANCE
+from lit_textclf.data.rows.holdout import hold_out, text_keys
+from lit_textclf.utils.messages import UserError
 
 SHARES = (0.1, 0.2, 0.3, 0.5)
 LENGTHS = (32, 64, 128, 256, 512)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_textclf.check.findings import Finding, Severity, examples
-from lit_textclf.rows import Rows
+from lit_textclf.data.rows.rows import Rows
 
 ID_SHARE = 0.9
 

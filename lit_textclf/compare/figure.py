@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from lit_textclf.canvas import canvas, short_names
-from lit_textclf.compare.resampling import HIGHER_IS_BETTER, LEVEL, Interval
-from lit_textclf.errors import count
+from lit_textclf.compare.statistics import HIGHER_IS_BETTER, LEVEL, Interval
+from lit_textclf.evaluation.report.figure_style import canvas, short_names
+from lit_textclf.utils.messages import count
 
 if TYPE_CHECKING:
-    from lit_textclf.compare.command import Comparison
+    from lit_textclf.compare.comparison import Comparison
 
 
 def comparison_figure(found: Comparison) -> Figure:

@@ -8,9 +8,9 @@ import pytest
 
 from lit_textclf import TextDataModule, main
 from lit_textclf.check import quick
-from lit_textclf.tokens import load_tokenizer
+from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from tests.conftest import sentences, write_csv
-from tests.test_bad_input import with_option
+from tests.integration.test_bad_input import with_option
 
 
 def test_fit_says_leaks_and_conflicts(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:

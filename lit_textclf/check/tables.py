@@ -1,0 +1,101 @@
+"""What was found, on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from rich.bar import Bar
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lit_textclf.check.examine import Examination
+from lit_textclf.check.findings import SEVERITIES
+from lit_textclf.check.lengths import histogram
+from lit_textclf.utils.messages import count
+
+ROWS = ("rows", "blank", "duplicates", "near_duplicates", "conflicts", "truncated")
+TOKENS = ("p5", "p50", "p95", "p99", "max")
+MOST_LABELS = 20
+
+
+def show(found: Examination, suggestion: dict[str, dict[str, Any]], unit: str) -> None:
+    """Prints numbers, histogram, findings and the suggestion on standard output.
+
+    Args:
+        found: what was found.
+        suggestion: options by section.
+        unit: what lengths are counted in, `tokens` or `words`.
+    """
+    console = Console()
+    console.print(_numbers(found, unit))
+    if labels := _labels(found):
+        console.print(labels)
+    if "train" in found.lengths:
+        sampled = found.lengths["train"].sampled
+        of = f"of each row, in a sample of {sampled:,} rows" if sampled else "of each row"
+        console.print(Text(f"train: {unit} {of}"))
+        console.print(_histogram(found))
+    for severity in SEVERITIES:
+        of_severity = [finding for finding in found.findings if finding.severity == severity]
+        for finding in of_severity:
+            console.print(Text(f"{severity}: {finding.split}: {finding.sentence()}"), soft_wrap=True)
+            for example in finding.examples:
+                console.print(Text(f"    {example}"), soft_wrap=True)
+            console.print(Text(f"    -> {finding.remedy}"), soft_wrap=True)
+    if not found.findings:
+        console.print("nothing was found")
+    console.print(Text("suggested options:\n"))
+    console.print(Text(yaml.safe_dump(suggestion, sort_keys=False, allow_unicode=True)), soft_wrap=True)
+
+
+def _numbers(found: Examination, unit: str) -> Table:
+    table = Table()
+    table.add_column("")
+    for split in found.splits:
+        table.add_column(split, justify="right")
+    for name in ROWS:
+        table.add_row(name.replace("_", " "), *(f"{numbers[name]:,}" for numbers in found.splits.values()))
+    for place in range(1, len(found.splits)):
+        earlier = list(found.splits)[place - 1]
+        for kind in ("exact", "near"):
+            of_splits = [found.leaks[split].get(f"from_{earlier}", {}).get(kind, "") for split in found.splits]
+            table.add_row(f"also in {earlier} ({kind})", *map(str, of_splits))
+    for name in TOKENS:
+        table.add_row(f"{unit}, {name}", *(f"{numbers['tokens'][name]:,}" for numbers in found.splits.values()))
+    return table
+
+
+def _labels(found: Examination) -> Table | None:
+    names = list(dict.fromkeys(name for numbers in found.splits.values() for name in numbers["labels"]))
+    if not names:
+        return None
+    table = Table()
+    table.add_column("label")
+    for split in found.splits:
+        table.add_column(split, justify="right")
+    for name in names[:MOST_LABELS]:
+        table.add_row(
+            Text(_printable(name)), *(f"{numbers['labels'].get(name, 0):,}" for numbers in found.splits.values())
+        )
+    if len(names) > MOST_LABELS:
+        table.add_row(f"and {count(len(names) - MOST_LABELS, 'more label')}", *("" for _ in found.splits))
+    return table
+
+
+def _printable(name: str) -> str:
+    """A name without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)
+
+
+def _histogram(found: Examination) -> Table:
+    bins = histogram(found.lengths["train"].lengths)
+    largest = max(rows for _, _, rows in bins)
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column(width=40)
+    for start, end, rows in bins:
+        table.add_row(f"{start:,} to {end:,}", f"{rows:,}", Bar(largest, 0, rows, width=40))
+    return table

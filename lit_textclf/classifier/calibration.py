@@ -1,0 +1,102 @@
+"""How far a model's probabilities can be believed: temperature, calibration error, thresholds, from validation rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
+
+from lit_textclf.data.rows.labels import Target, Task
+
+BINS = 15
+"""Bins of the expected calibration error, as in Guo et al. 2017."""
+COLDEST, HOTTEST = 0.05, 20.0
+"""Temperatures beyond which nothing is gained: probabilities are 0 and 1, or all alike."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was learned from validation rows.
+
+    Attributes:
+        temperature: logits are divided by it before they become probabilities.
+        thresholds: by label the probability from which on it is given, where somebody asks for it; for two labels of
+            the positive one alone.
+    """
+
+    temperature: float = 1.0
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as a checkpoint that loads with `weights_only=True` needs them."""
+        return {"temperature": self.temperature, "thresholds": dict(self.thresholds)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any] | None) -> Calibration:
+        """The inverse of :meth:`to_dict`; of nothing, a calibration that changes nothing."""
+        return cls(values["temperature"], dict(values["thresholds"])) if values else cls()
+
+
+def fit_temperature(task: Task, logits: Tensor, targets: Tensor) -> float:
+    """The temperature whose probabilities have the smallest loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+
+    The loss is convex in the inverse temperature; its slope is brought to zero by Newton's method, kept within bounds
+    by bisection. One temperature for all labels, so that none wins that did not before.
+
+    Args:
+        task: cross entropy for one label, binary cross entropy for sets; a regression has no probabilities.
+        logits: `(rows, outputs)`.
+        targets: as in :func:`lit_textclf.losses.task_loss`.
+
+    Returns:
+        1 where nothing can be learned: no rows, or all of them right, however sure the model is.
+    """
+    if task == "regression" or not len(logits):
+        return 1.0
+    logits = logits.double()
+    one_hot = F.one_hot(targets, logits.shape[1]).double() if task == "single_label" else targets.double()
+
+    def slopes(inverse: float) -> tuple[float, float]:
+        """First and second derivative of the mean loss by the inverse temperature."""
+        if task == "multi_label":
+            chance = torch.sigmoid(inverse * logits)
+            first = (logits * (chance - one_hot)).mean()
+            return float(first), float((logits.square() * chance * (1 - chance)).mean())
+        chance = torch.softmax(inverse * logits, -1)
+        mean = (chance * logits).sum(-1)
+        spread = (chance * logits.square()).sum(-1) - mean.square()
+        return float((mean - (one_hot * logits).sum(-1)).mean()), float(spread.mean())
+
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    if slopes(high)[0] <= 0 or slopes(low)[0] >= 0:  # the surer the better, or the less sure the better
+        return 1.0
+    inverse = 1.0
+    for _ in range(60):
+        first, second = slopes(inverse)
+        low, high = (inverse, high) if first < 0 else (low, inverse)
+        step = inverse - first / second if second > 0 else low
+        following = step if low < step < high else (low + high) / 2
+        if abs(following - inverse) < 1e-9:
+            break
+        inverse = following
+    return 1 / inverse
+
+
+def expected_calibration_error(target: Target, logits: Tensor, targets: Tensor) -> float:
+    """How far probability and frequency are apart on average, in :data:`BINS` bins (Guo et al. 2017, equation 3).
+
+    For label sets that of each label's presence, over all rows and labels.
+
+    Args:
+        target: the task; a regression has none.
+        logits: `(rows, outputs)`, divided by the temperature if there is one.
+        targets: as in :func:`lit_textclf.losses.task_loss`.
+    """
+    if target.task == "multi_label":
+        return float(binary_calibration_error(logits.sigmoid().flatten(), targets.long().flatten(), n_bins=BINS))
+    return float(multiclass_calibration_error(logits.softmax(-1), targets, target.num_outputs, n_bins=BINS))

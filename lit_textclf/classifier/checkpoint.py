@@ -1,0 +1,152 @@
+"""Checkpoints: found by name, read without running code, and refused with a reason."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import pickle
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lit_textclf.data.rows.labels import Target
+from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.paths import expanded
+
+ALIASES = ("last", "best")
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What a checkpoint says besides its weights.
+
+    Attributes:
+        path: the file.
+        target: task and labels.
+        model: the classifier's options.
+        data: the data module's options that shape what the model sees.
+        architecture: the model's configuration, JSON.
+        tokenizer: the tokenizer's files by name.
+        trained_on: the keys of the rows it was trained on, uint64 `(texts,)`; None if it does not say.
+        calibration: temperature and thresholds as plain values; None if it has none.
+    """
+
+    path: Path
+    target: Target
+    model: dict[str, Any]
+    data: dict[str, Any]
+    architecture: str
+    tokenizer: dict[str, str]
+    trained_on: np.ndarray | None = None
+    calibration: dict[str, Any] | None = None
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities; 1 where the checkpoint has none."""
+        return float((self.calibration or {}).get("temperature", 1.0))
+
+    def carried(self) -> dict[str, Any]:
+        """The arguments of the classifier that only a checkpoint gives."""
+        return {
+            "target": self.target,
+            "calibration": self.calibration,
+            "architecture": self.architecture,
+            "tokenizer": self.tokenizer,
+        }
+
+
+def find_checkpoint(name: str, root: Path) -> Path:
+    """Turns `last` or `best` into the newest such file below a folder; other names are paths.
+
+    Raises:
+        UserError: if there is no such file.
+    """
+    if name not in ALIASES:
+        path = expanded(name, "--ckpt_path")
+        if path.is_dir() and (path / "checkpoints" / "best.ckpt").is_file():
+            return path / "checkpoints" / "best.ckpt"
+        if path.is_dir():
+            raise UserError(f"{path}: a folder, not a checkpoint; name a .ckpt file, last or best in --ckpt_path")
+        if not path.exists():
+            raise UserError(f"{path}: no such checkpoint; change --ckpt_path (a file, last or best)")
+        return path
+    found = sorted(root.rglob(f"{name}.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"--ckpt_path {name}: no {name}.ckpt below {root}; train first, or name a file")
+    return found[-1]
+
+
+def read_checkpoint(path: Path) -> StoredRun:
+    """Reads what a checkpoint says besides its weights, with `weights_only=True` and without holding the weights.
+
+    Raises:
+        UserError: if the file is cut short, no checkpoint, or not one of this project's.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError:
+        raise UserError(f"{path}: not a checkpoint, or one that would run code when loaded; name another") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        if not _is_zip(path):
+            raise UserError(f"{path}: not a checkpoint; --ckpt_path names a .ckpt file that fit wrote") from None
+        reason = str(error).splitlines()[0]
+        remedy = _instead_of(path)
+        raise UserError(f"{path}: the checkpoint is cut short or damaged ({reason:.80}); {remedy}") from None
+    if (damaged := _damaged(path)) is not None:
+        raise UserError(f"{path}: the checkpoint is damaged ({damaged}); {_instead_of(path)}")
+    model = content.get("hyper_parameters") if isinstance(content, dict) else None
+    if not isinstance(model, dict) or not {"target", "architecture", "tokenizer"} <= model.keys():
+        raise UserError(
+            f"{path}: a checkpoint of something else, it has no labels and no tokenizer; name one that fit wrote"
+        )
+    model = dict(model)
+    keys = content.get("TextDataModule", {}).get("trained_on")
+    return StoredRun(
+        path,
+        Target.from_dict(model.pop("target")),
+        architecture=model.pop("architecture"),
+        tokenizer=model.pop("tokenizer"),
+        calibration=model.pop("calibration", None),
+        model=model,
+        data=dict(content.get("datamodule_hyper_parameters", {})),
+        trained_on=None if keys is None else keys.numpy().view(np.uint64).copy(),
+    )
+
+
+def _damaged(path: Path) -> str | None:
+    """What is wrong with a checkpoint's bytes, or None."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+        return str(error)
+    return None if member is None else f"checksum of {member}"
+
+
+def _instead_of(path: Path) -> str:
+    """Names the newest checkpoint of the same folder that is whole."""
+    others = [other for other in path.parent.glob("*.ckpt") if other.name != path.name and other.is_file()]
+    for other in sorted(others, key=lambda found: found.stat().st_mtime, reverse=True):
+        # What torch raises for a file that is none of its own has no common type; such a file is none to name.
+        with contextlib.suppress(Exception):
+            if _damaged(other) is None:
+                step = torch.load(other, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+                return f"use the one before it: --ckpt_path {other} (step {step})"
+    return "there is no other whole one beside it: train anew"
+
+
+def digest_of(path: Path) -> str:
+    """A digest of a checkpoint's contents, by the checksums in its table of contents."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(info.filename.partition("/")[2], info.CRC, info.file_size) for info in archive.infolist()]
+    return hashlib.blake2b(repr(members).encode(), digest_size=16).hexdigest()
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"

@@ -1,0 +1,199 @@
+"""From logits to labels: thresholds, and what a model says in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.data.rows.labels import THRESHOLD, Target
+from lit_textclf.utils.messages import UserError, nearest
+
+
+def describe(target: Target, logits: Tensor) -> list[dict[str, Any]]:
+    """What logits `(rows, outputs)` say, in words; see :meth:`TextClassifier.classify`."""
+    if target.task == "regression":
+        return [{"prediction": value} for value in logits.squeeze(-1).tolist()]
+    if target.task == "multi_label":
+        chances = logits.sigmoid()
+        return [
+            {"labels": names, "probabilities": dict(zip(target.labels, row, strict=True))}
+            for names, row in zip(target.chosen(chances.numpy()), chances.tolist(), strict=True)
+        ]
+    probabilities = logits.softmax(-1).numpy()
+    return [
+        {
+            "label": target.labels[best],
+            "score": float(row[best]),
+            "probabilities": dict(zip(target.labels, row.tolist(), strict=True)),
+        }
+        for row, best in zip(probabilities, np.argmax(probabilities, axis=-1), strict=True)
+    ]
+
+
+# Thresholds -----------------------------------------------------------------------------------------------------------
+_WANTED = re.compile(r"(precision|recall)=(0?\.\d+|1|1\.0*)")
+
+
+def check_threshold_for(wanted: str) -> None:
+    """Refuses a value of `model.threshold_for`.
+
+    Raises:
+        UserError: if it is none.
+    """
+    if wanted != "f1" and not _WANTED.fullmatch(wanted):
+        raise UserError(f"model.threshold_for {wanted!r}: f1, or precision=0.9, or recall=0.9")
+
+
+def best_threshold(scores: Tensor, present: Tensor, wanted: str = "f1") -> float | None:
+    """The probability from which on a label is best given.
+
+    Args:
+        scores: the label's probabilities, `(rows,)`.
+        present: whether rows have it, bool `(rows,)`.
+        wanted: `f1` for the highest F1; `precision=0.9` for the highest recall among thresholds of at least that
+            precision, or the highest precision where none has it; `recall=0.9` likewise.
+
+    Returns:
+        The middle between the lowest score that is taken and the next one; None if no row has the label.
+    """
+    if not bool(present.any()):
+        return None
+    order = scores.double().argsort(descending=True, stable=True)
+    sorted_scores, hits = scores.double()[order], present[order].double().cumsum(0)
+    ends = torch.cat([sorted_scores[1:] != sorted_scores[:-1], torch.tensor([True])])  # equal scores go together
+    taken = torch.arange(1, len(scores) + 1, dtype=torch.float64)
+    precision, recall = hits / taken, hits / hits[-1]
+    value = 2 * hits / (taken + hits[-1])
+    if match := _WANTED.fullmatch(wanted):
+        held, raised = (precision, recall) if match[1] == "precision" else (recall, precision)
+        reaches = (held >= float(match[2])) & ends
+        # Where two are alike the other one decides.
+        value = torch.where(reaches, 2 + raised + 1e-6 * held, held + 1e-6 * raised)
+    best = int(torch.where(ends, value, -1.0).argmax())
+    below = sorted_scores[best + 1] if best + 1 < len(scores) else torch.zeros(())
+    return float((sorted_scores[best] + below) / 2)
+
+
+def thresholds_of(target: Target, logits: Tensor, targets: Tensor, wanted: str = "f1") -> dict[str, float]:
+    """The best threshold of each label that can have one: of two labels the positive one's, of sets each one's.
+
+    For the highest F1 0.5 stays where the other threshold is no better by more than chance: on an imbalanced set of few
+    rows that one would be the peculiarity of a row or two, and worse on others.
+
+    Args:
+        target: task and labels.
+        logits: `(rows, outputs)`, divided by the temperature.
+        targets: as in :func:`lit_textclf.losses.task_loss`.
+        wanted: see :func:`best_threshold`.
+    """
+    if target.task == "multi_label":
+        scores, present = logits.sigmoid(), targets.bool()
+        indices = range(len(target.labels))
+    elif target.positive_index is not None:
+        scores, present = logits.softmax(-1), F.one_hot(targets, 2).bool()
+        indices = range(target.positive_index, target.positive_index + 1)
+    else:
+        return {}
+    found = {}
+    for index in indices:
+        of_label, is_there = scores[:, index], present[:, index]
+        best = best_threshold(of_label, is_there, wanted)
+        if best is None:
+            continue
+        if wanted == "f1" and not beats_by_more_than_chance(of_label, is_there, best, THRESHOLD):
+            best = THRESHOLD
+        found[target.labels[index]] = best
+    return found
+
+
+def beats_by_more_than_chance(scores: Tensor, present: Tensor, threshold: float, other: float) -> bool:
+    """Whether a threshold's F1 is above another's by more than the difference's standard error.
+
+    That of the jackknife, each row left out in turn (Efron and Tibshirani 1993, An Introduction to the Bootstrap,
+    chapter 11).
+
+    Args:
+        scores: the label's probabilities, `(rows,)`.
+        present: whether rows have it, bool `(rows,)`.
+        threshold: a probability.
+        other: likewise.
+    """
+
+    def f1(limit: float) -> tuple[Tensor, Tensor]:
+        """That of all rows, and those without each one."""
+        given = scores.double() >= limit
+        both, total = (given & present).double(), given.double() + present.double()
+        without = 2 * (both.sum() - both) / (total.sum() - total).clamp(min=1)
+        return 2 * both.sum() / total.sum().clamp(min=1), without
+
+    (value, without), (value_of_other, without_of_other) = f1(threshold), f1(other)
+    differences = without - without_of_other
+    rows = len(scores)
+    error = ((rows - 1) / rows * (differences - differences.mean()).square().sum()).sqrt()
+    return bool(value - value_of_other > error)
+
+
+def resolve_threshold(option: Any, target: Target, calibration: Calibration) -> dict[str, float] | None:
+    """Turns `--threshold` into a threshold by label, or None for what wins by itself.
+
+    Args:
+        option: None, `best`, a probability, or probabilities by label.
+        target: task and labels.
+        calibration: what `best` means.
+
+    Raises:
+        UserError: for a task without thresholds, an unknown label, or a value that is no probability.
+    """
+    if option is None:
+        return None
+    positive = target.positive_index
+    if target.task != "multi_label" and positive is None:
+        what = "a regression" if target.task == "regression" else f"{len(target.labels)} labels of which one wins"
+        raise UserError(f"--threshold is for two labels or label sets, the model has {what}; use --min_score")
+    names = target.labels if target.task == "multi_label" else (target.labels[positive or 0],)
+    if option == "best":
+        if not calibration.thresholds:
+            raise UserError("--threshold best: the checkpoint has none, it was trained without validation rows")
+        return {name: calibration.thresholds.get(name, THRESHOLD) for name in names}
+    given = option if isinstance(option, Mapping) else dict.fromkeys(names, option)
+    for name, value in given.items():
+        if name not in names:
+            raise UserError(f"--threshold: no label {name!r}{nearest(str(name), names)}; there are {', '.join(names)}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise UserError(f"--threshold {value!r}: best, a probability from 0 to 1, or {{label: probability}}")
+    return {name: float(given.get(name, THRESHOLD)) for name in names}
+
+
+def decided(target: Target, probabilities: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
+    """What probabilities `(rows, outputs)` say: label indices int64 `(rows,)`, or sets int64 `(rows, outputs)`.
+
+    Args:
+        target: task and labels, no regression.
+        probabilities: of each label.
+        thresholds: by label; None takes the most probable label, or what has 0.5.
+    """
+    if target.task == "multi_label":
+        limits = [(thresholds or {}).get(name, THRESHOLD) for name in target.labels]
+        return probabilities.ge(torch.tensor(limits, device=probabilities.device)).long()
+    index = target.positive_index
+    if thresholds is None or index is None:
+        return probabilities.argmax(-1)
+    positive = probabilities[:, index].ge(thresholds[target.labels[index]])
+    return torch.where(positive, index, 1 - index)
+
+
+def decided_by_logits(target: Target, logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
+    """What calibrated logits `(rows, outputs)` say, as :func:`decided` does of their probabilities.
+
+    Without thresholds the highest logit wins: logits that differ may have probabilities that do not.
+    """
+    if target.task == "multi_label":
+        return decided(target, logits.sigmoid(), thresholds)
+    return logits.argmax(-1) if thresholds is None else decided(target, logits.softmax(-1), thresholds)

@@ -1,0 +1,452 @@
+"""The fifth room: the classifier, a transformers model with its loss, optimizer and metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.decisions import check_threshold_for, decided_by_logits, describe
+from lit_textclf.classifier.losses import resolve_class_weights, task_loss
+from lit_textclf.classifier.metrics import StageMetrics
+from lit_textclf.classifier.optimizer import adamw, layerwise_groups, parameter_groups, schedule, take_up_changes
+from lit_textclf.classifier.options import check_model, check_tuning
+from lit_textclf.data.batches.collate import Batch
+from lit_textclf.data.batches.loaders import batches_of
+from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.rows.rows import rows_of_texts
+from lit_textclf.data.tokens.long_text import Pooling, pool
+from lit_textclf.data.tokens.tokenizer import load_tokenizer, tokenizer_from_files, tokenizer_to_files
+from lit_textclf.models.adapters import add_lora, freeze, refuse_another_way, say_what_is_trained
+from lit_textclf.models.build import build_model, scratch_config
+from lit_textclf.models.config import config_from_json, config_to_json, load_config, max_positions
+from lit_textclf.models.layers import checkpoint_activations, depths, shard
+from lit_textclf.utils.messages import UserError, say
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+
+DEFAULT_MODEL = "google-bert/bert-base-uncased"
+STAGES = ("val", "test", "predict")
+_NOT_CARRIED = (
+    "model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels", "compile", "gradient_checkpointing",
+)  # fmt: skip
+
+
+class Prediction(NamedTuple):
+    """What `predict_step` returns: the rows' places in the input `(batch,)` and logits, float32 `(batch, outputs)`."""
+
+    row: Tensor
+    logits: Tensor
+
+
+class Evaluated(TypedDict):
+    """What `validation_step` and `test_step` return, for callbacks: a prediction, and what would have been right.
+
+    Rows and logits as in :class:`Prediction`, targets as in :class:`Batch`.
+    """
+
+    row: Tensor
+    logits: Tensor
+    target: Tensor
+
+
+class TextClassifier(LightningModule):
+    """A BERT-family model that classifies texts or pairs of texts, or gives them a number.
+
+    Args:
+        model_name_or_path: a name on the Hugging Face Hub, a folder, or `package:NAME/PATH`; read only where training
+            begins, not with a checkpoint
+        tokenizer_name_or_path: likewise, or a folder with only a vocab.txt (WordPiece); null means the model's
+        learning_rate: the highest learning rate of AdamW, reached after the warm-up
+        weight_decay: AdamW's decay of matrices; biases and LayerNorm have none
+        warmup_ratio: share of all steps in which the learning rate rises from 0
+        lr_scheduler: the schedule after the warm-up, by its name in transformers (linear, cosine, constant, ...)
+        dropout: probability of all dropout layers; null keeps the model's own
+        class_weights: weights of the classes in the training loss: balanced (rare classes count as much as frequent
+            ones), or {name: weight}; measured losses stay unweighted
+        label_smoothing: share of each training target that is spread over all classes
+        window_pooling: with data.long_text window, a document's logits are the mean or the max of its windows'
+        from_scratch: a BERT configuration (hidden_size, num_hidden_layers, ...) to build with random weights on the
+            tokenizer of tokenizer_name_or_path, in place of a pretrained model
+        fast_kernels: compute the last layer only for the token that is read and, on a CPU, use attention and dropout
+            of this project in place of torch's: the same distribution and, within rounding, the same numbers, faster
+        compile: run the model through torch.compile, with attention and dropout of torch; a minute or more until the
+            first step, which pays on a GPU and in long runs
+        lora: train small matrices beside the encoder's linear layers, and the head, in place of all weights; {} or any
+            of r (8), alpha (16), dropout (0.0) and target_modules (query and value; names, or all-linear), which is
+            LoRA through peft; a learning rate of 1e-4 to 1e-3 suits it; null trains all weights
+        freeze: leave the embeddings, or with a number also so many encoder layers from the first on, as they are; null
+            trains all
+        layerwise_lr_decay: each encoder layer learns at this share of the rate of the layer above it, the embeddings
+            below the first one too; 0.8 to 0.95 suit few rows; null is one rate for all
+        gradient_checkpointing: compute each layer again in the backward pass in place of keeping what it computed: less
+            memory, about a third more time, the same numbers
+        calibrate: learn from the validation rows a temperature by which logits are divided before they become
+            probabilities, so that these come true as often as they say; it changes no label
+        threshold_for: what the stored thresholds of predict --threshold best are best for: f1, or precision=0.9 (the
+            most recall among those that have it), or recall=0.9
+        target: task and labels; None takes them from the data module when the run begins
+        calibration: temperature and thresholds; set by checkpoints
+        architecture: the model's configuration as JSON, to build it without the pretrained folder; set by checkpoints
+        tokenizer: the tokenizer, or its files as a checkpoint carries them
+    """
+
+    def __init__(
+        self,
+        model_name_or_path: str = DEFAULT_MODEL,
+        tokenizer_name_or_path: str | None = None,
+        learning_rate: float = 2e-5,
+        weight_decay: float = 0.01,
+        warmup_ratio: float = 0.1,
+        lr_scheduler: str = "linear",
+        dropout: float | None = None,
+        class_weights: dict[str, float] | str | None = None,
+        label_smoothing: float = 0.0,
+        window_pooling: Pooling = "mean",
+        from_scratch: dict[str, Any] | None = None,
+        fast_kernels: bool = True,
+        compile: bool = False,
+        lora: dict[str, Any] | None = None,
+        freeze: int | Literal["embeddings"] | None = None,
+        layerwise_lr_decay: float | None = None,
+        gradient_checkpointing: bool = False,
+        calibrate: bool = True,
+        threshold_for: str = "f1",
+        target: Target | Mapping[str, Any] | None = None,
+        calibration: Mapping[str, Any] | None = None,
+        architecture: str | None = None,
+        tokenizer: PreTrainedTokenizerFast | dict[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["target", "calibration", "architecture", "tokenizer"])
+        check_model(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
+        check_tuning(lora, freeze, layerwise_lr_decay)
+        check_threshold_for(threshold_for)
+        self.calibrate, self.threshold_for = calibrate, threshold_for
+        self.calibration = Calibration.from_dict(calibration)
+        self.thresholds: dict[str, float] | None = None
+        self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
+        self.lr_scheduler, self.dropout, self.fast_kernels = lr_scheduler, dropout, fast_kernels
+        self.compiled, self._gradient_checkpointing = compile, gradient_checkpointing
+        # Not self.freeze, which is a method of Lightning's.
+        self.lora, self._freeze, self.layerwise_lr_decay = lora, freeze, layerwise_lr_decay
+        self.model_name_or_path = model_name_or_path
+        self.tokenizer_name_or_path = tokenizer_name_or_path
+        self.class_weights, self.label_smoothing = class_weights, label_smoothing
+        self.from_scratch, self.window_pooling = from_scratch, window_pooling
+        if from_scratch is not None and tokenizer_name_or_path is None and tokenizer is None:
+            raise UserError(
+                "model.from_scratch needs model.tokenizer_name_or_path: a tokenizer, or a vocab.txt's folder"
+            )
+        self._weights: Tensor | None = None
+        self.target = Target.from_dict(target) if isinstance(target, Mapping) else target
+        self._config = config_from_json(architecture) if architecture else None
+        self.weights_follow = architecture is not None
+        self._tokenizer = tokenizer_from_files(tokenizer) if isinstance(tokenizer, dict) else tokenizer
+        self.trained_with: dict[str, Any] = {}
+        self.model: nn.Module | None = None
+        self.origin: str | None = None
+        self.stages: nn.ModuleDict | None = None
+
+    # What the data module asks for ------------------------------------------------------------------------------------
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer, loaded when first asked for."""
+        if self._tokenizer is None:
+            if self.tokenizer_name_or_path is not None:
+                name, option = self.tokenizer_name_or_path, "model.tokenizer_name_or_path"
+            else:
+                name, option = self.model_name_or_path, "model.model_name_or_path"
+            self._tokenizer = load_tokenizer(name, option)
+        return self._tokenizer
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The model's configuration, loaded when first asked for."""
+        if self._config is None:
+            if self.from_scratch is not None:
+                self._config = scratch_config(self.from_scratch, self.tokenizer)
+            else:
+                self._config = load_config(self.model_name_or_path)
+        return self._config
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest sequence that the model has positions for, in tokens; None if it knows no limit."""
+        # A tokenizer that does not know says 1e30.
+        longest = self.tokenizer.model_max_length
+        return max_positions(self.config) or (longest if longest < 1e9 else None)
+
+    # Building ---------------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Takes target and class weights from the data module.
+
+        Raises:
+            UserError: if the class weights do not fit the labels.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if self.target is None:
+            self.target = getattr(data, "target", None)
+        if stage == "fit" and self.target is not None and data is not None:
+            weights = resolve_class_weights(
+                self.class_weights, self.target, data.label_counts("train"), len(data.rows["train"])
+            )
+            if self.label_smoothing and self.target.task == "regression":
+                raise UserError("model.label_smoothing: regression has no classes; remove it")
+            if weights is not None:
+                shown = ", ".join(
+                    f"{name} {weight:.3g}" for name, weight in zip(self.target.labels, weights, strict=True)
+                )
+                say(f"class weights: {shown}")
+                self._weights = torch.tensor(weights)
+
+    def configure_model(self) -> None:
+        """Builds the model: from the pretrained weights, or from its configuration where a checkpoint gives the rest.
+
+        Raises:
+            UserError: if the labels are not known, or the pretrained weights cannot be had.
+        """
+        if self.model is not None:
+            return
+        if self.target is None:
+            raise UserError("the labels are not known: give TextClassifier a target, or train with a TextDataModule")
+        random = self.weights_follow or self.from_scratch is not None
+        model = build_model(
+            self.config,
+            self.tokenizer,
+            self.target.task,
+            self.target.labels,
+            pretrained=None if random else self.model_name_or_path,
+            dropout=self.dropout,
+            compiled=self.compiled,
+            fast_kernels=self.fast_kernels,
+        )
+        if self.lora is not None:
+            self.lora = add_lora(model, self.lora)
+        if self._freeze is not None:
+            freeze(model, self._freeze)
+        if self._gradient_checkpointing:
+            checkpoint_activations(model)
+        if self.device_mesh is not None:
+            shard(model, self.device_mesh)
+        # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
+        self.attach(model.train())
+
+    def attach(self, model: nn.Module, origin: str | None = None) -> None:
+        """Has a model compute the logits.
+
+        Args:
+            model: called with :meth:`forward`'s arguments, gives something with `logits`.
+            origin: what it is known by again, where it comes from no checkpoint.
+        """
+        assert self.target is not None
+        self.model, self.origin = model, origin
+        self.stages = nn.ModuleDict({stage: StageMetrics(self.target, f"{stage}_") for stage in STAGES})
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """Runs the model.
+
+        Args:
+            **inputs: `input_ids`, `attention_mask` and `token_type_ids`, int64 `(batch, tokens)`.
+
+        Returns:
+            Logits, float32 `(batch, outputs)`.
+        """
+        if self.model is None:
+            self.configure_model()
+        assert self.model is not None
+        logits: Tensor = self.model(**inputs).logits
+        return logits.float()
+
+    def logits_of(self, batch: Batch) -> Tensor:
+        """The logits of a batch's rows, those of windows pooled, float32 `(batch, outputs)`."""
+        logits: Tensor = self(**batch["inputs"])
+        return pool(logits, batch["windows"], self.window_pooling) if "windows" in batch else logits
+
+    # Steps ------------------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
+        """One training step.
+
+        Returns:
+            The mean loss of the batch, a scalar.
+
+        Raises:
+            UserError: if the loss is not finite.
+        """
+        logits = self.logits_of(batch)
+        assert self.target is not None
+        weights = self._weights.to(logits.device) if self._weights is not None else None
+        loss = task_loss(self.target.task, logits, batch["target"], weights, self.label_smoothing)
+        if not torch.isfinite(loss):
+            step = self.trainer.global_step if self._trainer is not None else batch_idx
+            raise UserError(
+                f"the loss of step {step} is {loss.item()}; "
+                "lower model.learning_rate or set trainer.precision to 32-true"
+            )
+        if self._trainer is not None:
+            self.log("train_loss", loss, prog_bar=True, batch_size=len(batch["target"]))
+            if weights is not None or self.label_smoothing:
+                plain = task_loss(self.target.task, logits.detach(), batch["target"])
+                self.log("train_loss_unweighted", plain, batch_size=len(batch["target"]))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int = 0) -> Evaluated:
+        """Adds one batch to the validation metrics."""
+        return self._evaluate(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int = 0) -> Evaluated:
+        """Adds one batch to the test metrics."""
+        return self._evaluate(batch, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int = 0) -> Prediction:
+        """Predicts one batch, calibrated."""
+        return Prediction(batch["row"], self.logits_of(batch) / self.calibration.temperature)
+
+    def measure(self, stage: str, logits: Tensor, target: Tensor) -> None:
+        """Adds rows to the metrics of `val`, `test` or `predict`.
+
+        Args:
+            stage: which metrics.
+            logits: float32 `(batch, outputs)`, not calibrated.
+            target: as in :class:`Batch`.
+        """
+        assert self.target is not None
+        given = None
+        if self.thresholds is not None:
+            given = decided_by_logits(self.target, logits / self.calibration.temperature, self.thresholds)
+        self.stage_metrics(stage).update(logits, target, task_loss(self.target.task, logits, target), given)
+
+    def stage_metrics(self, stage: str) -> StageMetrics:
+        """The metrics of `val`, `test` or `predict`."""
+        assert self.stages is not None
+        metrics = self.stages[stage]
+        assert isinstance(metrics, StageMetrics)
+        return metrics
+
+    def _evaluate(self, batch: Batch, stage: str) -> Evaluated:
+        logits = self.logits_of(batch)
+        self.measure(stage, logits, batch["target"])
+        if self._trainer is not None:
+            metrics = self.stage_metrics(stage)
+            shown = ("val_loss", metrics.target.monitor[0])
+            for name, metric in metrics.loggable().items():
+                self.log(name, metric, on_step=False, on_epoch=True, prog_bar=name in shown, batch_size=len(logits))
+        return Evaluated(row=batch["row"], logits=logits.detach(), target=batch["target"])
+
+    # Optimizer --------------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, with the schedule over all optimizer steps of the run."""
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps):
+            raise UserError("the schedule needs an end: set trainer.max_epochs or trainer.max_steps")
+        fused = self.device.type in ("cpu", "cuda")
+        assert self.model is not None
+        say_what_is_trained(self.model, self.lora, self._freeze)
+        if self.layerwise_lr_decay is None:
+            groups = parameter_groups(self.named_parameters(), self.weight_decay)
+        else:
+            depth = {f"model.{name}": depth for name, depth in depths(self.model).items()}
+            groups = layerwise_groups(
+                self.named_parameters(), self.weight_decay, self.learning_rate, self.layerwise_lr_decay, depth
+            )
+        optimizer = adamw(groups, self.learning_rate, fused=fused)
+        scheduler = schedule(optimizer, self.lr_scheduler, int(steps), self.warmup_ratio)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
+
+    def on_train_start(self) -> None:
+        """Lets a learning rate or weight decay that was changed on resume take effect, and says so."""
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+            take_up_changes(scheduler, self.learning_rate, self.weight_decay)
+
+    # Checkpoints ------------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what is needed to use the checkpoint alone: target, architecture and tokenizer, as plain values."""
+        assert self.target is not None
+        hparams = {name: value for name, value in self.hparams.items() if name not in _NOT_CARRIED}
+        hparams["lora"] = self.lora
+        hparams["target"] = self.target.to_dict()
+        hparams["calibration"] = self.calibration.to_dict()
+        hparams["architecture"] = config_to_json(self.config)
+        hparams["tokenizer"] = tokenizer_to_files(self.tokenizer)
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = hparams
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses a checkpoint whose labels or adapters are others than this classifier's.
+
+        Raises:
+            UserError: if names or order differ, or what is trained.
+        """
+        options = checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]
+        stored = Target.from_dict(options["target"])
+        if self.target is not None and (conflict := stored.conflict(self.target.task, self.target.labels)):
+            raise UserError(conflict)
+        now = {"lora": self.lora, "freeze": self._freeze, "layerwise_lr_decay": self.layerwise_lr_decay}
+        resumes = self._trainer is not None and self.trainer.state.fn == "fit"
+        refuse_another_way(options, now, resumes=resumes)
+        data = checkpoint.get("datamodule_hyper_parameters", {})
+        read_as = ("max_length", "long_text", "window_stride", "max_windows")
+        self.trained_with = {name: data[name] for name in read_as if name in data}
+
+    # Use from Python --------------------------------------------------------------------------------------------------
+
+    def classify(
+        self,
+        texts: Sequence[str],
+        text_pairs: Sequence[str] | None = None,
+        *,
+        max_length: int | None = None,
+        batch_size: int = 64,
+    ) -> list[dict[str, Any]]:
+        """Classifies texts, in order.
+
+        Args:
+            texts: the texts, or the first ones of pairs.
+            text_pairs: the second ones of pairs.
+            max_length: the most tokens that are read of a text, special tokens counted; None means as in training.
+            batch_size: texts at a time.
+
+        Returns:
+            For each text `{"label": name, "score": its probability, "probabilities": {name: probability}}`,
+            `{"labels": [name], "probabilities": {name: probability}}` for multi-label tasks, or `{"prediction": value}`
+            for regression.
+        """
+        if self.model is None:
+            self.configure_model()
+        assert self.target is not None
+        longest = max_length or self.trained_with.get("max_length", 256)
+        texts_as_rows = rows_of_texts(texts, text_pairs)
+        loader = batches_of(
+            texts_as_rows, self.tokenizer, min(longest, self.max_tokens or longest), self.trained_with, batch_size
+        )
+        return describe(self.target, logits_in_order(self, loader)) if len(texts_as_rows) else []
+
+
+@torch.inference_mode()
+def logits_in_order(classifier: TextClassifier, loader: DataLoader[Any]) -> Tensor:
+    """The logits of a loader's rows, in the rows' order, float32 `(rows, outputs)`; each module keeps its mode."""
+    modes = {module: module.training for module in classifier.modules()}
+    classifier.eval()
+    try:
+        found = [
+            classifier.predict_step(classifier.transfer_batch_to_device(batch, classifier.device, 0))
+            for batch in loader
+        ]
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    row, logits = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+    return logits[row.argsort()]

@@ -1,0 +1,130 @@
+"""AdamW and its schedule, by optimizer step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from lit_textclf.utils.messages import count, say
+
+SCHEDULES = (
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+)
+"""Those of `transformers.SchedulerType` that need no arguments of their own."""
+
+
+def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
+    """Puts weight decay on matrices only.
+
+    Biases and the weights of LayerNorm are the parameters of one dimension (Devlin et al. 2019, and transformers'
+    Trainer, leave them without decay).
+    """
+    trained = [parameter for _, parameter in named if parameter.requires_grad]
+    return [
+        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def layerwise_groups(
+    named: Iterable[tuple[str, nn.Parameter]],
+    weight_decay: float,
+    learning_rate: float,
+    decay: float,
+    depth: Mapping[str, int],
+) -> list[dict[str, Any]]:
+    """The groups of :func:`parameter_groups` for each depth, whose learning rate falls from the top to the input.
+
+    The head and the top layer have the full rate, each layer below it `decay` times that of the layer above, the
+    embeddings `decay` times that of the first layer (discriminative fine-tuning: Howard & Ruder 2018, section 3.2;
+    Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning", section 2). ELECTRA's code counts the same steps from
+    the head (`model/optimization.py`, `_get_layer_lrs`): there the top layer has two of them already.
+
+    Args:
+        named: parameters by name; a name that `depth` does not have is of the head.
+        weight_decay: of matrices.
+        learning_rate: the head's.
+        decay: more than 0, at most 1.
+        depth: see :func:`lit_textclf.architecture.depths`.
+
+    Returns:
+        From the embeddings up, two groups for each depth; each has a `name` for `LearningRateMonitor`, and its share of
+        the learning rate as `lr_scale`. One without parameters is left out.
+    """
+    parameters, head = list(named), max(depth.values())
+    groups = []
+    for level in range(head + 1):
+        scale = decay ** max(0, head - 1 - level)
+        part = [(name, parameter) for name, parameter in parameters if depth.get(name, head) == level]
+        called = {0: "embeddings", head: "head"}.get(level, f"layer_{level:02}")
+        for group, ending in zip(parameter_groups(part, weight_decay), ("", "_no_decay"), strict=True):
+            if group["params"]:
+                rate = {"lr": learning_rate * scale, "lr_scale": scale, "name": called + ending}
+                groups.append({**group, **rate})
+    lowest = groups[0]["lr"]
+    say(f"learning rates: {learning_rate:g} (head, top layer) to {lowest:g} over {count(head - 1, 'layer')}")
+    return groups
+
+
+def take_up_changes(scheduler: LambdaLR, learning_rate: float, weight_decay: float) -> None:
+    """Lets a learning rate or weight decay that was changed on resume take effect, and says so.
+
+    The optimizer's saved state would win without a word.
+
+    Args:
+        scheduler: as it was loaded from the checkpoint.
+        learning_rate: the full one; a group's share of it stays as it is.
+        weight_decay: of matrices.
+    """
+    groups = scheduler.optimizer.param_groups
+    scales = [group.get("lr_scale", 1.0) for group in groups]
+    saved = scheduler.base_lrs[0] / scales[0]
+    if not math.isclose(saved, learning_rate, rel_tol=1e-9):
+        scheduler.base_lrs = [learning_rate * scale for scale in scales]
+        factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
+        for group, rate in zip(groups, scheduler.base_lrs, strict=True):
+            group["initial_lr"], group["lr"] = rate, rate * factor
+        say(f"learning rate: {saved:g} in the checkpoint, {learning_rate:g} now; the schedule goes on with the new one")
+    decaying = [group for group in groups if any(parameter.ndim >= 2 for parameter in group["params"])]
+    saved_decay = decaying[0]["weight_decay"] if decaying else weight_decay
+    if saved_decay != weight_decay:
+        for group in decaying:
+            group["weight_decay"] = weight_decay
+        say(f"weight decay: {saved_decay:g} in the checkpoint, {weight_decay:g} now")
+
+
+def adamw(groups: list[dict[str, Any]], learning_rate: float, *, fused: bool) -> AdamW:
+    """AdamW with the betas and epsilon of torch; fused is one kernel for all parameters."""
+    optimizer = AdamW(groups, lr=learning_rate, fused=fused)
+    # A fused optimizer offers to unscale gradients itself, and Lightning 2.6.6 (plugins/precision/amp.py) then refuses
+    # to clip them, with or without a scaler. Without the offer they are unscaled and clipped before the step.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
+
+
+def schedule(optimizer: AdamW, name: str, steps: int, warmup_ratio: float) -> torch.optim.lr_scheduler.LRScheduler:
+    """The schedule of this name in transformers, over all optimizer steps.
+
+    Args:
+        optimizer: whose learning rate it sets.
+        name: `linear`, `cosine`, `constant_with_warmup`, ... as in `transformers.SchedulerType`.
+        steps: all optimizer steps of the run.
+        warmup_ratio: the share of them in which the rate rises from 0, rounded up as in transformers' Trainer.
+    """
+    from transformers import get_scheduler
+
+    return get_scheduler(  # type: ignore[no-any-return]
+        name, optimizer, num_warmup_steps=math.ceil(steps * warmup_ratio), num_training_steps=steps
+    )

@@ -1,0 +1,1 @@
+"""The commands that are none of Lightning's."""

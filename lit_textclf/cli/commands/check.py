@@ -1,0 +1,148 @@
+"""The commands `check` and `init`: the data alone, without weights and without training."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+
+from lit_textclf.check.examine import Examination, examine
+from lit_textclf.check.findings import Finding
+from lit_textclf.check.suggest import suggested
+from lit_textclf.check.tables import show
+from lit_textclf.cli.parser import Parser
+from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
+from lit_textclf.cli.sections import add_options
+from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.data.rows.rows import Rows
+from lit_textclf.data.tokens.special_tokens import Template
+from lit_textclf.data.tokens.tokenizer import load_tokenizer
+from lit_textclf.models.config import load_config, max_positions
+from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.paths import is_local
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
+    """Says what is in the data, what is wrong with it, and which options fit it.
+
+    Args:
+        args: the command and its options.
+
+    Returns:
+        What `--format json` prints; no files.
+
+    Raises:
+        UserError: if the files cannot be read at all.
+        SystemExit: with code 1, with `--strict`, when something severe was found.
+    """
+    parser = parser_of("check", "Says what is in the data, what is wrong with it, and which options fit it.")
+    parser.add_argument("--format", choices=["table", "json"], default="table", help="json is for machines")
+    parser.add_argument("--strict", type=bool, default=False, help="exit with 1 when something severe was found")
+    options, _ = parsed(parser, args)
+    found, unit, most_tokens = look(options)
+    if options.format == "json":
+        print(json.dumps(found.to_dict(), indent=2))
+    else:
+        show(found, suggested(found, most_tokens), unit)
+        _say_next(list(args[1:]))
+    if options.strict and (severe := found.severe()):
+        say(f"{len(severe)} severe: {', '.join(dict.fromkeys(finding.kind for finding in severe))}")
+        raise SystemExit(1)
+    return found.to_dict(), []
+
+
+def _say_next(typed: Sequence[str]) -> None:
+    """The command that comes after `check` with what was typed."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--strict", nargs="?")
+    own.add_argument("--format")
+    _, others = own.parse_known_args(typed)
+    options = shlex.join(others)
+    configured = any(name.partition("=")[0] in ("--config", "-c") for name in others)
+    command = "fit" if configured else "init"
+    say(f"next: lit-textclf {command} {options}" + ("" if configured else ", for a config with these options"))
+
+
+def look(options: Any) -> tuple[Examination, str, int | None]:
+    """Reads the rows and looks at them.
+
+    Returns:
+        What was found, the unit of lengths (`tokens` or `words`), and the longest sequence of the tokenizer's model.
+    """
+    data = TextDataModule(**options.data.as_dict())
+    splits, problem = data.sets.read_leniently()
+    tokenizer = tokenizer_of(options.model)
+    _check_long_text(data, splits["train"], tokenizer)
+    found = examine(splits, data.sets.target, data, tokenizer)
+    unlabelled = any(finding.kind == "unlabelled" and finding.split == "train" for finding in found.findings)
+    if problem is not None and not unlabelled:
+        found.findings.insert(
+            0,
+            Finding(
+                "severe", "target", "train", len(splits["train"]), f"rows cannot be trained on: {problem}", "mend it"
+            ),
+        )
+    return found, "words" if tokenizer is None else "tokens", _most_tokens(options.model, tokenizer)
+
+
+def _check_long_text(data: TextDataModule, rows: Rows, tokenizer: PreTrainedTokenizerFast | None) -> None:
+    """Refuses options for long texts that `fit` would refuse."""
+    if data.long_text.mode == "window" and rows.text_pair is not None:
+        raise UserError("data.long_text window reads single texts; use head_tail or truncate for pairs")
+    if tokenizer is not None:
+        special = Template.of(tokenizer).special_tokens(pair=rows.text_pair is not None)
+        data.long_text.stride_for(data.max_length - special)
+
+
+def _most_tokens(model: Any, tokenizer: PreTrainedTokenizerFast | None) -> int | None:
+    """The longest sequence that the model reads, where its folder or the tokenizer says so."""
+    known = []
+    if tokenizer is not None and tokenizer.model_max_length < 1e9:
+        known.append(tokenizer.model_max_length)
+    if model.from_scratch is None and is_local(model.model_name_or_path):
+        known.append(max_positions(load_config(model.model_name_or_path)))
+    return min((number for number in known if number is not None), default=None)
+
+
+def tokenizer_of(model: Any) -> PreTrainedTokenizerFast | None:
+    """The tokenizer that was named, or the default model's where it is on this machine, else None, which is said."""
+    from lit_textclf.classifier.module import DEFAULT_MODEL
+
+    if model.tokenizer_name_or_path is not None:
+        return load_tokenizer(model.tokenizer_name_or_path, "model.tokenizer_name_or_path")
+    if model.model_name_or_path != DEFAULT_MODEL:
+        return load_tokenizer(model.model_name_or_path, "model.model_name_or_path")
+    with contextlib.suppress(UserError):
+        return load_tokenizer(DEFAULT_MODEL, "model.model_name_or_path", local_only=True)
+    say(
+        f"no tokenizer: {DEFAULT_MODEL} is not on this machine and none was named (model.tokenizer_name_or_path); "
+        "lengths are words between spaces"
+    )
+    return None
+
+
+def parser_of(command: str, description: str) -> Parser:
+    """A parser that takes `fit`'s configs."""
+    parser = Parser(prog=f"lit-textclf {command}", description=description)
+    parser.add_argument(
+        "--config", "-c", action=ActionConfigFile, help="a config as fit has it; other keys are not used"
+    )
+    for name in ("seed_everything", "ckpt_path"):  # a saved config has them
+        parser.add_argument(f"--{name}", type=Any, default=None, help="not used")
+    add_options(parser)
+    return parser
+
+
+def parsed(parser: Parser, args: Sequence[str]) -> tuple[Any, Arguments]:
+    """The options, in order of precedence, and where they came from."""
+    given = in_order_of_precedence(args, [action.dest for action in parser._actions])
+    return parser.parse_args(given.args[1:]), given

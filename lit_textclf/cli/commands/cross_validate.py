@@ -1,0 +1,185 @@
+"""K-fold cross-validation: `fit` once for each fold, the metrics' mean and spread, and out-of-fold predictions."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LightningArgumentParser
+from rich.console import Console
+from rich.table import Table
+
+from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.cli.lightning_cli import TextCLI
+from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.evaluation.outcomes import Outcomes
+from lit_textclf.evaluation.report.csv_files import write_label_errors, write_rows
+from lit_textclf.prediction.csv_output import PredictionFile
+from lit_textclf.utils.atomic import refuse_input
+from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.paths import expanded, resolve_files
+from lit_textclf.utils.run_folder import LOGS, new_folder, write_metrics
+
+FOLDS = 5
+"""Folds where `data.folds` is not set."""
+
+
+class FoldCLI(TextCLI):
+    """`fit` on all folds but one.
+
+    Args:
+        args: of the command.
+        fold: the one held out, from 0.
+        root: the folder of all folds' runs; None makes it.
+        output: the file of predictions, where one was named.
+    """
+
+    def __init__(self, args: Sequence[str], fold: int, root: Path | None, output: Path | None = None) -> None:
+        self.fold, self.root, self.output = fold, root, output
+        super().__init__(args)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Sets the fold and the run's folder."""
+        self._subcommand_parsers["fit"].set_defaults({"data.folds": FOLDS})
+        super().parse_arguments(parser, args)
+        options = self.config["fit"]
+        if options.data.fold is not None:
+            raise UserError("data.fold: cross_validate takes each fold in turn; remove it")
+        if options.trainer.fast_dev_run:
+            raise UserError("cross_validate needs whole runs; remove trainer.fast_dev_run")
+        if options.trainer.enable_checkpointing is False or options.trainer.barebones:
+            raise UserError("cross_validate predicts with each fold's best checkpoint: checkpointing cannot be off")
+        options.data.fold = self.fold
+        self.folds = options.data.folds
+
+    def refuse_checkpoint(self) -> None:
+        """Each fold is trained from the start: a checkpoint may know the rows that are held out."""
+        raise UserError("cross_validate trains each fold anew; remove --ckpt_path")
+
+    def instantiate_classes(self) -> None:
+        """Refuses several processes, once the trainer knows how many there are."""
+        super().instantiate_classes()
+        if self.trainer.world_size > 1:
+            raise UserError("cross_validate does not run in several processes yet; set --trainer.devices 1")
+
+    def prepare(self) -> None:
+        """Reads the rows with all their columns, then makes the folder: a mistake in a file leaves nothing."""
+        self.datamodule.sets.keep_columns = {"train"}
+        files = self.datamodule.sets.files
+        if self.output is not None:
+            for name in ("train", "test"):
+                refuse_input(self.output, resolve_files(files[name], f"data.{name}_file") if files[name] else [])
+        super().prepare()
+        options = self.config_init["fit"].trainer
+        if self.root is None:
+            self.root = new_folder(Path(options.default_root_dir or ".") / LOGS, "cross_validation_")
+        options.default_root_dir = str(self.root)
+
+    def _say_next(self, folder: Path, checkpoints: list[Path]) -> None:
+        """Nothing: the next fold is next."""
+
+    @torch.inference_mode()
+    def out_of_fold(self) -> Outcomes:
+        """The held-out rows and what the best checkpoint says of them, calibrated.
+
+        Folds whose best epochs differ are not equally sure of what they say until they are.
+        """
+        assert self.folder is not None
+        best = torch.load(self.folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+        self.model.load_state_dict(best["state_dict"])
+        self.model.eval()
+        rows, logits, targets = [], [], []
+        with self.trainer.precision_plugin.forward_context():
+            for batch in self.datamodule.val_dataloader():
+                moved = self.model.transfer_batch_to_device(batch, self.model.device, 0)
+                rows.append(batch["row"])
+                targets.append(batch["target"])
+                logits.append(self.model.logits_of(moved).cpu())
+        carried = best[self.model.CHECKPOINT_HYPER_PARAMS_KEY]
+        calibrated = torch.cat(logits) / Calibration.from_dict(carried["calibration"]).temperature
+        row, order = torch.cat(rows).sort()
+        return Outcomes.of(self.datamodule, "validation", row, calibrated[order], torch.cat(targets)[order])
+
+
+def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
+    """Runs `fit` for each fold.
+
+    Args:
+        args: the command, then `fit`'s options and `--output` (the CSV of the out-of-fold predictions; without it they
+            are put into the folder of the runs) and `--overwrite`.
+
+    Returns:
+        The mean and the standard deviation of each validation metric over the folds (`val_accuracy_mean`,
+        `val_accuracy_std`), and the files that were written.
+
+    Raises:
+        UserError: for anything wrong in options or files.
+    """
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--output")
+    own.add_argument("--overwrite", action="store_true")
+    options, rest = own.parse_known_args(args[1:])
+    file = None
+    if options.output is not None:
+        file = PredictionFile(expanded(options.output, "--output"), overwrite=options.overwrite)
+    root: Path | None = None
+    metrics: list[dict[str, float]] = []
+    held_out: list[Outcomes] = []
+    while True:
+        cli = FoldCLI(["fit", *rest], len(metrics), root, None if file is None else file.path)
+        root = cli.root
+        metrics.append({name: value for name, value in cli.metrics.items() if name.startswith("val_")})
+        if not metrics[-1]:
+            raise UserError("cross_validate: no validation took place, so nothing is known; change trainer.*")
+        held_out.append(cli.out_of_fold())
+        say(f"fold {len(metrics)} of {cli.folds} is done")
+        if len(metrics) == cli.folds:
+            break
+    assert root is not None
+    file = file or PredictionFile(root / "predictions.csv")
+    outcomes = Outcomes.joined(held_out, "train")
+    try:
+        _write(file, outcomes)
+    finally:
+        file.discard()
+    evaluation = Evaluation.of(outcomes)
+    suspects = [write_rows(evaluation, root), *write_label_errors(evaluation, root)]
+    summary = _summary(metrics)
+    _print(metrics, summary)
+    return summary, [file.path, *suspects, write_metrics(summary, root)]
+
+
+def _write(file: PredictionFile, outcomes: Outcomes) -> None:
+    """Writes the predictions of all folds in the order of the training file."""
+    file.begin(outcomes.target, outcomes.rows)
+    for start in range(0, len(outcomes.rows), 4096):
+        part = outcomes.logits[start : start + 4096]
+        file.write(torch.arange(start, start + len(part)), part)
+    file.commit()
+
+
+def _summary(folds: Sequence[dict[str, float]]) -> dict[str, float]:
+    summary = {}
+    for name in folds[0]:
+        values = [fold[name] for fold in folds if math.isfinite(fold[name])]
+        if len(values) < len(folds):
+            say(f"{name}: {len(folds) - len(values)} of {len(folds)} folds have no value, and are left out")
+        summary[f"{name}_mean"] = statistics.fmean(values) if values else math.nan
+        summary[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else math.nan
+    return summary
+
+
+def _print(folds: Sequence[dict[str, float]], summary: dict[str, float]) -> None:
+    table = Table()
+    table.add_column("metric")
+    for title in ("mean", "std", *(f"fold {number}" for number in range(len(folds)))):
+        table.add_column(title, justify="right")
+    for name in folds[0]:
+        values = [summary[f"{name}_mean"], summary[f"{name}_std"], *(fold[name] for fold in folds)]
+        table.add_row(name, *(f"{value:.4f}" for value in values))
+    Console().print(table)

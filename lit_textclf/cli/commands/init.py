@@ -1,0 +1,132 @@
+"""`init`: a complete, commented config for the data at hand, which `fit --config` takes as it is."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import docstring_parser
+import yaml
+
+from lit_textclf.check.examine import Examination
+from lit_textclf.check.suggest import suggested
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.cli.commands.check import look, parsed, parser_of
+from lit_textclf.cli.sections import NOT_OPTIONS
+from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
+from lit_textclf.training.trainer import Trainer
+from lit_textclf.utils.atomic import check_place, refuse_input, write_whole
+from lit_textclf.utils.messages import count, say
+from lit_textclf.utils.paths import expanded, resolve_files
+
+INPUTS = ("train_file", "validation_file", "test_file")
+TRAINER = {
+    "max_epochs": "epochs of training",
+    "precision": "auto does what this hardware does best; 32-true is exact, 16-mixed and bf16-mixed are faster on GPUs",
+    "accelerator": "auto takes a GPU or TPU where there is one",
+    "devices": "how many of them",
+    "strategy": "auto; ddp for several GPUs",
+    "gradient_clip_val": "the largest norm of the gradient",
+    "accumulate_grad_batches": "batches for each step of the optimizer: raise it where data.batch_size does not fit",
+    "default_root_dir": "where lightning_logs/version_N is made",
+}
+"""Lightning's options that a config should show, with what they mean."""
+
+
+def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
+    """Writes a config whose columns, task, labels, `max_length`, `batch_size` and weights are what `check` found.
+
+    Args:
+        args: the command and its options.
+
+    Returns:
+        The options that were decided, and the file that was written.
+
+    Raises:
+        UserError: if the file exists already, or the data cannot be read.
+    """
+    parser = parser_of("init", "Writes a complete, commented config for this data.")
+    parser.add_argument("--output", type=str, default="config.yaml", help="the file to write")
+    parser.add_argument("--overwrite", type=bool, default=False, help="replace it if it exists")
+    options, given = parsed(parser, args)
+    path = expanded(options.output, "--output")
+    check_place(path, options.overwrite)
+    refuse_input(
+        path, [file for name in INPUTS if options.data[name] for file in resolve_files(options.data[name], name)]
+    )
+    found, unit, most_tokens = look(options)
+    decided = suggested(found, most_tokens)
+    columns = found.rows["train"].columns
+    decided["data"] |= {"text_column": columns.text, "text_pair_column": columns.text_pair}
+    values = {section: options[section].as_dict() for section in ("data", "model", "trainer", "tensorboard")}
+    for section, chosen in decided.items():
+        given_here = {name for name in chosen if given.set_by_user(f"{section}.{name}")}
+        values[section] |= {name: value for name, value in chosen.items() if name not in given_here}
+        decided[section] = {name: value for name, value in chosen.items() if name not in given_here}
+    text = _config(values, decided, found, unit)
+    write_whole(path, text)
+    for finding in found.severe():
+        say(f"severe: {finding.line()}")
+    say(f"next: lit-textclf fit --config {path}")
+    return decided, [path]
+
+
+def _config(
+    values: dict[str, dict[str, Any]], decided: dict[str, dict[str, Any]], found: Examination, unit: str
+) -> str:
+    """The file: a head that says what was found, then each option under its explanation."""
+    file = io.StringIO()
+    rows = ", ".join(f"{count(numbers['rows'], 'row')} {split}" for split, numbers in found.splits.items())
+    tokens = found.splits["train"]["tokens"]
+    lengths = f"median {tokens['p50']}, 99 % up to {tokens['p99']}, most {tokens['max']}"
+    file.writelines(_comment(f"{rows}; {unit} of a training row: {lengths}.", ""))
+    for severity in ("severe", "warning"):
+        for finding in found.findings:
+            if finding.severity == severity:
+                file.writelines(_comment(f"{severity}: {finding.line()}", ""))
+    file.writelines(
+        _comment("Options marked (found) were decided by the data; the others are defaults, or were given.", "")
+    )
+    file.write("\n")
+    file.write("seed_everything: 42\n")
+    owners = {
+        "data": TextDataModule, "model": TextClassifier, "trainer": Trainer, "tensorboard": TensorBoardOptions,
+    }  # fmt: skip
+    for section, owner in owners.items():
+        file.write(f"\n{section}:\n")
+        for name, meaning in _options(section, owner):
+            mark = "(found) " if name in decided.get(section, {}) else ""
+            file.writelines(_comment(mark + meaning, "  "))
+            # In a list of one a value takes one line and has no end mark.
+            file.write(f"  {name}: {_spelled(values[section].get(name))}\n")
+    return file.getvalue()
+
+
+def _spelled(value: Any) -> str:
+    """A value on one line; strings in quotes, for a parser may read 1e3 as a number where PyYAML sees a string."""
+    strings = isinstance(value, str) or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+    style = '"' if strings else None
+    # In a list of one a value has no end mark.
+    line = yaml.safe_dump([value], allow_unicode=True, default_flow_style=True, width=10**6, default_style=style)
+    return str(line.strip()[1:-1])
+
+
+def _options(section: str, owner: type) -> Iterator[tuple[str, str]]:
+    """A class's options with their explanation, in the order of its signature."""
+    if section == "trainer":
+        yield from TRAINER.items()
+        return
+    meanings = {part.arg_name: part.description or "" for part in docstring_parser.parse(owner.__doc__ or "").params}
+    for name in inspect.signature(owner).parameters:
+        if name not in NOT_OPTIONS:
+            yield name, " ".join(meanings[name].split())
+
+
+def _comment(text: str, indent: str) -> Iterator[str]:
+    for line in textwrap.wrap(" ".join(text.split()), 116 - len(indent)):
+        yield f"{indent}# {line}\n"

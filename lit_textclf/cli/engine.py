@@ -1,0 +1,81 @@
+"""Which engine computes the logits of `validate`, `test` and `predict`: torch, or ONNX Runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lit_textclf.classifier.checkpoint import StoredRun
+from lit_textclf.export.onnx_runtime import CPU, OnnxModel, digest_of_folder, read_model_folder
+from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.paths import expanded
+
+if TYPE_CHECKING:
+    from lit_textclf.classifier.module import TextClassifier
+    from lit_textclf.cli.precedence import Arguments
+
+
+def add_engine_options(parser: LightningArgumentParser) -> None:
+    """Adds `--engine`, `--model_dir` and `--execution_provider`."""
+    parser.add_argument("--engine", choices=["torch", "onnx"], default="torch", help="what computes the logits")
+    parser.add_argument(
+        "--model_dir", type=str | None, default=None, help="with --engine onnx: the folder of export --format onnx"
+    )
+    parser.add_argument(
+        "--execution_provider", type=str, default=CPU, help="with --engine onnx: as onnxruntime names them"
+    )
+
+
+@dataclass(frozen=True)
+class Engine:
+    """ONNX Runtime in torch's place.
+
+    Attributes:
+        folder: what `export --format onnx` wrote.
+        execution_provider: as onnxruntime names it.
+        stored: what the folder carries.
+    """
+
+    folder: Path
+    execution_provider: str
+    stored: StoredRun
+
+    @classmethod
+    def of(cls, options: Any) -> Engine | None:
+        """The engine that a command's options name, or None for torch.
+
+        Raises:
+            UserError: if they contradict each other, or the folder is none of ours.
+        """
+        if options.get("engine", "torch") == "torch":
+            if options.get("model_dir") is not None:
+                raise UserError("--model_dir is for --engine onnx; a checkpoint is named with --ckpt_path")
+            if options.get("execution_provider", CPU) != CPU:
+                raise UserError("--execution_provider is for --engine onnx; torch has trainer.accelerator")
+            return None
+        if options.model_dir is None:
+            raise UserError("--engine onnx needs --model_dir: the folder that export --format onnx wrote")
+        if options.ckpt_path is not None:
+            raise UserError("--engine onnx uses what --model_dir carries; remove --ckpt_path")
+        folder = expanded(options.model_dir, "--model_dir")
+        return cls(folder, options.execution_provider, read_model_folder(folder))
+
+    def take_over(self, trainer: Any, given: Arguments) -> None:
+        """Has the Trainer handle batches on the CPU in float32, and says where something else was asked for."""
+        for name, ours in (("accelerator", "cpu"), ("precision", "32-true")):
+            if given.set_by_user(f"trainer.{name}") and str(trainer[name]) not in (ours, "auto"):
+                say(f"trainer.{name} {trainer[name]} is not used: --engine onnx computes as the model was exported")
+            trainer[name] = ours
+
+    def attach_to(self, classifier: TextClassifier) -> None:
+        """Has the model of the folder compute the classifier's logits.
+
+        Raises:
+            UserError: if onnxruntime cannot run it.
+        """
+        model = OnnxModel(self.stored.path, self.execution_provider, classifier.calibration.temperature)
+        classifier.attach(model, digest_of_folder(self.folder, self.execution_provider))
+        say(f"engine: onnxruntime, {self.execution_provider}, {self.stored.path}")

@@ -1,0 +1,120 @@
+"""The command line before anything heavy is imported: help, version, and how a command ends."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lit_textclf.cli.precedence import ENVIRONMENT_PREFIX
+from lit_textclf.utils.messages import SharedError, UserError, nearest
+from lit_textclf.version import __version__
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
+
+
+COMMANDS = {
+    "fit": "fine-tune a model on labelled rows",
+    "validate": "measure a checkpoint on the validation rows",
+    "test": "measure a checkpoint on the test rows",
+    "predict": "write a checkpoint's predictions to a CSV file",
+    "check": "look at the data before training: what is in it, and what is wrong with it",
+    "init": "write a complete, commented config for this data",
+    "export": "write a checkpoint as a folder that transformers loads",
+    "cross_validate": "fit once for each fold: the metrics' mean and spread, out-of-fold predictions",
+    "compare": "runs side by side: settings, metrics, and whether they differ by more than chance",
+}
+
+HELP = """\
+usage: lit-textclf [--help] [--version] {{{names}}} [options]
+
+Fine-tunes BERT-family text classifiers on your own rows, and predicts to CSV.
+
+{commands}
+
+  lit-textclf fit --config cfg.yaml                       options of a command: lit-textclf fit --help
+  lit-textclf fit --data.train_file train.csv --data.validation_split 0.1
+  lit-textclf test --ckpt_path best --data.test_file test.csv
+  lit-textclf predict --ckpt_path best --data.predict_file new.csv --output predictions.csv
+
+Order of precedence: defaults < checkpoint < --config files < environment ({prefix}DATA__BATCH_SIZE=16) < flags.
+"""
+
+
+def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+    """Runs a command of the tool in this process.
+
+    Args:
+        args: what follows the program's name, as `["fit", "--config", "cfg.yaml"]`; None takes `sys.argv`.
+        callbacks: Lightning callbacks for `fit`, `validate`, `test` and `predict`, beside the tool's own.
+
+    Returns:
+        The metrics by name, where the command has any; for `check` what `--format json` prints.
+
+    Raises:
+        SystemExit: with code 2 after a line on standard error, for a mistake of the user's; with 1 where a signal
+            stopped it; with 0 after help.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        commands = "\n".join(f"  {name:<16}{text}" for name, text in COMMANDS.items())
+        print(HELP.format(names=",".join(COMMANDS), commands=commands, prefix=ENVIRONMENT_PREFIX), end="")
+        raise SystemExit(0)
+    if arguments[0] == "--version":
+        print(f"lit-textclf {__version__}")
+        raise SystemExit(0)
+    try:
+        if arguments[0] not in COMMANDS:
+            raise UserError(f"no command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}; see lit-textclf --help")
+        from lit_textclf.cli.dispatch import run  # imports Lightning, which takes seconds
+
+        return run(arguments, callbacks)
+    except UserError as error:
+        if not (isinstance(error, SharedError) and error.said_elsewhere):
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC):
+            _stdout_is_gone(error)
+            raise SystemExit(1) from None
+        raise
+
+
+def _stdout_is_gone(error: OSError) -> None:
+    """Says that standard output takes no more, and lets Python's own flush at exit not fail a second time."""
+    with contextlib.suppress(OSError):
+        print(f"standard output cannot be written ({error.strerror}); written files are whole", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main_script() -> None:
+    """The console script `lit-textclf` and `python -m lit_textclf`: runs a command and ends the process.
+
+    What is registered for the process's end still runs; taking a million objects apart after it does not, which takes
+    over a second once torch and Lightning are loaded.
+    """
+    main()
+    if "torch" not in sys.modules:
+        return
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread():
+            thread.join()
+    atexit._run_exitfuncs()
+    code = 0
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _stdout_is_gone(error)
+        code = 1
+    sys.stderr.flush()
+    os._exit(code)

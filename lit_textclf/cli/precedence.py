@@ -1,0 +1,185 @@
+"""What was typed, put in order before a parser sees it: config files, then the environment, then flags."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lit_textclf.utils.messages import UserError, nearest
+
+FLAGS = ("--overwrite", "--with_logits", "--keep_columns", "--strict")
+SECTIONS = ("trainer", "model", "data", "metrics", "tensorboard")
+ENVIRONMENT_PREFIX = "LIT_TEXTCLF_"
+
+
+@dataclass
+class Arguments:
+    """Arguments in order of precedence, and where each came from.
+
+    Attributes:
+        args: for the parser: the command, `--config` of each file, the environment's values, the flags.
+        text: the value of `--text` as it was typed: a parser would read `null` and `-1` as something else.
+        keys: the keys that flags or the environment set, as `data.batch_size`.
+        files: for each key of a config file the file, the last one where several have it.
+    """
+
+    args: list[str]
+    text: str | None = None
+    keys: set[str] = field(default_factory=set)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def set_by_user(self, key: str) -> bool:
+        """Whether a key was given at all."""
+        return key in self.keys or key in self.files
+
+
+def in_order_of_precedence(
+    typed: Sequence[str], known: Iterable[str], environment: Mapping[str, str] = os.environ
+) -> Arguments:
+    """Puts config files first, then the environment, then flags: the parser lets the later one win.
+
+    Args:
+        typed: the command and its options.
+        known: the keys of the command, as `data.batch_size`.
+        environment: the environment's variables; those with our prefix count.
+
+    Raises:
+        UserError: if a config file is missing, no YAML or has an unknown key, or the environment has one.
+    """
+    known = list(known)
+    found = Arguments([typed[0]])
+    configs, flags = _typed(list(typed[1:]), found)
+    variables: list[str] = []
+    for variable, value in sorted(environment.items()):
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            key = variable.removeprefix(ENVIRONMENT_PREFIX).replace("__", ".").lower()
+            if key == "config":
+                configs.insert(0, value)
+                continue
+            if key not in known:
+                raise UserError(f"the environment's {variable}: no key {key!r}{nearest(key, known)}")
+            found.keys.add(key)
+            variables.append(f"--{key}={value}")
+    for config in configs:
+        content, keys = read_config(config, known, typed[0])
+        found.files.update(dict.fromkeys(keys, config))
+        if content:
+            found.args.append(f"--config={content}")
+    found.args += [*variables, *flags]
+    return found
+
+
+def _typed(rest: list[str], found: Arguments) -> tuple[list[str], list[str]]:
+    """Takes `--config` and `--text` out of what was typed; returns the config files and the other arguments."""
+    configs: list[str] = []
+    flags: list[str] = []
+    while rest:
+        argument = rest.pop(0)
+        name, equals, value = argument.partition("=")
+        if name in ("--config", "-c", "--text"):
+            if not equals and not rest:
+                raise UserError(f"{name} needs {'a text' if name == '--text' else 'the name of a file'}")
+            value = value if equals else rest.pop(0)
+            if name != "--text":
+                configs.append(value)
+            elif found.text is None:
+                found.text = value
+            else:
+                raise UserError("--text is given twice; put several texts into a file (--data.predict_file)")
+        elif argument in FLAGS and not (rest and rest[0].lower() in ("true", "false")):
+            flags.append(f"{argument}=true")
+            found.keys.add(argument[2:])
+        else:
+            flags.append(argument)
+            if name.startswith("--"):
+                found.keys.add(name[2:])
+    return configs, flags
+
+
+def read_config(file: str, known: Sequence[str], command: str) -> tuple[str, list[str]]:
+    """Checks a config file before the parser sees it.
+
+    Returns:
+        What to hand to the parser: the file's name; its text without its empty sections, where it has some; or an
+        empty string, where nothing is left. And the file's keys, as `data.batch_size`.
+
+    Raises:
+        UserError: naming the file, the line or the key, if the file is missing, no YAML, or has an unknown or a doubled
+            key.
+    """
+    import yaml
+
+    path = Path(file).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_doubled(node, file)
+        content = yaml.safe_load(text)
+    except OSError as error:
+        raise UserError(f"{file}: the config cannot be read ({error.strerror}); change --config") from None
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}:" if mark is not None else ""
+        raise UserError(f"{file}:{line} not YAML ({getattr(error, 'problem', None) or error})") from None
+    if content is None:
+        return "", []
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: a config is a mapping of keys such as 'data:', this is {type(content).__name__}")
+    keys = []
+    for key, value in _keys(content, known):
+        _check_key(key, value, known, command, file)
+        keys.append(key)
+    empty = [name for name in (*SECTIONS, "seed_everything") if name in content and content[name] in (None, {})]
+    if not empty or node is None:
+        return str(path), keys
+    # The parser takes no empty section. The nodes keep each value as it was written: 1e-5 stays a number.
+    node.value = [(name, value) for name, value in node.value if name.value not in empty]
+    return (yaml.serialize(node) if node.value else ""), [key for key in keys if key not in empty]
+
+
+def _refuse_doubled(node: Any, file: str) -> None:
+    """Refuses a key that stands twice in one mapping: YAML would take the last one."""
+    if isinstance(getattr(node, "value", None), list):
+        seen: set[str] = set()
+        for child in node.value:
+            if not isinstance(child, tuple):
+                _refuse_doubled(child, file)
+                continue
+            name, value = child
+            if isinstance(name.value, str) and name.value in seen:
+                raise UserError(f"{file}: line {name.start_mark.line + 1}: {name.value} stands here a second time")
+            seen.add(str(name.value))
+            _refuse_doubled(value, file)
+
+
+def _keys(content: Mapping[Any, Any], known: Sequence[str], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """The keys of a config as `data.batch_size`; what lies below a known key is its value."""
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        if key in SECTIONS and isinstance(value, Mapping) and any(other.startswith(f"{key}.") for other in known):
+            yield from _keys(value, known, f"{key}.")
+        else:
+            yield key, value
+
+
+def _check_key(key: str, value: Any, known: Sequence[str], command: str, file: str) -> None:
+    if key in SECTIONS:
+        if value is not None:
+            raise UserError(f"{file}: {key} is a section of keys, not {value!r}")
+        return
+    if key not in known:
+        raise UserError(f"{file}: {command} has no key {key!r}{nearest(key, known)}")
+    if key == "data.labels" and value is not None:
+        for name in value if isinstance(value, list) else [value]:
+            _check_name(name, key, file)
+    if key == "model.class_weights" and isinstance(value, dict):
+        for name in value:
+            _check_name(name, key, file)
+
+
+def _check_name(name: Any, key: str, file: str) -> None:
+    if not isinstance(name, str):
+        raise UserError(f"{file}: {key}: YAML reads a name as {name!r}, a {type(name).__name__}; put it in quotes")

@@ -1,0 +1,28 @@
+"""The options of each section of a config: trainer, model, data, tensorboard, metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
+from lit_textclf.training.trainer import Trainer
+
+NOT_OPTIONS = {"target", "calibration", "architecture", "tokenizer"}
+"""Arguments of the classes that only Python and checkpoints set."""
+
+
+def add_options(parser: LightningArgumentParser) -> None:
+    """Adds the options of trainer, model, data, TensorBoard and metrics."""
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_class_arguments(TextClassifier, "model", skip=NOT_OPTIONS, sub_configs=False)
+    parser.add_class_arguments(TextDataModule, "data", skip=NOT_OPTIONS, sub_configs=False)
+    parser.add_class_arguments(TensorBoardOptions, "tensorboard")
+    parser.add_argument(
+        "--metrics.evaluate", type=list[str | dict[str, Any]] | None, default=None,
+        help="metrics of `evaluate`: folders or files with a script, names on the Hub, or mappings with it as path "
+        "and the script's arguments; not used by predict",
+    )  # fmt: skip

@@ -1,0 +1,159 @@
+"""A comparison as tables on the terminal, and as CSV."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lit_textclf.compare.statistics import LEVEL, Interval, McNemar
+from lit_textclf.utils.csv_format import csv_lines
+
+if TYPE_CHECKING:
+    from lit_textclf.compare.comparison import Comparison
+
+
+_HIGHER = re.compile(
+    r"(accuracy|exact_match|auroc|mcc|pearson|spearman|(precision|recall|f1)(_macro|_micro|_weighted)?)(_mean)?"
+)
+_LOWER = re.compile(r"(loss|mse|mae|ece)(_mean)?")
+_MOST_SIGNS = 60
+_ANY_WIDTH = 100_000
+
+
+def show(found: Comparison) -> None:
+    """Prints the comparison on standard output."""
+    # What is piped into a file is not cut to the width of a terminal that is not there.
+    console = Console(width=None if sys.stdout.isatty() else _ANY_WIDTH, highlight=False)
+    names = [run.name for run in found.runs]
+    if found.settings:
+        console.print("settings that differ")
+        table = _table("setting", names, justify="left")
+        for name, values in found.settings.items():
+            table.add_row(name, *(Text(_short(value)) for value in values))
+        console.print(table)
+    else:
+        console.print("no setting differs")
+    console.print("metrics; * is the best" if found.same_rows else "metrics")
+    table = _table("metric", names)
+    for metric, numbers in metrics_of(found).items():
+        best = best_of(metric, numbers) if found.same_rows else set()
+        table.add_row(metric, *(_marked(metric, number, place in best) for place, number in enumerate(numbers)))
+    console.print(table)
+    if found.shared is None or found.intervals is None:
+        return
+    console.print(
+        f"on the same {len(found.shared.given):,} rows: {LEVEL:.0%} intervals of {found.resamples:,} bootstrap samples"
+    )
+    table = _table("metric", names)
+    for metric, intervals in found.intervals.of_runs.items():
+        table.add_row(metric, *map(_spelled, intervals))
+    console.print(table)
+    _show_differences(console, found, names)
+
+
+def _show_differences(console: Console, found: Comparison, names: Sequence[str]) -> None:
+    assert found.intervals is not None
+    console.print(Text(f"difference to {names[0]}, on the same samples; * is more than chance ({LEVEL:.0%})"))
+    table = _table("metric", names[1:])
+    for metric, intervals in found.intervals.differences.items():
+        table.add_row(metric, *(_spelled(one, sign=True) for one in intervals))
+    console.print(table)
+    for name, test in zip(names[1:], found.tests, strict=bool(found.tests)):
+        console.print(Text(sentence(names[0], name, test)), soft_wrap=True)
+    if len(found.tests) > 1:
+        console.print("p-values and intervals are not corrected for the number of comparisons")
+
+
+def sentence(first: str, second: str, test: McNemar) -> str:
+    """What McNemar's test says, in words."""
+    return (
+        f"{second} against {first}: {test.only_second:,} rows right only in {second}, {test.only_first:,} only in "
+        f"{first}; McNemar's exact test p = {test.p_value:.2g}"
+    )
+
+
+def _table(title: str, names: Sequence[str], justify: Any = "right") -> Table:
+    table = Table()
+    table.add_column(title, overflow="fold")
+    for name in names:
+        table.add_column(Text(name), justify=justify, overflow="fold")
+    return table
+
+
+def metrics_of(found: Comparison) -> dict[str, list[float]]:
+    """Each metric's numbers, one a run, NaN where a run has none; what was measured comes before speeds."""
+    names = list(dict.fromkeys(name for run in found.runs for name in run.metrics))
+    names.sort(key=lambda name: not name.startswith(("test_", "val_")))
+    return {name: [run.metrics.get(name, math.nan) for run in found.runs] for name in names}
+
+
+def best_of(metric: str, numbers: Sequence[float]) -> set[int]:
+    """The places of the best ones; none of what is not better or worse, as seconds, or where all are the same."""
+    name = metric.removeprefix("test_").removeprefix("val_")
+    choose = max if _HIGHER.fullmatch(name) else min if _LOWER.fullmatch(name) else None
+    finite = [number for number in numbers if math.isfinite(number)]
+    if choose is None or len(finite) < 2 or min(finite) == max(finite):
+        return set()
+    best = choose(finite)
+    return {place for place, number in enumerate(numbers) if number == best}
+
+
+def _marked(metric: str, number: float, best: bool) -> Text:
+    if math.isnan(number):
+        return Text("")
+    spelled = f"{number:,.0f}" if metric == "epochs" else f"{number:,.4f}"
+    return Text(f"*{spelled}", style="bold") if best else Text(spelled)
+
+
+def _spelled(one: Interval, *, sign: bool = False) -> Text:
+    if math.isnan(one.low):
+        return Text("" if math.isnan(one.value) else f"{one.value:.4f}")
+    form = "+.4f" if sign else ".4f"
+    # Without a sign a minus stays, and a zero has none.
+    spelled = f"{one.value:{form}} [{one.low:{form}}, {one.high:{form}}]"
+    chance = one.low <= 0 <= one.high
+    return Text(f"*{spelled}", style="bold") if sign and not chance else Text(spelled)
+
+
+def _short(value: Any) -> str:
+    spelled = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    spelled = " ".join(spelled.split())
+    # The end of a path says more than its beginning.
+    return spelled if len(spelled) <= _MOST_SIGNS else f"…{spelled[1 - _MOST_SIGNS :]}"
+
+
+def csv_of(found: Comparison) -> str:
+    """One line for each setting that differs, metric and interval of each run."""
+    header = ["run", "kind", "name", "value", "low", "high"]
+    lines: list[Sequence[Any]] = [header]
+    metrics = metrics_of(found)
+    intervals: Mapping[str, list[Interval]] = {} if found.intervals is None else found.intervals.of_runs
+    differences = {} if found.intervals is None else found.intervals.differences
+    for place, run in enumerate(found.runs):
+        for name, values in found.settings.items():
+            value = values[place]
+            lines.append([run.name, "setting", name, value if isinstance(value, str) else json.dumps(value), "", ""])
+        for name, numbers in metrics.items():
+            if not math.isnan(numbers[place]):
+                lines.append([run.name, "metric", name, numbers[place], "", ""])
+        for name, each in intervals.items():
+            lines.append([run.name, "on_shared_rows", name, *_cells(each[place])])
+        for name, each in differences.items():
+            if place:
+                lines.append([run.name, "difference_to_first", name, *_cells(each[place - 1])])
+        if place and found.tests:
+            test = found.tests[place - 1]
+            lines.append([run.name, "mcnemar_to_first", "p_value", test.p_value, "", ""])
+    return csv_lines(lines)
+
+
+def _cells(one: Interval) -> list[float | str]:
+    return ["" if math.isnan(number) else number for number in (one.value, one.low, one.high)]

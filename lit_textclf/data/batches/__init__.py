@@ -1,0 +1,1 @@
+"""Batches: the torch data sets, padding, the order of rows, and loaders that resume."""

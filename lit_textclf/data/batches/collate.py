@@ -1,0 +1,75 @@
+"""Rows padded into a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_textclf.data.batches.dataset import Encoded
+from lit_textclf.data.tokens.tokenizer import special_values
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+class Batch(TypedDict, total=False):
+    """What a data loader yields.
+
+    `inputs` holds the model's arguments (`input_ids`, `attention_mask` and, where the tokenizer has them,
+    `token_type_ids`), each int64 `(batch, tokens)`; `target` is int64 or float32 `(batch,)`, for multi-label tasks
+    float32 `(batch, outputs)`, and missing for rows without labels; `row` is the row's place in the input, int64
+    `(batch,)`; `tokens` counts the real tokens. Where long texts are read in windows the inputs are
+    `(windows, tokens)`, and `windows`, int64 `(batch,)`, says how many of them each row has. In prediction the first
+    batch of each part of the input has it as `part` (see `part_batches.py`).
+    """
+
+    inputs: dict[str, Tensor]
+    target: Tensor
+    row: Tensor
+    tokens: int
+    windows: Tensor
+    part: Any
+
+
+class Collator:
+    """Pads each batch to its longest row, or to a fixed length.
+
+    In place of transformers' `DataCollatorWithPadding`, which takes Python lists: rows here are numpy views of a
+    memory-mapped file, and are copied once.
+
+    Args:
+        tokenizer: gives the padding token, its segment id and side, and which arguments the model takes.
+        pad_to: the fixed length in tokens, or None for each batch's longest row.
+        windows: whether rows may have several sequences; their numbers are given then.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, pad_to: int | None = None, *, windows: bool = False) -> None:
+        self.padding = special_values(tokenizer)
+        self.with_type_ids = "token_type_ids" in tokenizer.model_input_names
+        self.pad_to, self.windows = pad_to, windows
+
+    def __call__(self, rows: list[Encoded]) -> Batch:
+        """Pads rows into a batch."""
+        sequences = [sequence for row in rows for sequence in row.sequences]
+        lengths = np.array([len(ids) for ids, _ in sequences])
+        width = self.pad_to or int(lengths.max())
+        ids = np.full((len(sequences), width), self.padding["pad_id"], np.int64)
+        mask = np.zeros((len(sequences), width), np.int64)
+        types = np.full((len(sequences), width), self.padding["pad_type_id"], np.int64)
+        for place, ((of_row, types_of_row), length) in enumerate(zip(sequences, lengths, strict=True)):
+            span = slice(width - length, width) if self.padding["left"] else slice(0, length)
+            ids[place, span] = of_row
+            mask[place, span] = 1
+            types[place, span] = types_of_row
+        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        if self.with_type_ids:
+            inputs["token_type_ids"] = torch.from_numpy(types)
+        batch = Batch(inputs=inputs, row=torch.tensor([row.row for row in rows]), tokens=int(lengths.sum()))
+        if self.windows:
+            batch["windows"] = torch.tensor([len(row.sequences) for row in rows])
+        if rows[0].target is not None:
+            batch["target"] = torch.from_numpy(np.array([row.target for row in rows]))
+        return batch

@@ -1,0 +1,111 @@
+"""Data loaders: one that resumes within an epoch, and one of texts in memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch.utils.data import DataLoader
+
+from lit_textclf.data.batches.collate import Collator
+from lit_textclf.data.batches.dataset import EncodedRows
+from lit_textclf.data.batches.samplers import SortedWindows
+from lit_textclf.data.rows.rows import Rows
+from lit_textclf.data.tokens.long_text import LongText
+from lit_textclf.data.tokens.special_tokens import Template
+from lit_textclf.data.tokens.token_cache import tokenize
+from lit_textclf.utils.messages import UserError, say
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def batches_of(
+    rows: Rows, tokenizer: PreTrainedTokenizerFast, max_length: int, read_as: Mapping[str, Any], batch_size: int
+) -> DataLoader[Any]:
+    """Batches of rows sorted by length, the longest first.
+
+    Args:
+        rows: the rows.
+        tokenizer: the tokenizer.
+        max_length: the most tokens that are read of a row.
+        read_as: `long_text`, `window_stride` and `max_windows`, as far as they are not the defaults.
+        batch_size: rows of a batch.
+    """
+    tokens = tokenize(rows.text, tokenizer)
+    pairs = None if rows.text_pair is None else tokenize(rows.text_pair, tokenizer)
+    long_text = LongText(
+        read_as.get("long_text", "truncate"), read_as.get("window_stride"), read_as.get("max_windows", 8)
+    )
+    encoded = EncodedRows(tokens, pairs, Template.of(tokenizer), max_length, long_text)
+    collator = Collator(tokenizer, windows=long_text.mode == "window")
+    order = SortedWindows(encoded.lengths, max(1, len(encoded)))
+    return DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=collator)
+
+
+class ResumableLoader(DataLoader[Any]):
+    """A loader that knows how many batches of which epoch it has given, and goes on with the next one.
+
+    :class:`ExactResume` restores the state. Lightning would too, but not where a schedule asked for the number of steps
+    before (lightning 2.6.6, `_FitLoop.setup_data` returns early then). Nothing is read before the first batch is asked
+    for: Lightning makes the iterator before it tells the sampler the epoch.
+    """
+
+    _given = 0
+    _skip = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        self._given, self._skip = self._skip, 0
+        skipped = self._given
+        ours = self._source
+        if hasattr(ours, "skip"):  # nothing is read of the batches that were given before
+            ours.skip, skipped = skipped, 0
+        for batch in itertools.islice(super().__iter__(), skipped, None):
+            self._given += 1
+            yield batch
+
+    @property
+    def _source(self) -> Any:
+        """The sampler that orders the rows, or the batch sampler that does."""
+        return self.batch_sampler if hasattr(self.batch_sampler, "skip") else self.sampler
+
+    def _plan(self) -> dict[str, int]:
+        return {
+            "batches": len(self),
+            "rows": len(self.dataset),  # type: ignore[arg-type]
+            "ranks": int(getattr(self.sampler, "num_replicas", 1)),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Epoch, seed and batches given, and what they are counted in."""
+        ours = self._source
+        return {
+            "given": self._given,
+            "epoch": int(getattr(ours, "epoch", 0)),
+            "seed": int(getattr(ours, "seed", 0)),
+            "plan": self._plan(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a state.
+
+        Raises:
+            UserError: if it stopped in the middle of an epoch of other rows, batches or ranks.
+        """
+        ours, given = self._source, int(state["given"])
+        seed = int(getattr(ours, "seed", 0))
+        if seed != state["seed"] and hasattr(ours, "seed"):
+            say(f"seed: the order of the rows goes on with the checkpoint's {state['seed']}, not {seed}")
+            ours.seed = state["seed"]
+        ended = given >= state["plan"]["batches"]
+        if not ended and state["plan"] != self._plan():
+            counted = "{batches} batches of {rows} rows on {ranks} ranks"
+            then, now = counted.format(**state["plan"]), counted.format(**self._plan())
+            raise UserError(
+                f"the checkpoint stopped at batch {given} of an epoch of {then}, now it would be {now}; go on with the "
+                "same rows, data.batch_size and trainer.devices, or from an epoch's end"
+            )
+        if hasattr(ours, "set_epoch"):
+            ours.set_epoch(state["epoch"] + ended)
+        self._skip = 0 if ended else given

@@ -1,0 +1,1 @@
+"""One file for each input format; each gives tables of strings."""

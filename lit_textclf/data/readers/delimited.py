@@ -1,0 +1,117 @@
+"""CSV and TSV, strictly: a row too long, too short or misquoted is an error that names it, never a shifted column.
+
+Python's `csv` in strict mode does the parsing. `pyarrow.csv` is twice as fast (1,000,000 short rows: 0.8 s, not 1.6 s),
+but reads `"abc"def` as `abcdef`, takes the second of two columns of one name and does not see a NUL, all in silence.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+
+from lit_textclf.data.readers.open_text import open_text, undecodable
+from lit_textclf.data.readers.tables import CHUNK_ROWS, string_table
+from lit_textclf.utils.messages import UserError, count, say
+
+csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters refuses long documents
+
+
+def read_delimited(path: Path, encoding: str, delimiter: str, quote_char: str) -> Iterator[pa.Table]:
+    """Reads a file with a header row; every value is a string.
+
+    Args:
+        path: the file.
+        encoding: its encoding.
+        delimiter: one character.
+        quote_char: one character, or the empty string for files whose quotes mean nothing.
+
+    Yields:
+        Tables of up to :data:`CHUNK_ROWS` rows.
+
+    Raises:
+        UserError: naming file, row (from 0, the header not counted) and line of the first thing that is wrong, or the
+            option that is no delimiter or quote character.
+    """
+    blank_lines = 0
+    with open_text(path, encoding) as file:
+        reader = _reader(file, delimiter, quote_char)
+        names = _header(reader, path, encoding)
+        records: list[list[str]] = []
+        done = 0
+        try:
+            for record in reader:
+                if len(record) != len(names):
+                    if not record:
+                        blank_lines += 1
+                        continue
+                    raise UserError(
+                        f"{path}: row {done + len(records)} (line {reader.line_num}) has "
+                        f"{count(len(record), 'field')}, the header has {len(names)}; "
+                        "mend the row (a text with a delimiter in it stands in quotes) or set data.delimiter"
+                    )
+                records.append(record)
+                if len(records) == CHUNK_ROWS:
+                    yield _table(records, names, path, encoding, done)
+                    done += len(records)
+                    records = []
+        except csv.Error as error:
+            raise UserError(
+                f"{path}: row {done + len(records)} (line {reader.line_num}): {_readable(error)}; "
+                "mend the quotes, or set data.quote_char to '' if quotes mean nothing in this file"
+            ) from None
+        if records or not done:
+            yield _table(records, names, path, encoding, done)
+    if blank_lines:
+        say(f"{path}: {count(blank_lines, 'blank line')} skipped")
+
+
+def _reader(file: TextIO, delimiter: str, quote_char: str) -> Any:
+    """Python's strict reader; what it does not refuse itself (before 3.13) and can only misread is refused here."""
+    for option, value in (("data.delimiter", delimiter), ("data.quote_char", quote_char)):
+        if value and value in "\r\n\0\ufeff":
+            raise UserError(f"{option} {value!r}: a line end, a NUL or a byte order mark parts no fields; change it")
+    if delimiter == quote_char:
+        raise UserError(f"data.quote_char {quote_char!r} is data.delimiter too; change one of them")
+    quoting: dict[str, Any] = (
+        {"quotechar": quote_char} if quote_char else {"quotechar": None, "quoting": csv.QUOTE_NONE}
+    )
+    try:
+        return csv.reader(file, delimiter=delimiter, strict=True, **quoting)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"data.delimiter {delimiter!r} or data.quote_char {quote_char!r} cannot be used ({error}); "
+            "each is one character, and data.quote_char may be empty"
+        ) from None
+
+
+def _header(reader: Iterator[list[str]], path: Path, encoding: str) -> list[str]:
+    try:
+        names = next(reader, None)
+    except csv.Error as error:
+        raise UserError(f"{path}: the header row: {_readable(error)}") from None
+    if not names:
+        raise UserError(f"{path}: the file is empty or begins with a blank line; it needs a header row")
+    for name in names:
+        if reason := undecodable(name, encoding):
+            raise UserError(f"{path}: the header row: {reason}")
+        if name and names.count(name) > 1:
+            raise UserError(f"{path}: the header names the column {name!r} {names.count(name)} times; rename one")
+    return names
+
+
+def _table(records: list[list[str]], names: list[str], path: Path, encoding: str, start: int) -> pa.Table:
+    columns = [list(column) for column in zip(*records, strict=True)] or [[] for _ in names]
+    return string_table(dict(zip(names, columns, strict=True)), path, encoding, start)
+
+
+def _readable(error: csv.Error) -> str:
+    text = str(error)
+    if "unexpected end of data" in text:
+        return "a quoted field is never closed"
+    if "expected after" in text:
+        return "text follows a closing quote (a quote inside a quoted field is doubled)"
+    return text

@@ -1,0 +1,129 @@
+"""Opening text files: one encoding or several tried in turn, and what the first bad byte was."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+import pyarrow as pa
+
+from lit_textclf.utils.messages import UserError
+
+_BLOCK = 1 << 20
+_NO_FILES = ("idna", "punycode")
+"""Codecs from text to text that `codecs` counts among the encodings: for host names, not for files."""
+
+
+def _codec(encoding: str) -> str:
+    """The codec's name; UTF-8 is read so that a byte order mark is dropped."""
+    try:
+        codec = codecs.lookup(encoding)
+        name = codec.name
+        # Private, but what open() itself asks: base64, hex, rot13 and zlib are codecs too.
+        if name in _NO_FILES or not codec._is_text_encoding:
+            raise UserError(f"data.encoding: {encoding!r} is no encoding of text; try utf-8, latin-1 or gb18030")
+        "text".encode(name)  # `undefined` is a codec that refuses all
+        codecs.getincrementaldecoder(name)
+    except (LookupError, ValueError):
+        raise UserError(f"data.encoding: no encoding is named {encoding!r}; try utf-8, latin-1 or gb18030") from None
+    return "utf-8-sig" if name == "utf-8" else name
+
+
+def pick_encoding(path: Path, encodings: Sequence[str]) -> str:
+    """Returns the first of the encodings in which the whole file can be decoded, else the first of all.
+
+    Raises:
+        UserError: if the file cannot be read at all, or there is no such encoding.
+    """
+    codec_names = [_codec(encoding) for encoding in encodings]
+    for encoding, codec in zip(encodings, codec_names, strict=True) if len(encodings) > 1 else ():
+        decoder = codecs.getincrementaldecoder(codec)()
+        with _says_why_not(path), _open_bytes(path) as file:
+            try:
+                while block := file.read(_BLOCK):
+                    decoder.decode(block)
+                decoder.decode(b"", final=True)
+            except UnicodeError:
+                continue
+        return encoding
+    return encodings[0]
+
+
+def _open_bytes(path: Path) -> BinaryIO:
+    """Opens a file, decompressed if it ends in .gz or .zst."""
+    if path.suffix.lower() in (".gz", ".zst"):
+        kind = "gzip" if path.suffix.lower() == ".gz" else "zstd"
+        return pa.input_stream(str(path), compression=kind)  # type: ignore[no-any-return]
+    return path.open("rb")
+
+
+@contextmanager
+def _says_why_not(path: Path) -> Iterator[None]:
+    """Turns what opening, reading and decompressing raise into one line."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+        raise UserError(f"{path}: cannot be read ({reason_of(error)})") from None
+
+
+def reason_of(error: Exception) -> str:
+    """One line of what went wrong: the system's words where it has any."""
+    system = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
+    return system or (str(error).splitlines() or [type(error).__name__])[0][:120]
+
+
+@contextmanager
+def open_text(path: Path, encoding: str) -> Iterator[TextIO]:
+    """Opens a text file for reading, line ends untouched; bytes that do not decode come as lone surrogates.
+
+    Raises:
+        UserError: if the file cannot be opened, or has a bad byte in an encoding that cannot keep it.
+    """
+    codec = _codec(encoding)
+    try:
+        with (
+            _says_why_not(path),
+            io.TextIOWrapper(_open_bytes(path), encoding=codec, errors="surrogateescape", newline="") as file,
+        ):
+            yield file
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not {encoding} ({error.reason} at byte {error.start} of a block); change data.encoding"
+        ) from None
+    except UnicodeError as error:  # UTF-16 or UTF-32 without a byte order mark
+        raise UserError(
+            f"{path}: not {encoding} ({error}); change data.encoding, for example to {encoding}-le"
+        ) from None
+
+
+def undecodable(text: str, encoding: str) -> str | None:
+    r"""Says why a text read by :func:`open_text` is not valid, and what to do; None if it is.
+
+    Example:
+        >>> undecodable("caf" + b"\xe9".decode("utf-8", "surrogateescape"), "utf-8")
+        'byte 0xe9 at character 3 is not utf-8; save the file as UTF-8 or set data.encoding, ...
+        >>> undecodable("a\0b", "utf-8")
+        'a NUL character stands at character 1; remove it (a file full of them is UTF-16: set data.encoding)'
+    """
+    if (position := text.find("\0")) >= 0:
+        return (
+            f"a NUL character stands at character {position}; "
+            "remove it (a file full of them is UTF-16: set data.encoding)"
+        )
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])
+        if 0xDC80 <= code <= 0xDCFF:
+            return f"byte 0x{code - 0xDC00:02x} at character {error.start} is not {encoding}; {_ENCODING_REMEDY}"
+        return f"a lone surrogate U+{code:04X} stands at character {error.start}; remove it"
+    return None
+
+
+_ENCODING_REMEDY = "save the file as UTF-8 or set data.encoding, for example to [utf-8, latin-1]"

@@ -1,0 +1,1 @@
+"""Rows: their columns and labels, and which of them are held out."""

@@ -1,0 +1,134 @@
+"""Which column is which: found by name, or named by the user, and said."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lit_textclf.utils.messages import UserError, say
+
+KNOWN_TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
+    ("text", None),
+    ("text_a", "text_b"),
+    ("sentence", None),
+    ("sentence1", "sentence2"),
+)
+"""Text columns that are found without being named, in order of preference."""
+
+
+@dataclass(frozen=True)
+class ColumnNames:
+    """The names of the columns that matter; None where there is none or it is still to be found.
+
+    `id_required` is False where only a checkpoint names the id column. `labels` are columns of zeros and ones, one for
+    each label of a multi-label task; there is no `label` then.
+    """
+
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = "label"
+    id: str | None = None
+    id_required: bool = True
+    labels: tuple[str, ...] = ()
+
+    @property
+    def label_name(self) -> str | None:
+        """What to call the label's column, or columns, in messages."""
+        return ", ".join(self.labels) if self.labels else self.label
+
+    def found_in(self, names: Sequence[str], where: str, *, label_required: bool) -> ColumnNames:
+        """Fills in the text columns from a file's column names and checks that all the others are there.
+
+        Args:
+            names: the file's columns.
+            where: the file, for the messages.
+            label_required: False lets a missing label column pass, as `label=None`.
+
+        Raises:
+            UserError: if a column is missing, with the columns there are and the nearest name.
+        """
+        columns = self
+        if self.text is None:
+            if self.text_pair is not None:
+                raise UserError("data.text_pair_column is set but data.text_column is not; set both")
+            for text, pair in KNOWN_TEXT_COLUMNS:
+                if text in names and (pair is None or pair in names):
+                    columns = replace(self, text=text, text_pair=pair)
+                    break
+            else:
+                raise UserError(f"{where}: no text column ({_listed(names, 'text')}); name it with data.text_column")
+        if columns.label is not None and columns.label not in names and not label_required:
+            columns = replace(columns, label=None)
+        if columns.labels and not label_required and (missing := set(columns.labels) - set(names)):
+            if len(missing) < len(columns.labels):
+                say(f"{where}: no column {min(missing)!r}, so the rows count as unlabelled (data.label_columns)")
+            columns = replace(columns, labels=())
+        if columns.id is not None and columns.id not in names and not columns.id_required:
+            say(f"{where}: no column {columns.id!r}, the training's id column; predictions have no ids")
+            columns = replace(columns, id=None)
+        for name, option in (
+            (columns.text, "data.text_column"),
+            (columns.text_pair, "data.text_pair_column"),
+            (columns.label, "data.label_column"),
+            (columns.id, "data.id_column"),
+            *((name, "data.label_columns") for name in columns.labels),
+        ):
+            if name is not None and name not in names:
+                raise UserError(f"{where}: no column {name!r} ({_listed(names, name)}); change {option}")
+        used = [columns.text, columns.text_pair, columns.label, *columns.labels]
+        used = [name for name in used if name is not None]
+        if len(set(used)) != len(used):
+            raise UserError(f"{where}: one column is named twice, as text, pair or label: {', '.join(map(str, used))}")
+        return columns
+
+
+def _listed(names: Sequence[str], wanted: str) -> str:
+    nearest = difflib.get_close_matches(wanted, names, n=1)
+    listed = f"the columns are: {', '.join(map(repr, names))}"
+    return f"{listed}; did you mean {nearest[0]!r}?" if nearest else listed
+
+
+_ON = ("1", "1.0", "true", "True", "TRUE")
+_OFF = ("0", "0.0", "false", "False", "FALSE")
+
+
+def lists_of_columns(table: pa.Table, names: Sequence[str], where: str, start: int) -> pa.ChunkedArray:
+    """Turns columns of zeros and ones into JSON lists of the names whose column is 1, `(rows,)`.
+
+    A row whose columns are all null has no label, as rows to be predicted.
+
+    Args:
+        table: strings.
+        names: the columns, each the name of a label.
+        where: the file, for messages.
+        start: the number of the table's first row in its file.
+
+    Raises:
+        UserError: naming the first row and column that is neither 0 nor 1.
+    """
+    on = []
+    unlabelled = pc.is_null(table[names[0]])
+    for name in names[1:]:
+        unlabelled = pc.and_(unlabelled, pc.is_null(table[name]))
+    for name in names:
+        values = table[name]
+        ones, zeros = (pc.is_in(values, pa.array(spelled, pa.string())) for spelled in (_ON, _OFF))
+        wrong = pc.index(pc.or_(pc.or_(ones, zeros), unlabelled), False).as_py()
+        if wrong >= 0:
+            raise UserError(
+                f"{where}: row {start + wrong}, column {name!r}: {values[wrong].as_py()!r} is neither 0 nor 1; "
+                "mend it, or change data.label_columns"
+            )
+        on.append(ones.to_pylist())
+    spelled = [
+        None
+        if missing
+        else json.dumps([name for name, is_on in zip(names, row, strict=True) if is_on], ensure_ascii=False)
+        for row, missing in zip(zip(*on, strict=True), unlabelled.to_pylist(), strict=True)
+    ]
+    return pa.chunked_array([pa.array(spelled, pa.string())])

@@ -1,0 +1,100 @@
+"""Data sets of the Hugging Face Hub, or saved by `datasets`, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lit_textclf.data.readers.columnar import as_strings
+from lit_textclf.data.rows.columns import ColumnNames
+from lit_textclf.data.rows.rows import Rows, rows_from_tables, select_columns
+from lit_textclf.utils.messages import UserError, nearest, say
+from lit_textclf.utils.paths import expanded
+
+
+def load_dataset(name: str, config_name: str | None) -> Mapping[str, Any]:
+    """The splits of a data set of the Hub, or of a folder saved by `datasets`; no rows are read yet.
+
+    Raises:
+        UserError: if the data set cannot be had.
+    """
+    import datasets  # takes a second, and only this input needs it
+
+    try:
+        folder = expanded(name, "data.dataset_name")
+        if config_name is not None and (folder / config_name / "dataset_dict.json").exists():
+            folder, config_name = folder / config_name, None
+        if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
+            loaded = datasets.load_from_disk(str(folder))
+            return loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+        return datasets.load_dataset(name, config_name)  # type: ignore[no-any-return]
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(f"data.dataset_name {name!r} cannot be loaded: {reason[0]}") from None
+
+
+def read_dataset(
+    name: str, config_name: str | None, split: str, columns: ColumnNames, *, label_required: bool = True,
+    keep_columns: bool = False, split_required: bool = False,
+) -> Rows | None:  # fmt: skip
+    """Reads a split of a data set of the Hub, or of a folder that `datasets` can load.
+
+    Class numbers become their names; -1, which stands for 'no label', becomes null.
+
+    Returns:
+        The rows, or None if there is no such split.
+
+    Raises:
+        UserError: if the data set cannot be had, or has no split that it must have.
+    """
+    import datasets
+
+    loaded = load_dataset(name, config_name)
+    if split not in loaded:
+        if split_required:
+            raise UserError(
+                f"data.dataset_splits: {name} has no split {split!r}{nearest(split, loaded)}; it has "
+                f"{', '.join(map(str, loaded))}"
+            )
+        return None
+    dataset = loaded[split]
+    table = dataset.with_format("arrow")[:]
+    where = f"{name}[{split}]"
+    columns = columns.found_in(table.column_names, where, label_required=label_required)
+    for place, column in enumerate(table.column_names):
+        feature = dataset.features[column]
+        if isinstance(feature, datasets.ClassLabel):
+            table = table.set_column(place, column, _class_names(table[column].combine_chunks(), feature.names))
+        elif isinstance(getattr(feature, "feature", None), datasets.ClassLabel):
+            lists = table[column].combine_chunks()
+            names = _class_names(lists.flatten(), feature.feature.names)
+            offsets = pc.subtract(lists.offsets, lists.offsets[0])
+            table = table.set_column(
+                place,
+                column,
+                pa.ListArray.from_arrays(offsets, names, mask=lists.is_null() if lists.null_count else None),
+            )
+    if columns.label in table.column_names and _all_minus_one(table[columns.label]):
+        say(f"{where}: every label is -1, which stands for none")
+        empty = pa.nulls(len(table), pa.string())
+        table = table.set_column(table.column_names.index(columns.label), columns.label, empty)
+    try:
+        table = as_strings(table, where=where)
+    except pa.ArrowException as error:
+        raise UserError(f"{where}: a column cannot be read as text ({str(error).splitlines()[0]:.120})") from None
+    return rows_from_tables(
+        [select_columns(table, columns, keep_columns, where, 0)], columns, [(where, 0)], keep_columns
+    )
+
+
+def _all_minus_one(labels: pa.ChunkedArray) -> bool:
+    """Whether numbers are what GLUE's STS-B has for rows without a label, where no class could stand for that."""
+    return len(labels) > 0 and pa.types.is_floating(labels.type) and bool(pc.all(pc.equal(labels, -1)).as_py())
+
+
+def _class_names(codes: pa.Array, names: Sequence[str]) -> pa.Array:
+    """The names of class numbers; -1, which stands for 'no label', becomes null."""
+    return pa.array(names, pa.string()).take(pc.if_else(pc.less(codes, 0), None, codes))

@@ -1,0 +1,200 @@
+"""Rows as read: texts, labels, ids, and where each came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lit_textclf.data.readers.tables import is_nested
+from lit_textclf.data.rows.columns import ColumnNames, lists_of_columns
+from lit_textclf.utils.messages import UserError, count, say
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as read.
+
+    Attributes:
+        text: the first texts, strings, `(rows,)`.
+        text_pair: the second texts, or None for single texts.
+        label: the labels' names (null where there is none), or None without a label column.
+        id: the values of the id column, or None.
+        kept: all columns of the input, or None unless they were asked for.
+        columns: which column was which.
+        sources: each file's name with the number of its first row in this table.
+        row_numbers: for each row its place in the input, `(rows,)`, or None where it is the row's index.
+        label_lists: whether the labels are lists of names, spelled as JSON.
+    """
+
+    text: pa.ChunkedArray
+    text_pair: pa.ChunkedArray | None
+    label: pa.ChunkedArray | None
+    id: pa.ChunkedArray | None
+    kept: pa.Table | None
+    columns: ColumnNames
+    sources: tuple[tuple[str, int], ...]
+    row_numbers: np.ndarray | None = None
+    label_lists: bool = False
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def where(self, index: int) -> str:
+        """Names the file and the row (from 0) of a row of this table."""
+        name, number = self.place(index)
+        return f"{name}: row {number}"
+
+    def place(self, index: int) -> tuple[str, int]:
+        """The file of a row of this table, and which of its rows it is, from 0."""
+        number = index if self.row_numbers is None else int(self.row_numbers[index])
+        name, start = next(source for source in reversed(self.sources) if source[1] <= number)
+        return name, number - start
+
+    def take(self, indices: np.ndarray) -> Rows:
+        """Returns the rows at these indices, which still know where they came from."""
+
+        def taken(column: Any) -> Any:
+            return None if column is None else column.take(pa.array(indices))
+
+        numbers = indices if self.row_numbers is None else self.row_numbers[indices]
+        return Rows(
+            taken(self.text), taken(self.text_pair), taken(self.label), taken(self.id), taken(self.kept),
+            self.columns, self.sources, numbers, self.label_lists,
+        )  # fmt: skip
+
+    def slice(self, start: int, length: int) -> Rows:
+        """Returns some rows one after the other, which still know where they came from; nothing is copied."""
+
+        def cut(column: Any) -> Any:
+            return None if column is None else column.slice(start, length)
+
+        numbers = np.arange(len(self)) if self.row_numbers is None else self.row_numbers
+        return Rows(
+            cut(self.text), cut(self.text_pair), cut(self.label), cut(self.id), cut(self.kept),
+            self.columns, self.sources, numbers[start : start + length], self.label_lists,
+        )  # fmt: skip
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Rows]) -> Rows:
+        """Puts parts of one set of rows (from :meth:`take` or :meth:`slice`) one after the other."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+
+        def joined(name: str) -> Any:
+            columns = [getattr(part, name) for part in parts]
+            return None if columns[0] is None else pa.chunked_array([c for column in columns for c in column.chunks])
+
+        return cls(
+            joined("text"), joined("text_pair"), joined("label"), joined("id"),
+            None if first.kept is None else pa.concat_tables([p.kept for p in parts], promote_options="default"),
+            first.columns, parts[-1].sources, np.concatenate([part.row_numbers for part in parts]),
+            any(part.label_lists for part in parts),
+        )  # fmt: skip
+
+    def blank(self) -> np.ndarray:
+        """Indices of the rows in which a text is empty or white space only."""
+        blank = pc.equal(pc.utf8_trim_whitespace(self.text), "")
+        if self.text_pair is not None:
+            blank = pc.or_(blank, pc.equal(pc.utf8_trim_whitespace(self.text_pair), ""))
+        return np.flatnonzero(blank.to_numpy())
+
+    def unlabelled(self, *, blank: bool = True) -> np.ndarray:
+        """Indices of the rows without a label; a blank one counts as none, or, with `blank=False`, as an empty set."""
+        if self.label is None:
+            return np.arange(len(self))
+        missing = pc.is_null(self.label)
+        if blank:
+            missing = pc.or_kleene(missing, pc.equal(pc.utf8_trim_whitespace(self.label), ""))
+        return np.flatnonzero(missing.to_numpy())
+
+
+def text_digest(texts: pa.ChunkedArray) -> str:
+    """BLAKE2b of strings and their lengths; the same however they are cut into chunks."""
+    lengths, content = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
+    for chunk in texts.chunks:
+        _, offset_buffer, data = chunk.buffers()
+        if not len(chunk) or data is None:
+            lengths.update(bytes(8 * len(chunk)))
+            continue
+        offsets = np.frombuffer(offset_buffer, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        lengths.update(np.diff(offsets).astype(np.int64).tobytes())
+        content.update(memoryview(data)[offsets[0] : offsets[-1]])
+    return lengths.hexdigest() + content.hexdigest()
+
+
+def rows_of_texts(texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Rows:
+    """Makes rows of texts in memory, as for `--text`."""
+    columns = {"text": pa.array(texts, pa.string())}
+    if text_pairs is not None:
+        columns["text_pair"] = pa.array(text_pairs, pa.string())
+    table = pa.table(columns)
+    names = ColumnNames("text", "text_pair" if text_pairs is not None else None, None)
+    return rows_from_tables([select_columns(table, names, False, "--text", 0)], names, [("--text", 0)], keep=False)
+
+
+def select_columns(table: pa.Table, columns: ColumnNames, keep: bool, where: str, start: int) -> pa.Table:
+    """Names the used columns by their role; all input columns follow, as `kept.NAME`, where they are asked for.
+
+    A column of label lists is called `label_lists`, also where it is made of columns of zeros and ones.
+    """
+    for name in (columns.text, columns.text_pair, columns.id):
+        if name in table.column_names and (holds := is_nested(table.schema.field(name))):
+            raise UserError(f"{where}: column {name!r} holds {holds}, not strings or numbers")
+    selected = {"text": columns.text, "text_pair": columns.text_pair, "label": columns.label, "id": columns.id}
+    present = set(table.column_names)  # an empty JSON chunk has no columns at all
+    arrays = {role: table[name] for role, name in selected.items() if name is not None and name in present}
+    if "label" in arrays and is_nested(table.schema.field(columns.label)):
+        arrays["label_lists"] = arrays.pop("label")
+    if columns.labels and table.column_names:
+        arrays["label_lists"] = lists_of_columns(table, columns.labels, where, start)
+    for role in ("text", "text_pair"):
+        if role in arrays and arrays[role].null_count:
+            arrays[role] = pc.fill_null(arrays[role], "")
+    if keep:
+        arrays.update({f"kept.{name}": table[name] for name in table.column_names if name})
+    return pa.table(arrays)
+
+
+def rows_from_tables(parts: list[pa.Table], columns: ColumnNames, sources: list[tuple[str, int]], keep: bool) -> Rows:
+    """Rows of tables that :func:`select_columns` made, one after the other."""
+    table = pa.concat_tables(parts, promote_options="default")
+    kept = None
+    if keep:
+        names = [name for name in table.column_names if name.startswith("kept.")]
+        kept = table.select(names).rename_columns([name.removeprefix("kept.") for name in names])
+
+    def column(name: str) -> pa.ChunkedArray | None:
+        return table[name] if name in table.column_names else None
+
+    label, lists = column("label"), column("label_lists")
+    if lists is not None and label is not None:
+        # In one file the labels are lists here and plain there: the plain ones are refused by row when they are read.
+        lists = pc.coalesce(lists, label)
+    return Rows(
+        table["text"], column("text_pair"), label if lists is None else lists, column("id"), kept, columns,
+        tuple(sources), label_lists=lists is not None,
+    )  # fmt: skip
+
+
+def report_blank(rows: Rows, split: str, *, refuse: bool) -> None:
+    """Refuses blank texts, or says how many there are.
+
+    Raises:
+        UserError: naming the first row, if there is one and `refuse` is set.
+    """
+    blank = rows.blank()
+    if not len(blank):
+        return
+    if refuse:
+        raise UserError(
+            f"{rows.where(int(blank[0]))}: the text is blank ({count(len(blank), 'such row')}); "
+            "remove them or set data.allow_blank_text"
+        )
+    say(f"{split}: {count(len(blank), 'row')} with a blank text, kept (first: {rows.where(int(blank[0]))})")

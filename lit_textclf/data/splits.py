@@ -1,0 +1,276 @@
+"""Which rows are trained on, validated, tested and predicted: read once, held out, sampled, and said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from lit_textclf.data.rows.columns import ColumnNames
+from lit_textclf.data.rows.holdout import folds_of, hold_out, stratified_sample, text_keys
+from lit_textclf.data.rows.hub import load_dataset, read_dataset
+from lit_textclf.data.rows.labels import Target, TaskOption, decide_target
+from lit_textclf.data.rows.read import ReadOptions, read_files, stream_files
+from lit_textclf.data.rows.rows import Rows, report_blank, rows_of_texts
+from lit_textclf.data.rows.stream import RowStream, one_chunk
+from lit_textclf.utils.messages import UserError, count, say
+
+SPLITS = ("train", "validation", "test", "predict")
+STAGE_SPLITS: dict[str, tuple[str, ...]] = {
+    "fit": ("train", "validation"),
+    "validate": ("validation",),
+    "test": ("test",),
+    "predict": (),
+}
+
+
+@dataclass
+class RowSets:
+    """The rows of each split, and the target that the training rows decide.
+
+    Attributes:
+        files: what the user named for each split, or None.
+        dataset_name: a data set in place of files.
+        dataset_config_name: its configuration.
+        dataset_splits: what the data set calls a split, where it is not our name.
+        shares: of the training rows, for `validation` and `test`.
+        folds: of how many parts of the training rows one is held out for validation, in place of a share.
+        fold: which part, from 0.
+        columns: which column is which; filled in by the first file.
+        read_options: encodings and delimiters.
+        limits: the most rows of each split.
+        allow_blank_text: whether training rows may be blank.
+        task: the task, or `auto`.
+        labels: the labels' names, or None.
+        positive_label: of two labels the one that is measured.
+        target: what is predicted, once it is known.
+        trained_on: the keys of the rows that a checkpoint was trained on, see :meth:`record`.
+        texts: texts to predict in place of a file.
+        keep_columns: the splits whose rows keep all their columns.
+        rows: the rows by split, once read.
+        stream: the rows to be predicted, which are read part by part.
+    """
+
+    files: dict[str, str | list[str] | None]
+    dataset_name: str | None
+    dataset_config_name: str | None
+    dataset_splits: dict[str, str]
+    shares: dict[str, float | None]
+    folds: int | None
+    fold: int | None
+    columns: ColumnNames
+    read_options: ReadOptions
+    limits: dict[str, int | None]
+    allow_blank_text: bool
+    task: TaskOption
+    labels: list[str] | None
+    positive_label: str | None
+    target: Target | None = None
+    trained_on: np.ndarray | None = None
+    texts: list[str] | None = None
+    keep_columns: set[str] = field(default_factory=set)
+    rows: dict[str, Rows] = field(default_factory=dict)
+    stream: RowStream | None = None
+
+    def read(self, stage: str) -> None:
+        """Reads the rows of a stage (`fit`, `validate`, `test`, `predict`) and decides the target, once.
+
+        Raises:
+            UserError: for anything wrong in the options or the files.
+        """
+        if stage == "predict":
+            self.stream = self.stream or self._to_predict()
+        for split in STAGE_SPLITS[stage]:
+            if split not in self.rows:
+                self._read_split(split)
+        if stage == "fit" and "train" not in self.rows:
+            raise UserError("no training rows: set data.train_file, or data.dataset_name")
+        if stage == "predict" and self.stream is None:
+            raise UserError("no predict rows: set data.predict_file")
+        if stage in ("validate", "test") and (split := STAGE_SPLITS[stage][0]) not in self.rows:
+            raise UserError(f"no {split} rows: set data.{split}_file, or data.train_file and data.{split}_split")
+        if self.target is None:
+            raise UserError(f"{stage} needs a checkpoint, whose labels it uses: set --ckpt_path")
+        if conflict := self.target.conflict(self.task, self.labels):
+            raise UserError(conflict)
+
+    def read_leniently(self) -> tuple[dict[str, Rows], str | None]:
+        """Reads all labelled splits that are named, to be looked at: whatever is wrong with single rows is let pass.
+
+        Returns:
+            The rows of train, validation and test, as far as there are any, with all columns of the training file; and
+            why task and labels cannot be decided, or None.
+
+        Raises:
+            UserError: if a file cannot be read, or no training rows are named.
+        """
+        self.keep_columns = {"train"}
+        rows = self._rows_of("train")
+        if rows is None:
+            raise UserError("nothing to look at: set data.train_file, or data.dataset_name")
+        problem = None
+        multi_label = rows.label_lists or self.task == "multi_label"
+        labelled = np.setdiff1d(np.arange(len(rows)), rows.unlabelled(blank=not multi_label))
+        if len(labelled) < len(rows):
+            problem = f"{count(len(rows) - len(labelled), 'row')} without a label"
+        try:
+            self.target = decide_target(rows.take(labelled), self.task, self.labels, self.positive_label)
+        except UserError as error:
+            problem = str(error)
+        splits = {"train": rows}
+        if self.target is not None and problem is None and any(self._is_held_out(split) for split in self.shares):
+            splits = self._held_out(rows)
+        for split in ("validation", "test"):
+            if split not in splits and (found := self._rows_of(split, label_required=False)) is not None:
+                splits[split] = found
+        return {split: splits[split] for split in SPLITS if split in splits}, problem
+
+    def has(self, split: str) -> bool:
+        """Whether rows are named for a split."""
+        return (
+            self.files[split] is not None or self.dataset_name is not None or (split == "predict" and bool(self.texts))
+        )
+
+    def record(self) -> np.ndarray:
+        """What a checkpoint keeps of the rows it was trained on: their keys, see :func:`text_keys`, sorted."""
+        return np.unique(text_keys(self.rows["train"]))
+
+    def _read_split(self, split: str) -> None:
+        if split == "train" or (self._is_held_out(split) and self.has("train")):
+            self._read_training_rows()
+        elif (rows := self._rows_of(split)) is not None:
+            self._add(split, rows)
+
+    def _to_predict(self) -> RowStream | None:
+        """The rows to be predicted: texts, files or the data set's test split; None where none is named."""
+        read: Callable[[], Iterator[Rows]]
+        if self.texts is not None:
+            read = partial(one_chunk, rows_of_texts(self.texts))
+        elif (files := self.files["predict"]) is not None:
+            keep = "predict" in self.keep_columns
+            read = partial(
+                stream_files, files, self.columns, self.read_options, option="data.predict_file", keep_columns=keep
+            )
+        elif (rows := self._rows_of("predict")) is not None:
+            read = partial(one_chunk, rows)
+        else:
+            return None
+        return RowStream(read, "predict", self.limits["predict"])
+
+    def _is_share(self, split: str) -> bool:
+        """Whether a split is a share of the training rows."""
+        return bool(self.shares.get(split)) and self.files[split] is None
+
+    def _is_held_out(self, split: str) -> bool:
+        """Whether a split's rows are training rows, by its share or as one of the folds."""
+        return self._is_share(split) or (split == "validation" and self.folds is not None)
+
+    def _rows_of(self, split: str, *, label_required: bool = True) -> Rows | None:
+        """A split's rows from its file or the data set, None where there is neither."""
+        file, required = self.files[split], label_required and split != "predict"
+        keep = split in self.keep_columns
+        if file is not None:
+            option = f"data.{split}_file"
+            rows = read_files(
+                file, self.columns, self.read_options, option=option, label_required=required, keep_columns=keep
+            )
+        elif self.dataset_name is not None:
+            named = self.dataset_splits.get("test") if split == "predict" else None
+            named = self.dataset_splits.get(split, named)
+            found = read_dataset(
+                self.dataset_name, self.dataset_config_name, named or ("test" if split == "predict" else split),
+                self.columns, label_required=required, keep_columns=keep, split_required=named is not None,
+            )  # fmt: skip
+            if found is None:
+                return None
+            rows = found
+        else:
+            return None
+        if split != "predict":
+            self.columns = rows.columns
+        return rows
+
+    def _read_training_rows(self) -> None:
+        """Reads the training rows, decides the target from all of them, and holds out the shares."""
+        rows = self._rows_of("train")
+        if rows is None:
+            return
+        if self.target is None:
+            self.target = decide_target(rows, self.task, self.labels, self.positive_label)
+        if not any(self._is_held_out(split) for split in self.shares):
+            self._add("train", rows)
+            return
+        for split, part in self._held_out(rows).items():
+            self._add(split, part)
+        if self.dataset_name is not None:
+            own = load_dataset(self.dataset_name, self.dataset_config_name)
+            for split in self.shares:
+                if self._is_held_out(split) and split in own:
+                    say(f"{split}: the data set's own {split} rows are not used; training rows are held out")
+        parts = ", ".join(f"{count(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
+        fold = f" (fold {self.fold} of {self.folds})" if self.folds is not None else ""
+        say(f"split by a hash of the text{fold}: {parts}")
+
+    def _held_out(self, rows: Rows) -> dict[str, Rows]:
+        """Parts training rows into those that are held out and the rest."""
+        shares = {split: self.shares[split] if self._is_share(split) else None for split in ("test", "validation")}
+        keys, codes = text_keys(rows), self._codes(rows)
+        train, *held = hold_out(keys, codes, shares["test"], shares["validation"])
+        parts = {}
+        if self.folds is not None:
+            of_row = folds_of(keys[train], None if codes is None else codes[train], self.folds)
+            parts["validation"] = rows.take(train[of_row == self.fold])
+            train = train[of_row != self.fold]
+        for split, part in zip(shares, held, strict=True):
+            if shares[split]:
+                if not len(part):
+                    raise UserError(f"data.{split}_split {shares[split]} of {count(len(rows), 'row')} holds out no row")
+                parts[split] = rows.take(part)
+        return {**parts, "train": rows.take(train)}
+
+    def refuse_trained_on(self, split: str) -> None:
+        """Looks for rows to be measured that the checkpoint was trained on.
+
+        Raises:
+            UserError: if they were held out of training rows: with other shares or folds than in training. Of a file
+                that the user named, how many they are is said.
+        """
+        if self.trained_on is None or split not in self.rows:
+            return
+        rows = self.rows[split]
+        known = np.flatnonzero(np.isin(text_keys(rows), self.trained_on))
+        if not len(known):
+            return
+        message = (
+            f"{split}: {len(known):,} of {count(len(rows), 'row')} were trained on (first: {rows.where(int(known[0]))})"
+        )
+        if self._is_held_out(split):
+            raise UserError(
+                f"{message}; hold out what training held out: the same data.validation_split, data.test_split, "
+                "data.folds and data.fold"
+            )
+        say(f"{message}, but for case and punctuation: the metrics are better than the model")
+
+    def _codes(self, rows: Rows) -> np.ndarray | None:
+        assert self.target is not None
+        return self.target.strata(rows)
+
+    def _add(self, split: str, rows: Rows) -> None:
+        refuse = split == "train" or (split == "validation" and self.has("train"))
+        report_blank(rows, split, refuse=refuse and not self.allow_blank_text)
+        limit = self.limits[split]
+        if limit is not None and limit < len(rows):
+            if split == "train":
+                assert self.target is not None
+                if limit < len(self.target.labels):
+                    raise UserError(f"data.max_train_samples {limit}: fewer than the {len(self.target.labels)} labels")
+                seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+                indices = stratified_sample(self._codes(rows), len(rows), limit, seed)
+            else:
+                indices = np.arange(limit)
+            say(f"{split}: {limit:,} of {count(len(rows), 'row')} used (data.max_*_samples)")
+            rows = rows.take(indices)
+        self.rows[split] = rows

@@ -1,0 +1,130 @@
+"""Texts longer than the model reads at once: cut, read at both ends, or read in overlapping windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_textclf.utils.messages import UserError, count
+
+Mode = Literal["truncate", "head_tail", "window"]
+Pooling = Literal["mean", "max"]
+
+
+@dataclass(frozen=True)
+class LongText:
+    """What is done with a text of more tokens than there is room for.
+
+    Attributes:
+        mode: `truncate` keeps the beginning; `head_tail` keeps both ends, half and half (Sun et al. 2019, "How to
+            Fine-Tune BERT for Text Classification?"); `window` reads overlapping windows, whose logits are pooled.
+        stride: tokens from one window's beginning to the next one's; None means half a window.
+        max_windows: the most windows of a text; what lies behind is cut off.
+    """
+
+    mode: Mode = "truncate"
+    stride: int | None = None
+    max_windows: int = 8
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise UserError(f"data.long_text: {self.mode!r} is none of {', '.join(get_args(Mode))}")
+        if self.stride is not None and self.mode != "window":
+            raise UserError(f"data.window_stride has no meaning with data.long_text {self.mode}; remove it")
+        if self.stride is not None and self.stride < 1:
+            raise UserError(f"data.window_stride {self.stride}: at least 1 is needed")
+        if self.max_windows < 1:
+            raise UserError(f"data.max_windows {self.max_windows}: at least 1 is needed")
+
+    def stride_for(self, room: int) -> int:
+        """The stride of windows of `room` tokens.
+
+        Raises:
+            UserError: if windows would leave tokens between them unread.
+        """
+        stride = self.stride or max(1, room // 2)
+        if stride > room:
+            raise UserError(
+                f"data.window_stride {stride}: a window has room for {room} tokens of text, those between two windows "
+                "would not be read; lower it or raise data.max_length"
+            )
+        return stride
+
+    def pieces(self, tokens: np.ndarray, room: int) -> list[np.ndarray]:
+        """The parts of a text `(tokens,)` that are read, each of `room` tokens at the most.
+
+        The last window ends where the text ends: none holds a few left-over tokens only.
+        """
+        if len(tokens) <= room:
+            return [tokens]
+        if self.mode == "truncate":
+            return [tokens[:room]]
+        if self.mode == "head_tail":
+            return [np.concatenate([tokens[: room - room // 2], tokens[len(tokens) - room // 2 :]])]
+        starts = np.arange(int(self.windows(np.array([len(tokens)]), room)[0])) * self.stride_for(room)
+        return [tokens[start : start + room] for start in np.minimum(starts, len(tokens) - room)]
+
+    def windows(self, lengths: np.ndarray, room: int) -> np.ndarray:
+        """How many windows texts of these lengths `(texts,)` have; 1 in the other modes."""
+        if self.mode != "window":
+            return np.ones_like(lengths)
+        beyond = np.maximum(lengths - room, 0)
+        return np.asarray(np.minimum(1 - (-beyond // self.stride_for(room)), self.max_windows))
+
+    def read(self, lengths: np.ndarray, room: int) -> np.ndarray:
+        """How many tokens of text are read, those of overlaps as often as they are, `(texts,)`."""
+        return np.asarray(np.where(lengths <= room, lengths, self.windows(lengths, room) * room))
+
+    def cut_off(self, lengths: np.ndarray, room: int) -> np.ndarray:
+        """How many tokens of each text are not read at all, `(texts,)`."""
+        if self.mode != "window":
+            return np.asarray(np.maximum(lengths - room, 0))
+        reach = room + (self.max_windows - 1) * self.stride_for(room)
+        return np.asarray(np.maximum(lengths - reach, 0))
+
+    def tally(self, lengths: np.ndarray, room: int) -> dict[str, int]:
+        """Counts what is done with texts of these lengths: rows, rows and tokens that are cut off, and windows."""
+        cut = self.cut_off(lengths, room)
+        windows = self.windows(lengths, room)
+        return {
+            "rows": len(lengths),
+            "cut_rows": int((cut > 0).sum()),
+            "cut_tokens": int(cut.sum()),
+            "windows": int(windows.sum()),
+        }
+
+    def report(self, tally: Mapping[str, int], room: int, max_length: int) -> str:
+        """Says what was done with texts that were counted by :meth:`tally`, once or several times added up."""
+        share = f"{tally['cut_rows']:,} ({tally['cut_rows'] / max(1, tally['rows']):.1%})"
+        if self.mode == "truncate":
+            return f"{share} truncated to {max_length} tokens"
+        if self.mode == "head_tail":
+            return f"{share} cut in the middle, to head and tail of {max_length} tokens together"
+        return (
+            f"{count(tally['windows'], 'window')} of {max_length} tokens (stride {self.stride_for(room)}), "
+            f"{share} cut off after {count(self.max_windows, 'window')} ({count(tally['cut_tokens'], 'token')})"
+        )
+
+
+def pool(logits: Tensor, windows: Tensor, pooling: Pooling) -> Tensor:
+    """Pools the logits of windows into those of their documents.
+
+    Args:
+        logits: float32 `(windows, outputs)`, those of a document next to each other.
+        windows: how many each document has, int64 `(batch,)`.
+        pooling: `mean` or `max`, of each output by itself.
+
+    Returns:
+        float32 `(batch, outputs)`.
+    """
+    document = torch.repeat_interleave(torch.arange(len(windows), device=logits.device), windows)
+    pooled = logits.new_zeros(len(windows), logits.shape[1])
+    if pooling == "max":
+        index = document[:, None].expand_as(logits)
+        return pooled.scatter_reduce(0, index, logits, "amax", include_self=False)
+    return pooled.index_add(0, document, logits) / windows[:, None]

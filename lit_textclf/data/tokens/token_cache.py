@@ -1,0 +1,133 @@
+"""The third room: token ids of whole texts, without special tokens, cached as Arrow and mapped into memory.
+
+Cutting and special tokens come later (`batches.py`), so that one cache serves every `max_length` and `long_text`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import tokenizers
+
+from lit_textclf.data.rows.rows import text_digest
+from lit_textclf.utils.messages import say
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+CHUNK_TEXTS = 4096
+_FORMAT = "1"
+_SCHEMA = pa.schema([("ids", pa.list_(pa.int32()))])
+
+
+class TokenColumn:
+    """Token ids of many texts, mapped from a file or held in memory; a row is a view, not a copy.
+
+    Attributes:
+        lengths: the number of tokens of each text, `(texts,)`, int64.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._values: list[np.ndarray] = []
+        self._offsets: list[np.ndarray] = []
+        for chunk in table["ids"].chunks:
+            if len(chunk):
+                self._offsets.append(chunk.offsets.to_numpy())
+                self._values.append(chunk.values.to_numpy())
+        self._starts = np.cumsum([0] + [len(offsets) - 1 for offsets in self._offsets])
+        self.lengths = np.concatenate([np.diff(offsets) for offsets in self._offsets] or [np.empty(0)]).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def count(self, token: int) -> int:
+        """How often a token stands in all texts."""
+        parts = zip(self._values, self._offsets, strict=True)
+        return sum(int((values[offsets[0] : offsets[-1]] == token).sum()) for values, offsets in parts)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Token ids of one text, `(tokens,)`, int32."""
+        chunk = int(np.searchsorted(self._starts, index, side="right")) - 1
+        offsets = self._offsets[chunk]
+        row = index - int(self._starts[chunk])
+        return self._values[chunk][offsets[row] : offsets[row + 1]]
+
+
+def tokenize(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast, cache_dir: Path | None = None) -> TokenColumn:
+    """Tokenizes texts, or finds them tokenized in the cache.
+
+    The cache's key is the content: the texts, the tokenizer and its library's version. An Arrow file ends with a
+    footer, so one cut short is noticed, said and made anew.
+
+    Args:
+        texts: strings, `(texts,)`, without nulls.
+        tokenizer: the fast tokenizer.
+        cache_dir: where token files are kept; None keeps them in memory only.
+    """
+    if cache_dir is None:
+        return TokenColumn(pa.Table.from_batches(_encoded(texts, tokenizer), _SCHEMA))
+    path = cache_dir / f"{_content_key(texts, tokenizer)}.arrow"
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return _mapped(path, len(texts))
+    except (pa.ArrowInvalid, OSError) as error:
+        say(f"{path}: token cache unusable ({str(error).splitlines()[0]}), made anew")
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=cache_dir, suffix=".tmp")
+    except OSError as error:
+        say(f"{cache_dir}: tokens are not cached ({error.strerror})")
+        return tokenize(texts, tokenizer)
+    try:
+        with os.fdopen(handle, "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+            for batch in _encoded(texts, tokenizer):
+                writer.write_batch(batch)
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
+        say(f"{cache_dir}: tokens are not cached ({error.strerror})")
+        return tokenize(texts, tokenizer)
+    return _mapped(path, len(texts))
+
+
+def _mapped(path: Path, rows: int) -> TokenColumn:
+    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    if len(table) != rows:
+        raise pa.ArrowInvalid(f"{len(table)} texts for {rows}")
+    return TokenColumn(table)
+
+
+def _encoded(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast) -> Iterator[pa.RecordBatch]:
+    """Encodes in batches, each batch in parallel in the tokenizer's own threads."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    for start in range(0, len(texts), CHUNK_TEXTS):
+        encodings = backend.encode_batch_fast(texts.slice(start, CHUNK_TEXTS).to_pylist(), add_special_tokens=False)
+        rows = [encoding.ids for encoding in encodings]
+        offsets = np.cumsum([0] + [len(row) for row in rows]).astype(np.int32)
+        values = np.fromiter((token for row in rows for token in row), np.int32, int(offsets[-1]))
+        ids = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+        yield pa.record_batch([ids], schema=_SCHEMA)
+
+
+def _content_key(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast) -> str:
+    parts = (text_digest(texts), tokenizer.backend_tokenizer.to_str(), tokenizers.__version__, _FORMAT)
+    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def default_cache_dir() -> Path:
+    """`lit_textclf/tokens` in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lit_textclf" / "tokens"

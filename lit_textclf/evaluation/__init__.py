@@ -1,0 +1,1 @@
+"""What the outcomes of an evaluation say: errors, each label's scores, suspected label errors."""

@@ -1,0 +1,200 @@
+"""What a split's outcomes say: what was predicted for each row, what is wrong, each label's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import (
+    multiclass_confusion_matrix,
+    multiclass_stat_scores,
+    multilabel_stat_scores,
+)
+
+from lit_textclf.classifier.decisions import decided_by_logits
+from lit_textclf.data.rows.labels import Target, join_names
+from lit_textclf.evaluation.label_errors import Suspicion, suspect, suspect_sets
+from lit_textclf.evaluation.outcomes import Outcomes
+from lit_textclf.utils.csv_format import shortest
+
+
+@dataclass(frozen=True)
+class LabelFigures:
+    """One label's figures.
+
+    Attributes:
+        label: its name.
+        rows: how many rows have it.
+        predicted: for how many rows it is predicted.
+        right: how many rows are both.
+    """
+
+    label: str
+    rows: int
+    predicted: int
+    right: int
+
+    @property
+    def seen(self) -> bool:
+        """Whether there is anything to measure; macro averages leave out a label without rows and predictions."""
+        return bool(self.rows or self.predicted)
+
+    @property
+    def precision(self) -> float:
+        """The share of predictions that are right; 0 without any, as in scikit-learn."""
+        return self.right / max(1, self.predicted)
+
+    @property
+    def recall(self) -> float:
+        """The share of rows that are found; 0 without any."""
+        return self.right / max(1, self.rows)
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of both."""
+        return 2 * self.right / max(1, self.rows + self.predicted)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A split's outcomes, decided row by row.
+
+    Attributes:
+        outcomes: of the split.
+        temperature: what the logits were divided by for probabilities.
+        thresholds: by label the probability from which on it is given; None takes what wins by itself.
+        probabilities: of each label, float32 `(rows, labels)`; the values, `(rows, 1)`, for regression.
+        decided: label indices int64 `(rows,)`, label sets int64 `(rows, labels)`, or values float32 `(rows,)`.
+        losses: of each row, before calibration, float32 `(rows,)`.
+    """
+
+    outcomes: Outcomes
+    temperature: float
+    thresholds: Mapping[str, float] | None
+    probabilities: Tensor
+    decided: Tensor
+    losses: Tensor
+
+    @classmethod
+    def of(
+        cls, outcomes: Outcomes, temperature: float = 1.0, thresholds: Mapping[str, float] | None = None
+    ) -> Evaluation:
+        """Decides each row.
+
+        Args:
+            outcomes: of a split.
+            temperature: what the logits are divided by for probabilities.
+            thresholds: by label the probability from which on it is given; None takes the most probable label, or all
+                those of 0.5 and more.
+        """
+        target, logits = outcomes.target, outcomes.logits / temperature
+        if target.task == "regression":
+            probabilities, decided = outcomes.logits, outcomes.logits[:, 0]
+        else:
+            probabilities = logits.sigmoid() if target.task == "multi_label" else logits.softmax(-1)
+            decided = decided_by_logits(target, logits, thresholds)
+        return cls(outcomes, temperature, thresholds, probabilities, decided, outcomes.losses)
+
+    @property
+    def decisions(self) -> Outcomes:
+        """The outcomes with logits that say what was decided and nothing else, for figures of right and wrong."""
+        if self.target.task == "regression" or self.thresholds is None:
+            return self.outcomes
+        decided = self.decided
+        if self.target.task == "single_label":
+            decided = torch.nn.functional.one_hot(decided, self.target.num_outputs)
+        return replace(self.outcomes, logits=2.0 * decided - 1)
+
+    def __len__(self) -> int:
+        return len(self.decided)
+
+    @property
+    def target(self) -> Target:
+        """Task and labels."""
+        return self.outcomes.target
+
+    @cached_property
+    def given(self) -> list[str]:
+        """Each row's label, label set or value, as it is written."""
+        return self._spelled(self.outcomes.targets)
+
+    @cached_property
+    def predicted(self) -> list[str]:
+        """What is predicted for each row, likewise."""
+        return self._spelled(self.decided)
+
+    def _spelled(self, values: Tensor) -> list[str]:
+        labels = self.target.labels
+        if self.target.task == "regression":
+            return shortest(values)
+        if self.target.task == "single_label":
+            return [labels[index] for index in values.tolist()]
+        return [
+            join_names(name for name, is_in in zip(labels, row, strict=True) if is_in) for row in values.bool().tolist()
+        ]
+
+    @cached_property
+    def score(self) -> Tensor | None:
+        """How sure the model is of each row, float32 `(rows,)`; None for regression.
+
+        The predicted label's probability; for label sets that of the least sure decision on a label.
+        """
+        if self.target.task == "regression":
+            return None
+        if self.target.task == "single_label":
+            return self.probabilities.gather(1, self.decided[:, None])[:, 0]
+        return torch.where(self.decided.bool(), self.probabilities, 1 - self.probabilities).min(-1).values
+
+    @cached_property
+    def wrong(self) -> np.ndarray:
+        """Whether each row is predicted wrongly, bool `(rows,)`; a regression has no right and wrong."""
+        if self.target.task == "regression":
+            return np.zeros(len(self), bool)
+        different = self.decided != self.outcomes.targets.to(self.decided.dtype)
+        return np.asarray((different if different.ndim == 1 else different.any(1)).numpy())
+
+    @cached_property
+    def worst(self) -> np.ndarray:
+        """The wrong rows (of a regression all), int64, the highest loss first."""
+        rows = np.arange(len(self)) if self.target.task == "regression" else np.flatnonzero(self.wrong)
+        return np.asarray(rows[np.argsort(-self.losses.numpy()[rows], kind="stable")])
+
+    @cached_property
+    def suspicion(self) -> Suspicion | None:
+        """Which labels may be wrong; None for regression."""
+        if self.target.task == "regression":
+            return None
+        find = suspect if self.target.task == "single_label" else suspect_sets
+        given = self.outcomes.targets.to(self.decided.dtype)
+        return find(self.probabilities.numpy(), given.numpy(), self.decided.numpy())
+
+    @cached_property
+    def confusion(self) -> np.ndarray | None:
+        """Rows by true and by predicted label, int64 `(labels, labels)`; of single-label tasks."""
+        if self.target.task != "single_label":
+            return None
+        return np.asarray(multiclass_confusion_matrix(self.decided, self.outcomes.targets, self.target.num_outputs))
+
+    @cached_property
+    def label_figures(self) -> list[LabelFigures]:
+        """Each label's figures, in label order; none for regression."""
+        target = self.target
+        if target.task == "regression":
+            return []
+        scores = multiclass_stat_scores if target.task == "single_label" else multilabel_stat_scores
+        counts = scores(self.decided.long(), self.outcomes.targets.long(), target.num_outputs, average="none").tolist()
+        return [
+            LabelFigures(name, right + missed, right + false, right)
+            for name, (right, false, _, missed, _) in zip(target.labels, counts, strict=True)
+        ]
+
+    def worst_labels(self, most: int) -> list[LabelFigures]:
+        """All labels in their order, or of more than so many those with the lowest F1 of all that are seen."""
+        figures = self.label_figures
+        if len(figures) <= most:
+            return figures
+        return sorted((label for label in figures if label.seen), key=lambda label: label.f1)[:most]

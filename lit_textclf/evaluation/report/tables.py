@@ -1,0 +1,40 @@
+"""An evaluation as tables on the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lit_textclf.evaluation.evaluation import Evaluation
+
+MOST_LABELS = 20
+"""Labels in a table on the terminal."""
+
+
+def print_labels(evaluation: Evaluation) -> None:
+    """Prints each label's figures as a table on standard output, at most those of the worst :data:`MOST_LABELS`."""
+    labels = evaluation.worst_labels(MOST_LABELS)
+    if not labels:
+        return
+    total = len(evaluation.label_figures)
+    print("each label" if len(labels) == total else f"the {len(labels)} labels of {total} with the lowest F1")
+    table = Table()
+    table.add_column("label", overflow="fold")
+    for title in ("rows", "predicted", "precision", "recall", "f1"):
+        table.add_column(title, justify="right")
+    for label in labels:
+        shares = [f"{value:.4f}" if label.seen else "" for value in (label.precision, label.recall, label.f1)]
+        table.add_row(Text(label.label), f"{label.rows:,}", f"{label.predicted:,}", *shares)
+    Console().print(table)
+
+
+def print_table(metrics: dict[str, float], title: str) -> None:
+    """Prints metrics as a table on standard output."""
+    print(title)
+    table = Table()
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    Console().print(table)

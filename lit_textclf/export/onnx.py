@@ -1,0 +1,155 @@
+"""A checkpoint as an ONNX model, in float32 or with int8 weights, checked against torch before anyone uses it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lit_textclf.classifier.checkpoint import StoredRun
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.export.onnx_runtime import MODEL, OnnxModel, import_onnxruntime, write_carried
+from lit_textclf.models.adapters import merged
+from lit_textclf.models.last_layer import read_first_token_only
+from lit_textclf.models.layers import fold_temperature
+from lit_textclf.utils.messages import UserError, say
+
+OPSETS = (23, 20)
+"""Tried in this order: 23 has an operator for attention, which is faster; ONNX Runtime 1.32 refuses ModernBERT's."""
+CLOSE = 1e-4
+"""The largest difference of logits between torch and ONNX Runtime in float32 that is not an error."""
+_ONE_FILE = 2**31 - 2**20  # protobuf's limit, below which weights stay in the model's own file
+
+
+class _Logits(nn.Module):
+    """A transformers model that takes its inputs one by one, in the tokenizer's order, and gives logits alone."""
+
+    def __init__(self, model: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Int64 `(batch, tokens)` each, to float32 `(batch, outputs)`."""
+        return self.model(**dict(zip(self.names, inputs, strict=True))).logits  # type: ignore[no-any-return]
+
+
+def write_onnx(stored: StoredRun, folder: Path) -> StoredRun:
+    """Writes `model.onnx` with any batch size and length, configuration, tokenizer, and what a checkpoint carries.
+
+    The last layer is computed for the token that the classifier reads alone, as in training here.
+
+    Returns:
+        What the folder carries: the checkpoint's, but for a temperature that could not be put into the weights.
+
+    Raises:
+        UserError: if a package is missing, torch cannot export the model, or ONNX Runtime gives other logits.
+    """
+    import_onnxruntime()
+    if _missing := [name for name in ("onnx", "onnxscript") if not _importable(name)]:
+        raise UserError(f"{_missing[0]} is not installed; pip install 'lit-textclf[onnx]'")
+    classifier = TextClassifier.load_from_checkpoint(stored.path, map_location="cpu", fast_kernels=False).eval()
+    model = copy.deepcopy(merged(classifier.model))
+    temperature = fold_temperature(model, stored.target.num_outputs, stored.temperature)
+    read_first_token_only(model)
+    tokenizer = classifier.tokenizer
+    longest = int(stored.data.get("max_length", 256))
+    names = [name for name in tokenizer.model_input_names if name in ("input_ids", "attention_mask", "token_type_ids")]
+    problems = []
+    for opset in OPSETS:
+        try:
+            _export(_Logits(model, names).eval(), names, longest, folder / MODEL, opset)
+            difference = largest_difference(classifier, OnnxModel(folder / MODEL, temperature=temperature), longest)
+        except Exception as error:  # of torch, onnx and onnxruntime, which have no common type
+            problems.append(f"opset {opset}: {(str(error).strip().splitlines() or [type(error).__name__])[-1]:.150}")
+            continue
+        if difference < CLOSE:
+            break
+        problems.append(f"opset {opset}: logits differ by {difference:.2g}")
+    else:
+        raise UserError(f"{type(model).__name__}: cannot be exported to ONNX ({'; '.join(problems)}); use --format hf")
+    model.config.save_pretrained(folder)
+    tokenizer.model_max_length = longest
+    tokenizer.save_pretrained(folder)
+    if stored.calibration is not None:
+        stored = replace(stored, calibration={**stored.calibration, "temperature": temperature})
+    write_carried(stored, folder)
+    say(
+        f"export: ONNX of opset {opset}, {megabytes(folder)}; in onnxruntime the logits differ from torch's by "
+        f"{difference:.1g} at the most"
+    )
+    return stored
+
+
+def _importable(name: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(name) is not None
+
+
+def _export(module: _Logits, names: list[str], longest: int, path: Path, opset: int) -> None:
+    """`torch.onnx.export` by way of torch.export, without its progress on standard output."""
+    tokens = torch.arange(2 * 9).reshape(2, 9) % 3 + 1
+    mask = torch.ones_like(tokens)
+    inputs = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": torch.zeros_like(tokens)}
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("tokens", max=max(longest, 10))
+    size = sum(parameter.nbytes for parameter in module.parameters())
+    with quiet():
+        torch.onnx.export(
+            module, tuple(inputs[name] for name in names), path,
+            input_names=names, output_names=["logits"], opset_version=opset, dynamo=True, verbose=False,
+            dynamic_shapes=(tuple({0: batch, 1: length} for _ in names),), external_data=size > _ONE_FILE,
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without what the exporter and the quantizer say of their own steps."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@torch.inference_mode()
+def largest_difference(classifier: TextClassifier, other: nn.Module, longest: int) -> float:
+    """The largest difference of logits at several batch sizes and lengths, with and without padding.
+
+    Args:
+        classifier: in evaluation mode.
+        other: called as the classifier's model is.
+        longest: the most tokens of a sequence.
+    """
+    generator = torch.Generator().manual_seed(0)
+    size, pad = len(classifier.tokenizer), classifier.tokenizer.pad_token_id
+    worst = 0.0
+    for rows, tokens in ((1, 1), (1, min(7, longest)), (7, min(33, longest)), (2, longest)):
+        ids = torch.randint(size, (rows, tokens), generator=generator)
+        ids[ids == pad] = (int(pad or 0) + 1) % size  # a padding token is none to read, for RoBERTa's positions
+        mask = torch.ones_like(ids)
+        if rows > 1:
+            mask[0, (tokens + 1) // 2 :] = 0
+            ids[0, (tokens + 1) // 2 :] = pad
+        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+        inputs = {name: inputs[name] for name in classifier.tokenizer.model_input_names if name in inputs}
+        worst = max(worst, float((classifier(**inputs) - other(**inputs).logits).abs().max()))
+    return worst
+
+
+def megabytes(folder: Path) -> str:
+    """The size of a folder's model, as `91.4 MB`."""
+    return f"{sum(path.stat().st_size for path in folder.glob(f'{MODEL}*')) / 1e6:.1f} MB"

@@ -1,0 +1,143 @@
+"""An exported ONNX model in the classifier's place: ONNX Runtime computes the logits, all else stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lit_textclf.classifier.checkpoint import StoredRun
+from lit_textclf.data.rows.labels import Target
+from lit_textclf.utils.atomic import give_usual_permissions
+from lit_textclf.utils.messages import UserError, nearest
+
+MODEL, CARRIED, TRAINED_ON = "model.onnx", "lit_textclf.json", "trained_on.safetensors"
+CPU = "CPUExecutionProvider"
+_TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt")
+# ONNX Runtime 1.32 fuses Add and LayerNormalization into SkipLayerNormalization, which takes 1.3 ms for 1,600 x 384
+# values on 2 cores of an AMD EPYC, where the two take 0.2 (benchmarks/README.md).
+_SLOW_FUSIONS = ["SkipLayerNormFusion"]
+
+
+class OnnxModel(nn.Module):
+    """A sequence classification model in ONNX Runtime, called as transformers' models are.
+
+    Args:
+        path: the .onnx file.
+        execution_provider: as onnxruntime names it.
+        temperature: by which the file's logits were divided, to be undone: metrics are of logits as they were trained.
+
+    Raises:
+        UserError: if onnxruntime is not there or does not know the provider, or the file is no such model.
+    """
+
+    def __init__(self, path: Path, execution_provider: str = CPU, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.temperature = temperature
+        runtime = import_onnxruntime()
+        known = runtime.get_available_providers()
+        if execution_provider not in known:
+            near = nearest(execution_provider, known)
+            raise UserError(f"--execution_provider {execution_provider!r}{near}: there are {', '.join(known)}")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors alone: warnings tell of nodes that another provider takes
+        try:
+            self.session = runtime.InferenceSession(
+                path, options, providers=[execution_provider], disabled_optimizers=_SLOW_FUSIONS
+            )
+        except Exception as error:  # onnxruntime's own have no common type but this
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"{path}: no model that onnxruntime loads ({reason:.200}); export it anew") from None
+        if (chosen := self.session.get_providers()[0]) != execution_provider:
+            raise UserError(
+                f"--execution_provider {execution_provider}: onnxruntime took {chosen} in its place; see that the "
+                "provider's libraries are installed"
+            )
+        self.names = [given.name for given in self.session.get_inputs()]
+
+    def forward(self, **inputs: Tensor) -> SimpleNamespace:
+        """Runs the model.
+
+        Args:
+            **inputs: int64 `(batch, tokens)`, on the CPU.
+
+        Returns:
+            Something whose `logits` are float32 `(batch, outputs)`.
+        """
+        given = {name: inputs[name].cpu().numpy() for name in self.names}
+        return SimpleNamespace(logits=torch.from_numpy(self.session.run(["logits"], given)[0]) * self.temperature)
+
+
+def import_onnxruntime() -> Any:
+    """The package onnxruntime.
+
+    Raises:
+        UserError: if it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError("onnxruntime is not installed; pip install 'lit-textclf[onnx]'") from None
+    return onnxruntime
+
+
+def read_model_folder(folder: Path) -> StoredRun:
+    """Reads what `export --format onnx` wrote beside the weights.
+
+    Raises:
+        UserError: if it is no such folder, or one of its files is missing or damaged.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--model_dir {folder}: no such folder; export --format onnx writes one")
+    for name in (MODEL, CARRIED, "config.json"):
+        if not (folder / name).is_file():
+            raise UserError(f"--model_dir {folder}: has no {name}, export --format onnx did not write it; name another")
+    try:
+        carried = json.loads((folder / CARRIED).read_text(encoding="utf-8"))
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))  # a damaged one shows here
+        files = sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)})
+        keys = load_file(folder / TRAINED_ON)["trained_on"] if (folder / TRAINED_ON).is_file() else None
+        return StoredRun(
+            folder / MODEL,
+            Target.from_dict(carried["target"]),
+            model=dict(carried["model"]),
+            data=dict(carried["data"]),
+            architecture=(folder / "config.json").read_text(encoding="utf-8"),
+            tokenizer={path.name: path.read_text(encoding="utf-8") for path in files},
+            trained_on=None if keys is None else keys.numpy().view(np.uint64),
+            calibration=carried["calibration"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise UserError(f"--model_dir {folder}: damaged ({error!s:.80}); export it anew") from None
+
+
+def write_carried(stored: StoredRun, folder: Path) -> None:
+    """Writes what :func:`read_model_folder` reads: labels, options, and the keys of the rows that were trained on."""
+    values = {
+        "target": stored.target.to_dict(),
+        "calibration": stored.calibration,
+        "model": stored.model,
+        "data": stored.data,
+    }
+    (folder / CARRIED).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if stored.trained_on is not None:
+        save_file({"trained_on": torch.from_numpy(stored.trained_on.view(np.int64))}, folder / TRAINED_ON)
+        give_usual_permissions(folder / TRAINED_ON)
+
+
+def digest_of_folder(folder: Path, execution_provider: str) -> str:
+    """A digest of a model folder's contents and of what computes it."""
+    digest = hashlib.blake2b(execution_provider.encode(), digest_size=16)
+    for path in sorted(path for path in folder.iterdir() if path.name.startswith(("model.onnx", "lit_textclf"))):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,124 @@
+"""An ONNX model with int8 weights, and what they cost."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lit_textclf.classifier.checkpoint import StoredRun
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.export.onnx import megabytes, quiet
+from lit_textclf.export.onnx_runtime import MODEL, OnnxModel
+from lit_textclf.utils.messages import UserError, count, say
+
+MEASURED_BY = {"single_label": "val_accuracy", "multi_label": "val_f1_micro", "regression": "val_pearson"}
+"""What int8 weights may cost."""
+
+
+def quantize_int8(path: Path, made: Path, *, narrowing: bool) -> None:
+    """Writes a model with int8 weights, a scale for each output channel; the last layer stays as it is.
+
+    Activations are quantized while they are computed, with one scale for a whole batch (onnxruntime's dynamic
+    quantization). Those between the two products of a feed-forward layer have the widest range, and most of the error
+    comes from there.
+
+    Args:
+        path: the float32 model.
+        made: where the other one is to be.
+        narrowing: whether products that have fewer outputs than inputs, the second ones of feed-forward layers, are
+            quantized too.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    graph = onnx.load(path, load_external_data=False).graph
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    kept = [node.name for node in graph.node if "logits" in node.output]
+    if not narrowing:
+        kept += [node.name for node in graph.node if _narrows(node, shapes)]
+    with quiet():
+        quantize_dynamic(
+            path,
+            made,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+            nodes_to_exclude=kept,
+        )
+
+
+def _narrows(node: Any, shapes: Mapping[str, list[int]]) -> bool:
+    """Whether a node multiplies with a weight that has fewer outputs than inputs."""
+    weight = next((shapes[name] for name in node.input if len(shapes.get(name, ())) == 2), None)
+    if node.op_type not in ("MatMul", "Gemm") or weight is None:
+        return False
+    turned = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    inputs, outputs = reversed(weight) if turned else weight
+    return inputs > outputs
+
+
+def put_int8_in_place(stored: StoredRun, folder: Path, data: TextDataModule, most: float) -> None:
+    """Quantizes a folder's model as far as the validation rows allow.
+
+    All products first; if that costs too much, all but those of :func:`quantize_int8`'s `narrowing`.
+
+    Args:
+        stored: the checkpoint.
+        folder: what :func:`write_onnx` has filled.
+        data: gives the validation rows.
+        most: the largest drop that is accepted, of :data:`MEASURED_BY`'s metric.
+
+    Raises:
+        UserError: if both cost more.
+    """
+    data.sets.target, data.sets.trained_on = stored.target, stored.trained_on
+    classifier = TextClassifier(**stored.model, **stored.carried())
+    data.prepare("validate", classifier)
+    path, metric, warmth = folder / MODEL, MEASURED_BY[stored.target.task], classifier.calibration.temperature
+    exact = _measured(classifier, OnnxModel(path, temperature=warmth), data)
+    rows = count(len(exact["logits"]), "validation row")
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        made = Path(name) / MODEL
+        for narrowing in (True, False):
+            quantize_int8(path, made, narrowing=narrowing)
+            rounded = _measured(classifier, OnnxModel(made, temperature=warmth), data)
+            of_labels = ""
+            if stored.target.task == "single_label":
+                changed = int((exact["logits"].argmax(-1) != rounded["logits"].argmax(-1)).sum())
+                of_labels = f", {count(changed, 'label')} changed"
+            drop = exact[metric] - rounded[metric]
+            say(
+                f"export: int8{'' if narrowing else ' but for feed-forward outputs'}, {megabytes(made.parent)}; "
+                f"{metric} {rounded[metric]:.4f} with it, {exact[metric]:.4f} without ({rows}{of_labels}; largest "
+                f"difference of logits {(exact['logits'] - rounded['logits']).abs().max():.2g})"
+            )
+            if drop <= most:
+                break
+        else:
+            raise UserError(
+                f"--quantize int8 costs {drop:.4f} of {metric} on {rows}, more than --max_accuracy_drop {most}; "
+                "raise it, or export without --quantize"
+            )
+        for old in folder.glob(f"{MODEL}*"):
+            old.unlink()
+        for new in made.parent.iterdir():
+            shutil.move(new, folder / new.name)
+
+
+@torch.inference_mode()
+def _measured(classifier: TextClassifier, model: nn.Module, data: TextDataModule) -> dict[str, Any]:
+    """The validation metrics of a model in the classifier's place, and its `logits`, float32 `(rows, outputs)`."""
+    classifier.attach(model)
+    found = []
+    for batch in data.val_dataloader():
+        logits = classifier.logits_of(batch)
+        classifier.measure("val", logits, batch["target"])
+        found.append(logits)
+    return {**classifier.stage_metrics("val").compute(alone=True), "logits": torch.cat(found)}

@@ -1,0 +1,175 @@
+"""What of a model is trained: small matrices beside its weights (LoRA), or all but what is frozen."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from torch import nn
+
+from lit_textclf.models.layers import depths, encoder_layers
+from lit_textclf.utils.messages import UserError, count, nearest, say
+
+LORA: dict[str, Any] = {"r": 8, "alpha": 16, "dropout": 0.0, "target_modules": None}
+"""The keys of `model.lora` and their defaults."""
+_QUERY_AND_VALUE = (
+    ("query", "value"),
+    ("q_lin", "v_lin"),  # DistilBERT
+    ("query_proj", "value_proj"),  # DeBERTa-v2 and v3
+    ("q", "v"),  # MPNet
+    ("in_proj",),  # DeBERTa: query, key and value in one
+    ("Wqkv",),  # ModernBERT: likewise
+)
+"""How models call the projections that LoRA's authors adapt (Hu et al. 2022, section 4.2)."""
+
+
+def add_lora(model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Puts LoRA matrices beside linear layers of the encoder, through peft, and leaves only them and the head to train.
+
+    The model keeps its class. Embeddings and encoder layers stay as they are; what comes after them, a pooler too, is
+    trained in full, for it is new or made for another task.
+
+    Args:
+        model: a transformers model for sequence classification.
+        options: see :data:`LORA`; what is missing takes the default, `target_modules` the query and value projections.
+
+    Returns:
+        The options with nothing left out, which gives the same layers whatever later defaults are.
+
+    Raises:
+        UserError: if the encoder has no linear layer of such a name.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    path, layers = encoder_layers(model)
+    linear = [name for name, module in layers.named_modules() if isinstance(module, nn.Linear)]
+    complete = {**LORA, **options, "target_modules": _targets(options.get("target_modules"), linear)}
+    config = LoraConfig(
+        r=complete["r"],
+        lora_alpha=complete["alpha"],
+        lora_dropout=complete["dropout"],
+        target_modules=complete["target_modules"],
+    )
+    # Into the layers alone: a head's `dense` or `out_proj` is trained in full, and is none of theirs.
+    inject_adapter_in_model(config, layers)
+    depth = depths(model)
+    head = max(depth.values())
+    for name, parameter in model.named_parameters():
+        if not name.startswith(f"{path}."):
+            parameter.requires_grad_(depth[name] == head)
+    return complete
+
+
+def _targets(wanted: str | list[str] | None, linear: list[str]) -> list[str]:
+    """The names of linear layers that are meant, sorted.
+
+    Raises:
+        UserError: if there is no such name.
+    """
+    names = sorted({name.rpartition(".")[2] for name in linear})
+    if wanted == "all-linear":
+        return names
+    if wanted is None:
+        found = next((known for known in _QUERY_AND_VALUE if set(known) <= set(names)), None)
+        if found is None:
+            raise UserError(
+                f"model.lora: no query and value projections are known of this model; name target_modules, "
+                f"some of {', '.join(names)}"
+            )
+        return sorted(found)
+    wanted = [wanted] if isinstance(wanted, str) else wanted
+    for target in wanted:
+        if not any(f".{name}".endswith(f".{target}") for name in linear):
+            raise UserError(
+                f"model.lora: target_modules: no linear layer of the encoder is called {target!r}"
+                f"{nearest(target, names)}; there are {', '.join(names)}, and all-linear for all"
+            )
+    return sorted(wanted)
+
+
+def merged(model: Any) -> Any:
+    """A plain transformers model with the same outputs: every LoRA product is added to the weight it stands beside.
+
+    For what is written for others (`export`): no peft is needed to load or run it. Outputs are those of `model` but for
+    the rounding of a sum that is now made once.
+
+    Args:
+        model: the `model` of a :class:`TextClassifier`, with adapters or without.
+
+    Returns:
+        The model itself if it has no adapters; else a copy, in the same mode (train or eval), and `model` is unchanged.
+    """
+    if not any(hasattr(module, "lora_A") for module in model.modules()):
+        return model
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    plain = copy.deepcopy(model)
+    for parent in list(plain.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, BaseTunerLayer):
+                child.merge()
+                setattr(parent, name, child.get_base_layer())
+    del encoder_layers(plain)[1].peft_config
+    return plain.requires_grad_(True)
+
+
+def freeze(model: Any, below: int | Literal["embeddings"]) -> None:
+    """Keeps the embeddings, and so many encoder layers from the first on, as they are.
+
+    Args:
+        model: a transformers model for sequence classification.
+        below: `embeddings`, or a number of layers (0: the embeddings alone).
+
+    Raises:
+        UserError: if the model has fewer layers.
+    """
+    depth = depths(model)
+    last, layers = (0 if below == "embeddings" else below), max(depth.values()) - 1
+    if last > layers:
+        raise UserError(f"model.freeze {below}: the model has {count(layers, 'encoder layer')}")
+    for name, parameter in model.named_parameters():
+        if depth[name] <= last:
+            parameter.requires_grad_(False)
+
+
+def say_what_is_trained(model: nn.Module, lora: Mapping[str, Any] | None, below: int | str | None) -> None:
+    """Says in one line how much of a model is trained, or frozen."""
+    parameters = list(model.parameters())
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    everything, some = (sum(parameter.numel() for parameter in group) for group in (parameters, trained))
+    if lora is not None:
+        say(
+            f"lora: {some:,} of {everything:,} parameters are trained ({some / everything:.1%}): rank {lora['r']} "
+            f"beside {', '.join(lora['target_modules'])} of each layer, and the head in full"
+        )
+    elif below is not None:
+        layers = 0 if below == "embeddings" else int(below)
+        what = "embeddings" + (f" and {count(layers, 'layer')} from the first on" if layers else "")
+        say(
+            f"freeze: {what}: {len(parameters) - len(trained)} of {count(len(parameters), 'tensor')}, "
+            f"{everything - some:,} of {everything:,} parameters stay as they are"
+        )
+
+
+def refuse_another_way(stored: Mapping[str, Any], now: Mapping[str, Any], *, resumes: bool) -> None:
+    """Refuses a checkpoint whose tensors, or whose optimizer where a run goes on, are not made the way it is now.
+
+    Args:
+        stored: the checkpoint's options; those that an older one does not have were off.
+        now: `lora`, complete, and `freeze` and `layerwise_lr_decay`.
+        resumes: whether the optimizer goes on too.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for name, value in now.items():
+        if stored.get(name) != value and (name == "lora" or resumes):
+            raise UserError(
+                f"model.{name}: {_shown(stored.get(name))} in the checkpoint, {_shown(value)} now; leave it out to go "
+                "on with the checkpoint's, or train anew"
+            )
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value)

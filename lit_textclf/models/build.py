@@ -1,0 +1,160 @@
+"""The model, built: configured for its labels, with pretrained or random weights, and made fast."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from lit_textclf.models.attention import use_fast_kernels
+from lit_textclf.models.config import load_config
+from lit_textclf.models.last_layer import read_first_token_only
+from lit_textclf.models.layers import head_in_float32
+from lit_textclf.utils.messages import UserError, count, first_line, nearest, say
+from lit_textclf.utils.paths import local_or_hub
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+
+PROBLEM_TYPES: dict[str, Any] = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+"""What transformers calls our tasks."""
+
+
+def build_model(
+    config: PretrainedConfig,
+    tokenizer: PreTrainedTokenizerFast,
+    task: str,
+    labels: Sequence[str],
+    *,
+    pretrained: str | None,
+    dropout: float | None = None,
+    compiled: bool = False,
+    fast_kernels: bool = True,
+) -> Any:
+    """Builds a sequence classification model: with pretrained weights, or random ones where others follow.
+
+    Args:
+        config: its configuration, which is filled in.
+        tokenizer: whose tokens it must know.
+        task: `single_label`, `multi_label` or `regression`.
+        labels: the names, in the order of the logits; none for regression.
+        pretrained: a folder or Hub name; None builds random weights.
+        dropout: the probability of all dropout layers; None keeps the configuration's.
+        compiled: run through torch.compile, without this project's kernels.
+        fast_kernels: use them.
+
+    Raises:
+        UserError: if the pretrained weights cannot be had, or the tokenizer does not fit them.
+    """
+    outputs = len(labels) or 1
+    config.num_labels = outputs
+    config.id2label = dict(enumerate(labels or ("LABEL_0",)))
+    config.label2id = {name: index for index, name in config.id2label.items()}
+    config.problem_type = PROBLEM_TYPES[task]
+    if dropout is not None:
+        set_dropout(config, dropout)
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    model = from_config(config) if pretrained is None else from_pretrained(pretrained, config)
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        raise UserError(
+            f"the tokenizer has {len(tokenizer):,} tokens, the model knows "
+            f"{model.get_input_embeddings().num_embeddings:,}; model.tokenizer_name_or_path does not fit the model"
+        )
+    if compiled:
+        compile_model(model)
+    elif fast_kernels:
+        use_fast_kernels(model)
+        read_first_token_only(model)
+    head_in_float32(model, outputs)
+    return model
+
+
+def scratch_config(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:
+    """A BERT configuration of the user's making, on a tokenizer's vocabulary.
+
+    Raises:
+        UserError: if BERT's configuration has no such key, or does not accept the values.
+    """
+    from transformers import BertConfig
+
+    known = BertConfig().to_dict()
+    if unknown := [name for name in options if name not in known]:
+        raise UserError(f"model.from_scratch: BERT's configuration has no {unknown[0]!r}{nearest(unknown[0], known)}")
+    try:
+        config = BertConfig(**{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **options})
+        if config.hidden_size % config.num_attention_heads:
+            raise ValueError(f"hidden_size {config.hidden_size} is no multiple of {config.num_attention_heads} heads")
+        with torch.device("meta"):  # a negative size, an unknown activation: only building it shows them
+            from_config(config)
+    except Exception as error:
+        raise UserError(f"model.from_scratch: {first_line(error)}") from None
+    shown = f"{config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.vocab_size:,} tokens"
+    say(f"from scratch: a BERT with random weights ({shown})")
+    return config
+
+
+def from_config(config: PretrainedConfig) -> Any:
+    """Builds a sequence classification model with random float32 weights."""
+    from transformers import AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+
+
+def from_pretrained(name_or_path: str, config: PretrainedConfig) -> Any:
+    """Loads pretrained weights in float32 and says what was not in them.
+
+    Raises:
+        UserError: if they cannot be had.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    source = local_or_hub(name_or_path, "model.model_name_or_path")
+    own = load_config(name_or_path)
+    try:
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    except Exception as error:
+        raise UserError(f"model.model_name_or_path {name_or_path!r}: no weights ({first_line(error)})") from None
+    names, wanted = _label_names(own), _label_names(config)
+    new = sorted({*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])})
+    if new:
+        shown = ", ".join(new[:4]) + (", ..." if len(new) > 4 else "")
+        say(f"{name_or_path}: {count(len(new), 'tensor')} not among its weights begin at random: {shown}")
+    elif names != wanted and not names[0].startswith("LABEL_"):
+        say(f"{name_or_path}: its outputs were {', '.join(names)}; training goes on from them for {', '.join(wanted)}")
+    return model
+
+
+def _label_names(config: PretrainedConfig) -> list[str]:
+    return [str(name) for _, name in sorted((config.id2label or {0: "LABEL_0"}).items())]
+
+
+def compile_model(model: nn.Module) -> None:
+    """Has torch compile the model when it first runs, for all lengths at once; its state dict keeps its keys.
+
+    Raises:
+        UserError: if there is no compiler for a CPU.
+    """
+    compilers = (os.environ.get("CXX", "g++"), "clang++")
+    if not torch.cuda.is_available() and not any(shutil.which(name) for name in compilers):
+        raise UserError("model.compile: torch needs a C++ compiler on a CPU, and there is no g++; install one")
+    say("model.compile: the first steps take a minute or more; attention and dropout are torch's own")
+    model.compile(dynamic=True)
+
+
+def set_dropout(config: PretrainedConfig, probability: float) -> None:
+    """Sets every dropout probability that the configuration has (`hidden_dropout_prob`, `dropout`, ...)."""
+    for name, value in config.to_dict().items():
+        if "dropout" in name and (isinstance(value, float) or name == "classifier_dropout"):
+            setattr(config, name, probability)

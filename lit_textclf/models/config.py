@@ -1,0 +1,54 @@
+"""A model's configuration: loaded, and as a checkpoint carries it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from lit_textclf.utils.messages import UserError, first_line
+from lit_textclf.utils.paths import local_or_hub
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
+"""Models whose first position is `pad_token_id + 1` (transformers, `create_position_ids_from_input_ids`)."""
+
+
+def config_from_json(text: str) -> PretrainedConfig:
+    """The inverse of :func:`config_to_json`."""
+    from transformers import AutoConfig
+
+    values = json.loads(text)
+    return AutoConfig.for_model(values.pop("model_type"), **values)  # type: ignore[no-any-return]
+
+
+def config_to_json(config: PretrainedConfig) -> str:
+    """A configuration as text: a dict of it has integer keys, which `weights_only=True` refuses to load."""
+    values = json.loads(config.to_json_string(use_diff=False))
+    values.pop("_name_or_path", None)  # a folder of the machine it was trained on
+    return json.dumps(values)
+
+
+def load_config(name_or_path: str) -> PretrainedConfig:
+    """Loads the configuration of a folder or Hub name.
+
+    Raises:
+        UserError: if it cannot be had.
+    """
+    from transformers import AutoConfig
+
+    source = local_or_hub(name_or_path, "model.model_name_or_path")
+    try:
+        return AutoConfig.from_pretrained(source)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise UserError(f"model.model_name_or_path {name_or_path!r}: no model ({first_line(error)})") from None
+
+
+def max_positions(config: PretrainedConfig) -> int | None:
+    """The longest sequence that the model has positions for, in tokens; None if its configuration does not say."""
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    if limit is not None and config.model_type in _OFFSET_POSITIONS:
+        limit -= (config.pad_token_id or 0) + 1
+    return limit if limit is not None and limit > 0 else None

@@ -1,0 +1,1 @@
+"""From batches to predictions.csv: written in parts, joined in input order."""

@@ -1,0 +1,276 @@
+"""Predictions on their way to one file: each process writes parts, which are kept if it is killed, and joined at last.
+
+A part is a run of rows one after the other: its lines are the output's lines, and joining copies one part after the
+other. It counts as done once its record is there, and its lines have the size and the digest that the record says.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from lit_textclf.data.batches.predict_dataset import REMEMBERED, Part
+from lit_textclf.prediction.csv_output import PredictionColumns, PredictionFile, unencodable
+from lit_textclf.prediction.glue import GlueColumns
+from lit_textclf.utils.messages import UserError, count, say
+
+
+class PredictionParts:
+    """The folder `<output>.parts` of a prediction under way.
+
+    Args:
+        file: the file that is to be.
+        columns: its columns.
+        total: how many rows are predicted.
+
+    Attributes:
+        part_rows: rows of a part, once :meth:`open` or :meth:`join` was called.
+        is_open: whether the folder is this prediction's.
+    """
+
+    def __init__(self, file: PredictionFile, columns: PredictionColumns | GlueColumns, total: int) -> None:
+        self.file, self.columns, self.total = file, columns, total
+        self.folder = file.path.with_name(f"{file.path.name}.parts")
+        self.part_rows = 0
+        self.is_open = False
+        self._logits: dict[int, Tensor] = {}
+        self._lock = filelock.FileLock(self.folder / "lock", blocking=False)
+
+    @property
+    def number(self) -> int:
+        """How many parts there are."""
+        return -(-self.total // self.part_rows)
+
+    def rows_of(self, index: int) -> int:
+        """How many rows a part has; the last one may have fewer than the others."""
+        return min(self.part_rows, self.total - index * self.part_rows)
+
+    def open(self, origin: Mapping[str, Any], part_rows: int) -> list[int]:
+        """Makes the folder, or goes on with what is there; for the first process, which keeps the others out.
+
+        Args:
+            origin: what the predictions come from, input, checkpoint and options, as plain values.
+            part_rows: rows of a part, where none are there yet.
+
+        Returns:
+            The parts that are still to be made.
+
+        Raises:
+            UserError: if another prediction is there, or under way, or the folder cannot be written to.
+        """
+        try:
+            self.folder.mkdir(exist_ok=True)
+            try:
+                self._lock.acquire()
+            except filelock.Timeout:
+                raise UserError(
+                    f"{self.file.path}: another process is writing it; wait for it, or choose another --output"
+                ) from None
+            found = self._manifest()
+            wanted = json.loads(json.dumps({"origin": dict(origin), "rows": self.total}))
+            self.part_rows = part_rows
+            if found is not None:
+                self.part_rows = int(found["part_rows"])
+                other = [name for name in wanted["origin"] if found.get("origin", {}).get(name) != origin[name]]
+                if other or found.get("rows") != self.total:
+                    self._start_over(other or ["rows"])
+                    found, self.part_rows = None, part_rows
+            if found is None:
+                self._write(self._manifest_path, json.dumps({**wanted, "part_rows": part_rows}, indent=2).encode())
+        except OSError as error:
+            raise self._unwritable(error) from None
+        self.is_open = True
+        left = [index for index in range(self.number) if self.record(index) is None]
+        if len(left) < self.number:
+            done = f"{self.number - len(left):,} of {count(self.number, 'part')}"
+            say(f"predict: goes on: {done} ({self.folder}) are done already")
+        return left
+
+    def join(self, part_rows: int) -> bool:
+        """What the other processes do in place of :meth:`open`: whether they see the folder."""
+        self.part_rows = part_rows
+        return self._manifest() is not None
+
+    def _start_over(self, other: list[str]) -> None:
+        """Removes what another command left, if nothing is lost with it or `--overwrite` was given."""
+        done = self.done
+        what = f"{self.folder} holds {count(done, 'part')} of another prediction (other {', '.join(other)})"
+        if done and not self.file.overwrite:
+            raise UserError(f"{what}; finish that one with its own command, add --overwrite or choose another --output")
+        if done:
+            say(f"{what}: removed")
+        for path in self.folder.iterdir():
+            if path.name != "lock":
+                path.unlink()
+
+    # Parts ------------------------------------------------------------------------------------------------------------
+
+    def write(self, part: Part, logits: Tensor) -> None:
+        """Writes a part that is whole.
+
+        Args:
+            part: the rows.
+            logits: float32 `(rows, outputs)`.
+
+        Raises:
+            UserError: if the disk is full, or the encoding lacks a character; the parts that are done are kept.
+        """
+        try:
+            lines = _without_mark(self.columns.lines(part.rows, logits), self.file.encoding)
+        except UnicodeEncodeError as error:
+            raise unencodable(self.file.path, error) from None
+        part.tally.update(self.columns.tally(logits))
+        record = {
+            "rows": len(part.rows),
+            "bytes": len(lines),
+            "digest": hashlib.blake2b(lines, digest_size=16).hexdigest(),
+            "unmeasured": part.unmeasured,
+            "tally": dict(part.tally),
+        }
+        try:
+            self._write(self._path(part.index, "csv"), lines)
+            values = {"logits": logits.float().contiguous()}
+            if part.targets is not None:
+                values["targets"] = torch.from_numpy(part.targets).contiguous()
+                record["measured"] = len(part.targets)
+            self._write(self._path(part.index, "safetensors"), safetensors.torch.save(values))
+            self._write(self._path(part.index, "json"), json.dumps(record).encode())
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def record(self, index: int) -> dict[str, Any] | None:
+        """What is known of a part, or None if it is not done."""
+        try:
+            record = json.loads(self._path(index, "json").read_bytes())
+            whole = self._path(index, "csv").stat().st_size == record["bytes"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return record if whole and record.get("rows") == self.rows_of(index) else None
+
+    def merge(self) -> Counter[str]:
+        """Joins the parts in order into the file, and puts it in place.
+
+        Returns:
+            The parts' tallies added up; `rows` is how many rows there are.
+
+        Raises:
+            UserError: if a part is missing or damaged, or the disk is full: the parts are kept.
+        """
+        tally: Counter[str] = Counter()
+        try:
+            self.file.begin_with(self.columns)
+            for index in range(self.number):
+                record = self.record(index)
+                path = self._path(index, "csv")
+                if record is None:
+                    raise UserError(f"{path}: missing or cut short; the same command makes it anew")
+                with path.open("rb") as lines:
+                    if hashlib.file_digest(lines, _digest).hexdigest() != record["digest"]:
+                        self._path(index, "json").unlink()
+                        raise UserError(f"{path}: damaged; the same command makes it anew")
+                    lines.seek(0)
+                    self.file.append(lines)
+                tally.update(record["tally"])
+            self.file.commit()
+        except OSError as error:
+            raise self._unwritable(error) from None
+        finally:
+            self.file.discard()
+        return tally
+
+    def measured(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Logits and targets of all rows, part by part; nothing if a row has no label, which is said."""
+        records = [self.record(index) or {} for index in range(self.number)]
+        reasons = [record["unmeasured"] for record in records if record.get("unmeasured")]
+        if reasons:
+            say(f"no metrics of the predictions: {reasons[0]}")
+        if reasons or not all("measured" in record for record in records):
+            return
+        for index in range(self.number):
+            values = safetensors.torch.load_file(self._path(index, "safetensors"))
+            yield values["logits"], values["targets"]
+
+    def logits(self, index: int) -> Tensor:
+        """The logits of a part that is done, float32 `(rows, outputs)`.
+
+        Raises:
+            UserError: if they are gone or damaged.
+        """
+        if index not in self._logits:
+            path = self._path(index, "safetensors")
+            try:
+                self._logits[index] = safetensors.torch.load_file(path)["logits"]
+            except (OSError, safetensors.SafetensorError, KeyError) as error:
+                raise UserError(
+                    f"{path}: cannot be read ({error!s:.60}); remove {self.folder} and start again"
+                ) from None
+            while len(self._logits) > REMEMBERED:
+                self._logits.pop(next(iter(self._logits)))
+        return self._logits[index]
+
+    # The folder -------------------------------------------------------------------------------------------------------
+
+    def close(self, *, remove: bool) -> None:
+        """Lets other processes in; removes the folder if asked to, or if no part is done."""
+        if self._lock.is_locked:
+            self.is_open = self.is_open and not remove
+            if remove or not self.done:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            self._lock.release()
+
+    @property
+    def done(self) -> int:
+        """How many parts are done."""
+        return len(list(self.folder.glob("part-*.json")))
+
+    @property
+    def _manifest_path(self) -> Path:
+        return self.folder / "manifest.json"
+
+    def _manifest(self) -> dict[str, Any] | None:
+        try:
+            found = json.loads(self._manifest_path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) and isinstance(found.get("part_rows"), int) else None
+
+    def _path(self, index: int, kind: str) -> Path:
+        return self.folder / f"part-{index:06}.{kind}"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+    def _unwritable(self, error: OSError) -> UserError:
+        kept = f"; {count(self.done, 'part')} are kept, and the same command goes on" if self.done else ""
+        return UserError(f"{self.folder}: cannot be written ({error.strerror}){kept}")
+
+
+def _digest() -> Any:
+    return hashlib.blake2b(digest_size=16)
+
+
+def _without_mark(text: str, encoding: str) -> bytes:
+    """Encodes text that does not begin a file: without the byte order mark that some encodings put first."""
+    encoder = codecs.getincrementalencoder(encoding)()
+    encoder.encode("\n")
+    return encoder.encode(text, final=True)

@@ -1,0 +1,258 @@
+"""What predict does around the model: opens or continues the parts, gathers batches into them, joins and measures."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import transformers
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from torch import Tensor
+
+from lit_textclf.classifier.checkpoint import digest_of
+from lit_textclf.classifier.module import Prediction, TextClassifier
+from lit_textclf.data.batches.predict_dataset import Part, part_rows_for
+from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.prediction.csv_output import PredictionColumns, PredictionFile
+from lit_textclf.prediction.glue import GlueColumns
+from lit_textclf.prediction.parts import PredictionParts
+from lit_textclf.utils.messages import SharedError, UserError, count, say
+from lit_textclf.version import __version__
+
+
+class WritePredictions(Callback):
+    """Writes predictions part by part, each process its own, and joins them on the first one.
+
+    Args:
+        file: the file that is to be.
+        data: gives the rows.
+        ckpt_path: the checkpoint, by which a prediction that was stopped is known again.
+        keep_columns: whether the input's columns are written too.
+        progress: whether to show a bar.
+        glue_task: the GLUE task whose submission is written, in place of a CSV.
+        min_score: below it no label is given.
+    """
+
+    def __init__(
+        self, file: PredictionFile, data: TextDataModule, ckpt_path: str | None, *, keep_columns: bool, progress: bool,
+        glue_task: str | None = None, min_score: float | None = None,
+    ) -> None:  # fmt: skip
+        self.glue_task, self.min_score = glue_task, min_score
+        self.file, self.data, self.ckpt_path, self.keep_columns = file, data, ckpt_path, keep_columns
+        self.metrics: dict[str, float] = {}
+        self._held: dict[int, _Held] = {}
+        self._progress = _Rows(progress)
+        self.parts: PredictionParts | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Opens the parts on the first process, and tells the others which are left."""
+        stream, target = self.data.sets.stream, self.data.target
+        assert stream is not None
+        assert target is not None
+        assert isinstance(pl_module, TextClassifier)
+        columns: PredictionColumns | GlueColumns = PredictionColumns(
+            target, stream.columns.id, stream.kept, with_logits=self.file.with_logits, where=self.file.path,
+            thresholds=pl_module.thresholds, min_score=self.min_score,
+        )  # fmt: skip
+        if self.glue_task is not None:
+            columns = GlueColumns(target, self.glue_task)
+        self.parts = PredictionParts(self.file, columns, stream.total)
+        found: Any = None
+        if trainer.is_global_zero:
+            part_rows = part_rows_for(stream.total, self.data.eval_batch_size, trainer.world_size)
+            try:
+                left = self.parts.open(self._origin(trainer, pl_module), part_rows)
+                found = (self.parts.part_rows, left)
+            except UserError as error:
+                found = str(error)
+        found = self._agreed(trainer, found)
+        self.data.part_rows, self.data.parts_left = found
+        seen = trainer.is_global_zero or self.parts.join(found[0])
+        if not trainer.strategy.reduce_boolean_decision(seen, all=True):
+            raise SharedError(
+                f"{self.parts.folder}: not seen by every process; with several nodes --output names a file in a folder "
+                "that they share"
+            )
+
+    def _agreed(self, trainer: pl.Trainer, found: Any) -> Any:
+        """What the first process found, on all of them; a string is what went wrong there."""
+        found = trainer.strategy.broadcast(found)
+        if isinstance(found, str):
+            raise SharedError(found)
+        return found
+
+    def _origin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """What predictions come from; parts of a prediction that was stopped are used where all of it is the same."""
+        assert isinstance(pl_module, TextClassifier)
+        data, stream = self.data, self.data.sets.stream
+        assert stream is not None
+        read, path = data.sets.read_options, Path(self.ckpt_path or "").expanduser()
+        return {
+            "input": stream.digest,
+            # Weights in memory, or Lightning's `best`, are known by nothing: no other prediction has this token.
+            "checkpoint": digest_of(path) if path.is_file() else pl_module.origin or secrets.token_hex(16),
+            "model options": {name: repr(value) for name, value in pl_module.hparams.items()},
+            "options": {
+                **{name: value for name, value in data.hparams.items() if name != "positive_label"},
+                "encoding": list(read.encodings), "delimiter": read.delimiter, "quote_char": read.quote_char,
+                "eval_batch_size": data.eval_batch_size, "batch_by_length": data.batch_by_length,
+                "pad_to_max_length": data.pad_to_max_length, "columns": [stream.columns.text, stream.columns.id],
+                "with_logits": self.file.with_logits, "keep_columns": self.keep_columns,
+                "output_encoding": self.file.encoding, "glue_task": self.glue_task,
+                "threshold": pl_module.thresholds, "min_score": self.min_score, "precision": str(trainer.precision),
+                "device": trainer.strategy.root_device.type,
+            },
+            "versions": [__version__, str(torch.__version__), transformers.__version__],
+        }  # fmt: skip
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        assert self.parts is not None
+        left = {index: self.parts.rows_of(index) for index in self.data.parts_left or []}
+        own = [rows for index, rows in left.items() if index % trainer.world_size == trainer.global_rank]
+        self._progress.start(sum(left.values()), sum(own))
+
+    def on_predict_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Takes a batch, and writes the part that is whole with it."""
+        assert isinstance(outputs, Prediction)
+        assert self.parts is not None
+        index = int(batch["row"][0]) // self.parts.part_rows
+        if "part" in batch:
+            self._held[index] = _Held(batch["part"])
+        held = self._held[index]
+        if held.add(outputs):
+            self.parts.write(held.part, held.logits(self.parts))
+            del self._held[index]
+            self._progress.advance(len(held.part.rows))
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Joins the parts on the first process, when all have done theirs."""
+        assert isinstance(pl_module, TextClassifier)
+        assert self.parts is not None
+        trainer.strategy.barrier("all parts are written")
+        self._progress.stop()
+        found: str | dict[str, float] = {}
+        if trainer.is_global_zero:
+            try:
+                found = self._finish(pl_module)
+            except UserError as error:
+                found = str(error)
+        self.metrics = self._agreed(trainer, found)
+
+    def _finish(self, classifier: TextClassifier) -> dict[str, float]:
+        assert self.parts is not None
+        tally = self.parts.merge()
+        metrics = classifier.stage_metrics("predict")
+        measured = False
+        warmth = classifier.calibration.temperature  # metrics are of logits as they were trained
+        for logits, targets in self.parts.measured():
+            classifier.measure("predict", (logits * warmth).to(classifier.device), targets.to(classifier.device))
+            measured = True
+        self.parts.close(remove=True)
+        self._say(tally, classifier, measured=measured)
+        return metrics.compute(alone=True) if measured else {}
+
+    def _say(self, tally: Counter[str], classifier: TextClassifier, *, measured: bool) -> None:
+        if classifier.thresholds is not None:
+            shown = ", ".join(f"{name} from {value:.3g} on" for name, value in classifier.thresholds.items())
+            say(f"predict: a label is given by its threshold: {shown}")
+        if self.min_score is not None:
+            without = tally["abstained"]
+            share = f"{without:,} of {count(tally['rows'], 'row')} ({without / max(1, tally['rows']):.1%})"
+            also = "; the metrics are of all rows, as if they had one" if measured else ""
+            say(f"predict: {share} without a label, whose score is below {self.min_score:g}{also}")
+        say(f"predict: {self.data.no_rows().report(tally)}; {self._progress.speed()}")
+        if equal := tally["equal"]:
+            say(f"predict: {count(equal, 'row')} equal to another one, computed once")
+        if clipped := tally["clipped"]:
+            say(f"predict: {count(clipped, 'prediction')} below 0 or above 5, written as that")
+        if empty := tally["empty_label_sets"]:
+            say(f"predict: {count(empty, 'row')} with an empty label set, which is a label set like any other")
+
+    def close(self) -> None:
+        """Stops the bar; keeps the parts of a prediction that was not finished, and says so."""
+        self._progress.stop()
+        if self.parts is not None:
+            self.parts.close(remove=False)
+            if self.parts.is_open and self.parts.done:
+                of = f"{self.parts.done:,} of {count(self.parts.number, 'part')}"
+                say(f"predict: {of} are kept in {self.parts.folder}; the same command goes on with them")
+
+
+class _Held:
+    """A part whose batches come in."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self._wanted = len(part.computed)
+        self._batches: list[Prediction] = []
+        self._have = 0
+
+    def add(self, batch: Prediction) -> bool:
+        """Takes a batch; whether all are there."""
+        self._batches.append(Prediction(batch.row.cpu() - self.part.start, batch.logits.float().cpu()))
+        self._have += len(batch.row)
+        return self._have == self._wanted
+
+    def logits(self, parts: PredictionParts) -> Tensor:
+        """The logits of all rows, float32 `(rows, outputs)`; those of known texts are looked up in their parts."""
+        row, logits = (torch.cat(parts) for parts in zip(*self._batches, strict=True))
+        of_row = torch.empty(len(self.part.rows), logits.shape[1])
+        of_row[row] = logits
+        for known, (index, place) in self.part.known.items():
+            of_row[known] = parts.logits(index)[place]
+        return of_row[torch.from_numpy(self.part.taken)]
+
+
+class _Rows:
+    """A bar with rows, rows a second and the time left, on a terminal; and the speed at the end."""
+
+    def __init__(self, shown: bool) -> None:
+        self._bar: Progress | None = None
+        self._shown = shown
+        self._total, self._started, self._seconds = 0, time.perf_counter(), 0.0
+
+    def start(self, total: int, own: int) -> None:
+        """Starts the clock; of `total` rows of all processes `own` are this one's."""
+        self._started, self._total = time.perf_counter(), total
+        if self._shown:
+            columns = (TextColumn("predict"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(file=sys.stderr))
+            self._bar.start()
+            self._task = self._bar.add_task("predict", total=own)
+
+    def advance(self, rows: int) -> None:
+        """Counts rows that are done."""
+        if self._bar is not None:
+            self._bar.advance(self._task, rows)
+
+    def stop(self) -> None:
+        """Stops the clock, and leaves the terminal as it was."""
+        self._seconds = self._seconds or time.perf_counter() - self._started
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def speed(self) -> str:
+        """Rows and rows a second of all processes."""
+        speed = self._total / max(self._seconds, 1e-9)
+        return f"{count(self._total, 'row')} in {self._seconds:.1f} s, {speed:,.0f} rows/s"
+
+
+class _Speed(ProgressColumn):
+    """Rows a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0:,.0f} rows/s")

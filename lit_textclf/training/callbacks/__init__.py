@@ -1,0 +1,1 @@
+"""Lightning callbacks: checkpoints, stopping and resuming, calibration, reports, TensorBoard."""

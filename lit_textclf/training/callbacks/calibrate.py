@@ -1,0 +1,76 @@
+"""Learns temperature and thresholds after each validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+from lit_textclf.classifier.calibration import Calibration, expected_calibration_error, fit_temperature
+from lit_textclf.classifier.decisions import thresholds_of
+from lit_textclf.data.rows.labels import THRESHOLD
+from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
+from lit_textclf.utils.messages import say
+
+
+class Calibrate(Callback):
+    """Learns temperature and thresholds after each validation of `fit`, before its checkpoint is written.
+
+    In every evaluation the expected calibration error is logged, with the temperature and without it.
+
+    Args:
+        collected: has the outcomes; called before this one.
+    """
+
+    def __init__(self, collected: CollectOutcomes) -> None:
+        self.collected = collected
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Learns, in `fit`, and logs."""
+        self._calibrate(trainer, pl_module, "val_")
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Logs."""
+        self._calibrate(trainer, pl_module, "test_")
+
+    def _calibrate(self, trainer: pl.Trainer, pl_module: Any, prefix: str) -> None:
+        outcomes = self.collected.outcomes
+        if trainer.sanity_checking or outcomes is None or outcomes.target.task == "regression":
+            return
+        target, logits, targets = outcomes.target, outcomes.logits, outcomes.targets
+        if trainer.state.fn == "fit":
+            temperature = fit_temperature(target.task, logits, targets) if pl_module.calibrate else 1.0
+            thresholds = thresholds_of(target, logits / temperature, targets, pl_module.threshold_for)
+            pl_module.calibration = Calibration(temperature, thresholds)
+        temperature = pl_module.calibration.temperature
+        values = {
+            "ece": expected_calibration_error(target, logits / temperature, targets),
+            "ece_uncalibrated": expected_calibration_error(target, logits, targets),
+        }
+        if trainer.state.fn == "fit":
+            values["temperature"] = temperature
+        for name, value in values.items():
+            # The same on all ranks; Lightning wants to hear how they are to be joined.
+            pl_module.log(f"{prefix}{name}", value, sync_dist=trainer.world_size > 1)
+
+
+def say_calibration(best: Mapping[str, float], thresholds: Mapping[str, float], rows: int) -> None:
+    """Says what the temperature of the best epoch does to the calibration error, and which thresholds were chosen.
+
+    Args:
+        best: the best epoch's metrics.
+        thresholds: its thresholds by label.
+        rows: the validation rows.
+    """
+    if best.get("val_temperature", 1.0) != 1:
+        say(
+            f"calibration: temperature {best['val_temperature']:.3g}; expected calibration error "
+            f"{best['val_ece_uncalibrated']:.3f} without it, {best['val_ece']:.3f} with it, on {rows:,} validation rows"
+        )
+    moved = {name: value for name, value in thresholds.items() if value != THRESHOLD}
+    if moved:
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in list(moved.items())[:3])
+        rest = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
+        say(f"thresholds from the validation rows, used only with --threshold best: {shown}{rest}")

@@ -1,0 +1,60 @@
+"""Keeps what came out for each row that was measured, from all ranks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from lit_textclf.evaluation.outcomes import Outcomes
+
+
+class CollectOutcomes(Callback):
+    """Keeps the outcomes of the last validation or test, whole, on every rank.
+
+    Attributes:
+        outcomes: of the last epoch that was validated, or of the test; None before.
+    """
+
+    def __init__(self) -> None:
+        self.outcomes: Outcomes | None = None
+        self._batches: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def _add(self, trainer: pl.Trainer, outputs: Any) -> None:
+        # Loaders without a data module: whose rows they are is not known.
+        if isinstance(outputs, dict) and getattr(trainer, "datamodule", None) is not None:
+            self._batches.append((outputs["row"], outputs["logits"].float(), outputs["target"]))
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        """Keeps a batch."""
+        self._add(trainer, outputs)
+
+    def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
+        """Keeps a batch."""
+        self._add(trainer, outputs)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Gathers the batches."""
+        self._gather(trainer, "validation")
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Gathers the batches."""
+        self._gather(trainer, "test")
+
+    def _gather(self, trainer: pl.Trainer, split: str) -> None:
+        batches, self._batches = self._batches, []
+        if trainer.sanity_checking or not batches:
+            return
+        parts = [torch.cat(part) for part in zip(*batches, strict=True)]
+        if trainer.world_size > 1:
+            parts = [torch.cat(gather_all_tensors(part.contiguous())) for part in parts]
+        row, logits, targets = (part.cpu() for part in parts)
+        order = row.argsort()
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        self.outcomes = Outcomes.of(data, split, row[order], logits[order], targets[order])

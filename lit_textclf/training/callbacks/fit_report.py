@@ -1,0 +1,193 @@
+"""What `fit` says: its first line, a line an epoch, the best epoch's metrics."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import timedelta
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.evaluation.outcomes import Outcomes
+from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
+from lit_textclf.utils.messages import UserError, count, say
+
+
+class FitReport(Callback):
+    """Says what was chosen, then a line an epoch; keeps the best epoch's metrics and the speed.
+
+    Args:
+        collected: has the outcomes of each validation; called before this one.
+        continues: the run goes on in its own folder, with the best epoch so far.
+
+    Attributes:
+        best: the best epoch's metrics.
+        best_outcomes: its outcomes; None where it was before this process began.
+        best_thresholds: its thresholds by label; none likewise.
+        best_epoch: its number, from 1; 0 likewise.
+        rows: rows trained on by this process.
+        tokens: their tokens.
+        places: what their batches have room for, padding and all.
+        steps: their batches.
+        training_seconds: what training them took, without validation.
+    """
+
+    def __init__(self, collected: CollectOutcomes, *, continues: bool = False) -> None:
+        self.collected, self.continues = collected, continues
+        self.best_outcomes: Outcomes | None = None
+        self.best_thresholds: dict[str, float] = {}
+        self.best_epoch = 0
+        self._plan: dict[str, int] = {}
+        self._saved_plan: dict[str, int] = {}
+        self.best: dict[str, float] = {}
+        self.rows = self.tokens = self.places = self.steps = 0
+        self.training_seconds = 0.0
+        self._started = self._train_started = self._batch_started = time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best epoch's metrics, the batch size and all steps, to go on with after a resume."""
+        return {"best": dict(self.best), "plan": dict(self._plan)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The inverse of :meth:`state_dict`."""
+        if self.continues:
+            self.best = dict(state_dict["best"])
+        self._saved_plan = dict(state_dict["plan"])
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        self._started = time.perf_counter()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Says what was chosen, in one line.
+
+        Raises:
+            UserError: if a run that is resumed has no step left for its schedule.
+        """
+        assert isinstance(pl_module, TextClassifier)
+        self._train_started = time.perf_counter()
+        data: TextDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        parameters = sum(parameter.numel() for parameter in pl_module.parameters())
+        budget = data.max_tokens_per_batch
+        batch = count(data.batch_size, "row") if budget is None else f"up to {count(budget, 'token')}"
+        say(
+            f"fit: {data.summary()}; {type(pl_module.model).__name__} of {parameters / 1e6:.1f} M parameters; "
+            f"{trainer.precision} on {trainer.num_devices} {pl_module.device.type}; "
+            f"{count(int(trainer.estimated_stepping_batches), 'step')} of {batch}"
+        )
+        self._plan = {"batch_size": data.batch_size, "steps": int(trainer.estimated_stepping_batches)}
+        if self._saved_plan and self._saved_plan != self._plan:
+            then, now = self._saved_plan, self._plan
+            if trainer.global_step >= now["steps"]:
+                raise UserError(
+                    f"{trainer.global_step} steps are done, and the schedule has only {now['steps']}: the learning "
+                    f"rate would be 0; it had {then['steps']} steps of {then['batch_size']} rows, now of "
+                    f"{now['batch_size']}; raise trainer.max_epochs, or go on with the same rows and data.batch_size"
+                )
+            say(
+                f"schedule: {then['steps']:,} steps of {count(then['batch_size'], 'row')} in the checkpoint, "
+                f"{now['steps']:,} of {now['batch_size']} now"
+            )
+        if "validation" not in data.rows:
+            say("no validation rows: best.ckpt will be the same as last.ckpt (data.validation_file or _split)")
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock of training, which stands still while validation runs."""
+        self._batch_started = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Counts rows and tokens."""
+        self.rows += len(batch["row"])
+        self.tokens += batch["tokens"]
+        self.places += batch["inputs"]["input_ids"].numel()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Adds the seconds since the last batch's end: those of the batch, and of loading it."""
+        now = time.perf_counter()
+        self.steps += 1
+        self.training_seconds += now - self._batch_started
+        self._batch_started = now
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Says the epoch where no validation does."""
+        if not sum(trainer.num_val_batches):
+            loss = float(trainer.callback_metrics.get("train_loss", float("nan")))
+            self._say_epoch(trainer, f"train_loss {loss:.4f}")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keeps the best epoch's metrics and says this one's."""
+        self._batch_started = time.perf_counter()
+        assert isinstance(pl_module, TextClassifier)
+        assert pl_module.target is not None
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        values = stage_metrics(trainer, "val_")
+        monitor, mode = pl_module.target.monitor
+        sign = 1 if mode == "max" else -1
+        if not self.best or sign * values[monitor] > sign * self.best[monitor]:
+            self.best, self.best_outcomes = values, self.collected.outcomes
+            self.best_thresholds = dict(pl_module.calibration.thresholds)
+            self.best_epoch = trainer.current_epoch + 1
+        loss = trainer.callback_metrics.get("train_loss")
+        shown = {"train_loss": float(loss)} if loss is not None else {}
+        shown |= {
+            name: values[name]
+            for name in ("val_loss", "val_accuracy", "val_f1_macro", "val_exact_match", "val_pearson")
+            if name in values
+        }
+        line = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
+        self._say_epoch(trainer, line)
+
+    @property
+    def speed(self) -> tuple[float, float]:
+        """Rows and tokens a second of training, of this process."""
+        seconds = max(self.training_seconds, 1e-9)
+        return self.rows / seconds, self.tokens / seconds
+
+    def seconds_left(self, trainer: pl.Trainer) -> float | None:
+        """How long the rest of training takes at the speed so far, validation and all; None where it has no end."""
+        total = trainer.num_training_batches * (trainer.max_epochs or 0)
+        if trainer.max_steps > 0:
+            total = min(total or math.inf, trainer.max_steps * trainer.accumulate_grad_batches)
+        done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        if not self.steps or not 0 < total < math.inf:
+            return None
+        return (time.perf_counter() - self._train_started) / self.steps * max(0.0, total - done)
+
+    def _say_epoch(self, trainer: pl.Trainer, metrics: str) -> None:
+        rows, tokens = self.speed
+        left = self.seconds_left(trainer)
+        rest = f"; {timedelta(seconds=round(left))} left" if left else ""
+        say(
+            f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {metrics}; {rows:,.0f} rows/s, "
+            f"{tokens:,.0f} tokens/s, {self._padding():.1%} padding{rest}"
+        )
+
+    def _padding(self) -> float:
+        """The share of places in all batches that hold padding."""
+        return 1 - self.tokens / max(1, self.places)
+
+    def metrics(self, trainer: pl.Trainer) -> dict[str, float]:
+        """The best epoch's validation metrics, epochs, seconds and speed, as `metrics.json` has them."""
+        rows, tokens = self.speed
+        return {
+            **self.best,
+            "epochs": trainer.current_epoch,
+            "seconds": time.perf_counter() - self._started,
+            "rows_per_second": rows,
+            "tokens_per_second": tokens,
+            "padding_share": self._padding(),
+        }
+
+
+def stage_metrics(trainer: pl.Trainer, prefix: str) -> dict[str, float]:
+    """The metrics that were logged under names with this prefix."""
+    return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}

@@ -1,0 +1,116 @@
+"""A run that is stopped between two steps, and goes on to the same bits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from lit_textclf.data.batches.loaders import ResumableLoader
+from lit_textclf.training.callbacks.checkpoints import LastCheckpoint
+from lit_textclf.utils.messages import say
+
+
+class ExactResume(Callback):
+    """Seeds each training step, and stops all ranks after the same step at SIGTERM, see :func:`heed_sigterm`."""
+
+    def __init__(self) -> None:
+        self.seed: int | None = None
+        self.asked_to_stop = False
+        self._loader: Any = None
+        self._loader_state: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed, and where the training loader is."""
+        return {"seed": self.seed, "loader": None if self._loader is None else self._loader.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the seed and the batches of the run that was stopped."""
+        self.seed, self._loader_state = state_dict["seed"], state_dict["loader"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes the run's seed, unless a checkpoint gave one, and goes on with the batch after its last one.
+
+        Raises:
+            UserError: if the checkpoint stopped in the middle of an epoch of other rows, batches or ranks.
+        """
+        loader = trainer.train_dataloader
+        if isinstance(loader, ResumableLoader):
+            self._loader = loader
+            if self._loader_state is not None:
+                loader.load_state_dict(self._loader_state)
+        if self.seed is None:
+            given = os.environ.get("PL_GLOBAL_SEED")
+            self.seed = int(given) if given is not None else torch.initial_seed() % 2**32
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seeds the generators of all devices."""
+        assert self.seed is not None
+        entropy = (self.seed, trainer.current_epoch, batch_idx, trainer.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Lets Lightning stop after this step if any rank was asked to, and no gradients are being accumulated.
+
+        Lightning's own way broadcasts from within the signal's handler, whichever rank has it first, and ranks then
+        wait for different things (lightning 2.6.6, `_SignalConnector._sigterm_notifier_fn`).
+        """
+        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        if whole and trainer.strategy.reduce_boolean_decision(self.asked_to_stop, all=False):
+            trainer._signal_connector.received_sigterm = True
+
+
+def heed_sigterm(trainer: pl.Trainer, callback: ExactResume) -> None:
+    """Lets SIGTERM end a run between two steps, on all ranks together; other commands between two batches."""
+    connector = trainer._signal_connector
+
+    def heed(signum: int, frame: Any) -> None:
+        if not callback.asked_to_stop and trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signum)  # type: ignore[arg-type]
+        callback.asked_to_stop = True
+        connector.received_sigterm = connector.received_sigterm or not trainer.training
+
+    connector._sigterm_notifier_fn = heed  # type: ignore[method-assign,assignment]
+
+
+class SayStopped(Callback):
+    """Says that a signal stopped the run, where, and how to go on: Lightning ends without a word."""
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Says it for Ctrl-C and SIGTERM; errors speak for themselves."""
+        if not isinstance(exception, (KeyboardInterrupt, SIGTERMException)):
+            return
+        name = "SIGTERM" if isinstance(exception, SIGTERMException) else "Ctrl-C"
+        if trainer.state.fn is not None and trainer.state.fn != "fit":
+            say(f"{trainer.state.fn.value} was stopped by {name}")
+            return
+        stopped = f"fit was stopped by {name} at step {trainer.global_step:,} of {trainer.estimated_stepping_batches:,}"
+        last = next(
+            (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)), None
+        )
+        now = last is not None and name == "SIGTERM" and last.save_now(trainer)
+        path = None if last is None or last.dirpath is None else Path(last.dirpath, "last.ckpt")
+        if path is None or not path.is_file():
+            say(f"{stopped}; no checkpoint was saved yet")
+            return
+        since = "from this step" if now else "from the last checkpoint"
+        say(f"{stopped}; go on {since} with --ckpt_path {os.path.relpath(path)}")
+
+    def on_predict_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Stops at SIGTERM, which Lightning heeds only while it trains."""
+        if trainer.received_sigterm:
+            raise SIGTERMException
+
+    def on_test_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Likewise."""
+        self.on_predict_batch_start(trainer)

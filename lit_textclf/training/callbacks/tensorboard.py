@@ -1,0 +1,346 @@
+"""What TensorBoard shows of a run beside the metrics: charts, figures, curves, errors, options and results."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor, nn
+
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.data.tokens.long_text import pool
+from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.evaluation.outcomes import Outcomes
+from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
+from lit_textclf.training.callbacks.fit_report import FitReport
+from lit_textclf.utils.messages import UserError, count, say
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+LAYOUT = {
+    "loss": {"training and validation loss": ["Multiline", ["^train_loss$", "^val_loss$"]]},
+    "quality": {
+        "F1": ["Multiline", ["^val_f1"]],
+        "precision and recall": ["Multiline", ["^val_precision", "^val_recall"]],
+        "accuracy, exact matches, AUROC and MCC": [
+            "Multiline", ["^val_accuracy$", "^val_exact_match$", "^val_auroc$", "^val_mcc$"],
+        ],
+    },
+    "speed": {
+        "tokens a second": ["Multiline", ["^speed/tokens_per_second$"]],
+        "padding share": ["Multiline", ["^speed/padding_share$"]],
+        "learning rate": ["Multiline", ["^lr"]],
+    },
+}  # fmt: skip
+"""The custom scalars: charts by group, each with patterns of the names of what is logged anyway."""
+REGRESSION_QUALITY = {
+    "errors": ["Multiline", ["^val_mse$", "^val_mae$"]],
+    "correlation": ["Multiline", ["^val_pearson$", "^val_spearman$"]],
+}
+_DATA_OPTIONS = ("max_length", "batch_size", "max_tokens_per_batch")
+
+
+@dataclass(frozen=True)
+class TensorBoardOptions:
+    """What TensorBoard shows of a run beside the metrics.
+
+    Args:
+        figures: at the end of fit, validate and test: confusion matrices, each label's F1, precision-recall and ROC
+            curves, reliability, histograms of scores and lengths, and the rows that the model got most wrong
+        graph: the model's graph, in fit; traces the model once
+        embeddings: in fit, what the last layer reads of so many validation texts, for the projector
+    """
+
+    figures: bool = True
+    graph: bool = False
+    embeddings: int = 0
+
+    def __post_init__(self) -> None:
+        if self.embeddings < 0:
+            raise UserError(f"tensorboard.embeddings {self.embeddings}: a number of texts, 0 for none")
+
+
+class ShowInTensorBoard(Callback):
+    """Writes what :class:`TensorBoardOptions` says where a TensorBoardLogger logs; else nothing.
+
+    Args:
+        options: what is written.
+        collected: has the outcomes of the last validation or test.
+        report: has counts and metrics of `fit`; None for other commands.
+        config: the file with all options of the run, which is shown as text.
+    """
+
+    def __init__(
+        self, options: TensorBoardOptions, collected: CollectOutcomes, report: FitReport | None, config: Path
+    ) -> None:
+        self.options, self.collected, self.report, self.config = options, collected, report, config
+        self._counted = (0, 0, 0, 0.0)
+        self._epoch = 0
+        self._embeddings = _Embeddings(options.embeddings)
+
+    # While it runs ----------------------------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the layout of the charts, and the options."""
+        if (writer := _writer(trainer)) is None:
+            return
+        assert isinstance(pl_module, TextClassifier)
+        assert pl_module.target is not None
+        regression = pl_module.target.task == "regression"
+        writer.add_custom_scalars({**LAYOUT, "quality": REGRESSION_QUALITY} if regression else LAYOUT)
+        if self.config.is_file():
+            text = self.config.read_text(encoding="utf-8")
+            writer.add_text("config", "".join(f"    {line}\n" for line in text.splitlines()), _step(trainer))
+        writer.flush()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the epoch's speed."""
+        writer, report = _writer(trainer), self.report
+        if writer is None or report is None:
+            return
+        now = (report.rows, report.tokens, report.places, report.training_seconds)
+        rows, tokens, places, seconds = (new - old for new, old in zip(now, self._counted, strict=True))
+        self._counted = now
+        writer.add_scalar("speed/tokens_per_second", tokens / max(seconds, 1e-9), _step(trainer))
+        writer.add_scalar("speed/rows_per_second", rows / max(seconds, 1e-9), _step(trainer))
+        writer.add_scalar("speed/padding_share", 1 - tokens / max(1, places), _step(trainer))
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begins to keep embeddings."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and _writer(trainer) is not None:
+            self._embeddings.begin(pl_module)
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        """Keeps a batch's embeddings."""
+        self._embeddings.add(batch)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Knows which epoch the outcomes are of."""
+        self._embeddings.end()
+        if not trainer.sanity_checking:
+            self._epoch = trainer.current_epoch + 1
+
+    # At the end -------------------------------------------------------------------------------------------------------
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draws the best validation, and writes the run's options with its results."""
+        writer = _writer(trainer)
+        if writer is None or self.report is None or not self.report.rows:
+            return
+        assert isinstance(pl_module, TextClassifier)
+        report, outcomes, epoch = self.report, self.collected.outcomes, self._epoch
+        temperature = pl_module.calibration.temperature
+        if report.best_outcomes is not None:  # those of best.ckpt, and of the results below
+            outcomes, epoch = report.best_outcomes, report.best_epoch
+            temperature = report.best.get("val_temperature", 1.0)
+        if outcomes is not None:
+            self._show(writer, trainer, Evaluation.of(outcomes, temperature), f"the validation after epoch {epoch}")
+        if self.options.graph:
+            write_graph(writer, pl_module, trainer)
+        if self.options.embeddings and self.collected.outcomes is not None:
+            self._embeddings.write(writer, self.collected.outcomes, _step(trainer))
+        metrics = self.report.metrics(trainer)
+        results = {f"results/{name}": value for name, value in metrics.items()}
+        finite = {name: value for name, value in results.items() if torch.isfinite(torch.tensor(value))}
+        assert isinstance(trainer.logger, TensorBoardLogger)
+        trainer.logger.log_hyperparams(plain_options(trainer, pl_module), finite, _step(trainer))
+        writer.flush()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draws what `validate` measured."""
+        if trainer.state.fn == "validate" and (writer := _writer(trainer)) is not None:
+            assert isinstance(pl_module, TextClassifier)
+            self._show_measured(writer, trainer, pl_module, "the validation")
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draws what `test` measured."""
+        if (writer := _writer(trainer)) is not None:
+            assert isinstance(pl_module, TextClassifier)
+            self._show_measured(writer, trainer, pl_module, "the test")
+
+    def _show_measured(self, writer: SummaryWriter, trainer: pl.Trainer, classifier: TextClassifier, what: str) -> None:
+        if self.collected.outcomes is not None:
+            temperature, thresholds = classifier.calibration.temperature, classifier.thresholds
+            self._show(writer, trainer, Evaluation.of(self.collected.outcomes, temperature, thresholds), what)
+
+    def _show(self, writer: SummaryWriter, trainer: pl.Trainer, evaluation: Evaluation, what: str) -> None:
+        if not self.options.figures:
+            return
+        started = time.perf_counter()
+        figures = write_evaluation(writer, evaluation, _step(trainer))
+        writer.flush()
+        say(f"tensorboard: {count(figures, 'figure')} of {what} in {time.perf_counter() - started:.1f} s")
+
+
+def _writer(trainer: pl.Trainer) -> SummaryWriter | None:
+    """TensorBoard's writer on the first rank, where a TensorBoardLogger comes first among the loggers."""
+    if not trainer.is_global_zero or not isinstance(trainer.logger, TensorBoardLogger):
+        return None
+    return trainer.logger.experiment  # type: ignore[no-any-return]
+
+
+def _step(trainer: pl.Trainer) -> int:
+    """The step that Lightning gives the metrics of this moment."""
+    return max(0, trainer.global_step - 1)
+
+
+def plain_options(trainer: pl.Trainer, classifier: TextClassifier) -> dict[str, str | float]:
+    """The options that results are compared by, flat, each a word or a number; those that are null are left out."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    # How fast it is done is no matter of results.
+    names = classifier.hparams.keys() - {"fast_kernels", "compile"}
+    options: dict[str, Any] = {f"model.{name}": classifier.hparams[name] for name in sorted(names)}
+    options |= {f"data.{name}": getattr(data, name) for name in _DATA_OPTIONS}
+    options |= {"data.long_text": data.long_text.mode, "data.train_rows": len(data.rows["train"])}
+    options |= {
+        "trainer.max_epochs": trainer.max_epochs, "trainer.precision": trainer.precision,
+        "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches, "trainer.world_size": trainer.world_size,
+        "seed_everything": int(os.environ.get("PL_GLOBAL_SEED", "0")),
+    }  # fmt: skip
+    return {name: _plain(value) for name, value in options.items() if value is not None}
+
+
+def _plain(value: Any) -> str | float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return json.dumps(value, default=str)
+    return value
+
+
+# What is drawn --------------------------------------------------------------------------------------------------------
+def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -> int:
+    """Writes figures, curves, histograms and the worst errors; returns the number of figures.
+
+    Args:
+        writer: TensorBoard's.
+        evaluation: of a split, whose name is the group.
+        step: the training step.
+    """
+    from torchmetrics.functional.classification import binary_average_precision
+
+    from lit_textclf.evaluation.report.curves import Decisions, ranked
+    from lit_textclf.evaluation.report.figure_style import pixels  # matplotlib takes half a second to import
+    from lit_textclf.evaluation.report.figures import figures_of
+    from lit_textclf.evaluation.worst_errors import markdown_table, worst_errors
+
+    outcomes = evaluation.outcomes
+    group = outcomes.split
+    figures = figures_of(evaluation)
+    for name, figure in figures.items():
+        writer.add_image(f"{group}/{name}", pixels(figure), step, dataformats="HWC")
+    histograms = {"tokens_of_a_row": outcomes.lengths}
+    if outcomes.target.task != "regression":
+        for curve in ranked(outcomes, binary_average_precision)[0]:
+            writer.add_pr_curve(f"{group}/{curve.name}", curve.true, curve.scores, step)
+        found = Decisions.of_outcomes(outcomes, evaluation.temperature)
+        histograms |= {"scores_of_right": found.score[found.right], "scores_of_wrong": found.score[~found.right]}
+    for name, values in histograms.items():
+        if len(values):
+            writer.add_histogram(f"{group}/{name}", values, step, bins=30)
+    errors = worst_errors(evaluation)
+    writer.add_text(f"{group}/worst_errors", markdown_table(errors) if errors else "no row is wrong", step)
+    return len(figures)
+
+
+class _Graph(nn.Module):
+    """A model whose inputs stand in order, as a tracer gives them."""
+
+    def __init__(self, model: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        logits: Tensor = self.model(**dict(zip(self.names, inputs, strict=True))).logits
+        return logits
+
+
+def write_graph(writer: SummaryWriter, classifier: TextClassifier, trainer: pl.Trainer) -> None:
+    """Writes the model's graph, traced with a training batch of one row."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    assert classifier.model is not None
+    batch = data.train_dataloader().collate_fn([data.encoded["train"][0]])
+    inputs: Mapping[str, Tensor] = {name: part.to(classifier.device) for name, part in batch["inputs"].items()}
+    training = classifier.training
+    try:
+        with warnings.catch_warnings():
+            # torch 2.13 traces for TensorBoard with what it calls deprecated, and the tracer reads every attribute of
+            # the model, deprecated ones of transformers 5.23 too; that shapes become constants does not matter here.
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
+            writer.add_graph(_Graph(classifier.model.eval(), list(inputs)), tuple(inputs.values()))
+    except RuntimeError as error:
+        say(f"tensorboard.graph: the model cannot be traced, no graph ({str(error).strip().splitlines()[0]})")
+    finally:
+        classifier.train(training)
+
+
+class _Embeddings:
+    """What the last layer reads of the first validation rows.
+
+    Args:
+        texts: rows that are kept; 0 keeps none.
+    """
+
+    def __init__(self, texts: int) -> None:
+        self.texts = texts
+        self._hook: Any = None
+        self._read: Tensor | None = None
+        self._rows: dict[int, Tensor] = {}
+
+    def begin(self, classifier: pl.LightningModule) -> None:
+        """Hooks the layer."""
+        assert isinstance(classifier, TextClassifier)
+        assert classifier.model is not None
+        assert classifier.target is not None
+        outputs = classifier.target.num_outputs
+        heads = [m for m in classifier.model.modules() if isinstance(m, nn.Linear) and m.out_features == outputs]
+        if self.texts and heads:
+            self._rows = {}
+            self._hook = heads[-1].register_forward_pre_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._read = inputs[0].detach().float().cpu()
+
+    def add(self, batch: Any) -> None:
+        """Takes what the layer read of a batch; the mean of a document's windows."""
+        read, self._read = self._read, None
+        if self._hook is None or read is None or read.ndim != 2:
+            return
+        read = pool(read, batch["windows"].cpu(), "mean") if "windows" in batch else read
+        self._rows |= {row: vector for row, vector in zip(batch["row"].tolist(), read, strict=True) if row < self.texts}
+
+    def end(self) -> None:
+        """Unhooks it."""
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+    def write(self, writer: SummaryWriter, outcomes: Outcomes, step: int) -> None:
+        """Writes the vectors with their texts and labels."""
+        from lit_textclf.evaluation.worst_errors import described
+
+        if not self._rows:
+            say("tensorboard.embeddings: this model has no layer whose input is one vector a text; none are written")
+            return
+        rows = sorted(self._rows)
+        evaluation = Evaluation.of(outcomes)
+        vectors = torch.stack([self._rows[row] for row in rows])
+        writer.add_embedding(
+            vectors, [list(described(evaluation, row)) for row in rows], global_step=step,
+            tag=outcomes.split, metadata_header=["text", "true", "predicted"],
+        )  # fmt: skip
+        say(f"tensorboard: embeddings of {count(len(rows), 'text')}")

@@ -1,0 +1,178 @@
+"""Lightning's Trainer with two additions: `precision: auto`, and predictions to CSV."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.prediction.csv_output import PredictionFile
+from lit_textclf.prediction.options import PREDICTIONS, check_form, submission_of
+from lit_textclf.prediction.writer import WritePredictions
+from lit_textclf.training import hardware
+from lit_textclf.training.callbacks.calibrate import Calibrate
+from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, StepCheckpoint
+from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
+from lit_textclf.training.callbacks.stop_and_resume import ExactResume, heed_sigterm
+from lit_textclf.training.hardware import Precision, choose_precision, device_kind
+from lit_textclf.utils.atomic import refuse_input
+from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.paths import expanded, resolve_files
+
+
+class Trainer(pl.Trainer):
+    """Lightning's Trainer; all its arguments mean what Lightning says.
+
+    Args:
+        precision: Lightning's, or auto: bf16-mixed where the processor has it natively, 16-mixed on older CUDA
+            devices, 32-true elsewhere
+        max_epochs: epochs of training
+        gradient_clip_val: the largest norm of the gradient
+        log_every_n_steps: training steps from one logged loss to the next
+        enable_model_summary: print a table of the modules
+        num_sanity_val_steps: validation batches before training begins; the first one holds the longest rows
+        checkpoint_every_n_steps: write last.ckpt every so many training steps too, and not only at an epoch's end: what
+            a killed run loses at most
+        keep_freed_memory: on a CPU, do not give memory back between steps; long texts train a third faster
+        **kwargs: all other arguments of Lightning's Trainer
+    """
+
+    def __init__(
+        self,
+        *,
+        precision: Precision = "auto",
+        max_epochs: int | None = 3,
+        gradient_clip_val: float | None = 1.0,
+        log_every_n_steps: int | None = 10,
+        enable_model_summary: bool | None = False,
+        num_sanity_val_steps: int | None = 1,
+        checkpoint_every_n_steps: int | None = None,
+        keep_freed_memory: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        kind = device_kind(kwargs.get("accelerator", "auto"))
+        if keep_freed_memory and kind == "cpu":
+            hardware.keep_freed_memory()
+        chosen = choose_precision(precision, kind)
+        if kind == "cuda" and "mixed" in chosen:  # what is left in float32 may take TensorFloat-32; 32-true stays exact
+            torch.set_float32_matmul_precision("high")
+        if kwargs.get("barebones"):  # which Lightning refuses together with any logging, our defaults' too
+            log_every_n_steps = enable_model_summary = num_sanity_val_steps = None
+        super().__init__(
+            precision=chosen,  # type: ignore[arg-type]
+            max_epochs=max_epochs,
+            gradient_clip_val=gradient_clip_val,
+            log_every_n_steps=log_every_n_steps,
+            enable_model_summary=enable_model_summary,
+            num_sanity_val_steps=num_sanity_val_steps,
+            **kwargs,
+        )
+        self.checkpoint_every_n_steps = checkpoint_every_n_steps
+        if checkpoint_every_n_steps is not None and not any(isinstance(c, StepCheckpoint) for c in self._callbacks):
+            self._callbacks.append(StepCheckpoint(checkpoint_every_n_steps))
+        if not any(isinstance(callback, Calibrate) for callback in self._callbacks):
+            collected = CollectOutcomes()
+            self._callbacks[:0] = [collected, Calibrate(collected)]
+        resume = ExactResume()
+        self._callbacks.insert(0, resume)
+        heed_sigterm(self, resume)
+        plain = isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy))  # not sharded: one file, of rank 0
+        if plain and type(self.strategy.checkpoint_io) is TorchCheckpointIO:
+            self.strategy.checkpoint_io = CheckpointFiles()
+
+    def predict(  # type: ignore[override]
+        self,
+        model: TextClassifier | None = None,
+        dataloaders: Any = None,
+        datamodule: TextDataModule | None = None,
+        ckpt_path: str | None = None,
+        output: str = PREDICTIONS,
+        overwrite: bool = False,
+        with_logits: bool = False,
+        keep_columns: bool = False,
+        text: str | None = None,
+        output_encoding: str = "utf-8",
+        format: Literal["csv", "glue"] = "csv",
+        min_score: float | None = None,
+    ) -> dict[str, float]:
+        """Predicts rows and writes them to a CSV file, in input order; goes on with a prediction that was stopped.
+
+        Args:
+            model: the classifier
+            dataloaders: not used; the rows come from the data module
+            datamodule: gives the rows
+            ckpt_path: the checkpoint to predict with
+            output: the CSV file to write; it appears whole or not at all
+            overwrite: replace the file if it exists
+            with_logits: add a column logit_<name> for each label
+            keep_columns: add the input's other columns
+            text: predict this text in place of a file
+            output_encoding: utf-8, or utf-8-sig for spreadsheets
+            format: csv, or glue for the tab-separated file that the GLUE benchmark takes; the task is
+                data.dataset_config_name, or what the output is called
+            min_score: give no label to rows whose score is below this probability: label is empty, and a column
+                abstained is true
+
+        Returns:
+            The predictions' metrics, if every row has a label; else an empty dictionary.
+
+        Raises:
+            UserError: if the file exists, cannot be written, or the input is wrong.
+        """
+        if model is None or datamodule is None:
+            raise UserError("predict needs a TextClassifier and a TextDataModule")
+        self._check_strategy()
+        if text is not None:
+            datamodule.sets.texts = [text]
+        datamodule.sets.keep_columns = {"predict"} if keep_columns else set()
+        check_form(format, min_score, other_columns=with_logits or keep_columns)
+        glue_task = None
+        if format == "glue":
+            glue_task, output = submission_of(datamodule, output)
+        path = self.predicted_to = expanded(output, "--output")
+        file = PredictionFile(path, overwrite=overwrite, encoding=output_encoding, with_logits=with_logits)
+        inputs = datamodule.sets.files["predict"] if text is None else None
+        given = [] if inputs is None else resolve_files(inputs, "data.predict_file")
+        refuse_input(path, [*given, *([expanded(ckpt_path, "--ckpt_path")] if ckpt_path else [])])
+        datamodule.prepare("predict", model)
+        if min_score is not None and datamodule.target is not None and datamodule.target.task != "single_label":
+            raise UserError(f"--min_score is for one label a row, the model's task is {datamodule.target.task}")
+        bar = self.is_global_zero and any(isinstance(callback, ProgressBar) for callback in self._callbacks)
+        writer = WritePredictions(
+            file,
+            datamodule,
+            ckpt_path,
+            keep_columns=keep_columns,
+            progress=bar,
+            glue_task=glue_task,
+            min_score=min_score,
+        )
+        others = self._callbacks
+        self.callbacks = [*(other for other in others if not isinstance(other, ProgressBar)), writer]
+        try:
+            super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
+        finally:
+            self.callbacks = others
+            writer.close()
+        return writer.metrics
+
+    def _check_strategy(self) -> None:
+        """Refuses what `predict` does not run with."""
+        if not isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy)):
+            raise UserError(
+                f"trainer.strategy: predict does not run with {type(self.strategy).__name__}, whose processes wait for "
+                "each other at every layer; use ddp or one device"
+            )
+        if isinstance(self.strategy.launcher, _MultiProcessingLauncher):
+            raise UserError("trainer.strategy: predict does not run in spawned or forked processes; use ddp")
+
+    @property
+    def _callbacks(self) -> list[Callback]:
+        return self.callbacks  # type: ignore[attr-defined,no-any-return]

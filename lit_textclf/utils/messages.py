@@ -1,0 +1,82 @@
+"""What the tool says to its user: one-line errors and one-line notes on standard error."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from lightning_utilities.core.rank_zero import rank_zero_only
+
+T = TypeVar("T")
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+# Lightning sets it when it is imported, from the same variables; until then rank_zero_only would refuse to run.
+if not hasattr(rank_zero_only, "rank"):
+    rank_zero_only.rank = int(next(filter(None, map(os.environ.get, _RANKS)), 0))  # type: ignore[attr-defined]
+
+
+class UserError(Exception):
+    """A mistake that the user can mend.
+
+    The command line shows the message as one line, without a traceback, and exits with code 2. The message names the
+    file, the row, the column, the value and the option that would change it, as far as they are known.
+    """
+
+
+class SharedError(UserError):
+    """One that every process raises, and only the first says."""
+
+    @property
+    def said_elsewhere(self) -> bool:
+        """Whether this is not the first process."""
+        return bool(rank_zero_only.rank)  # type: ignore[attr-defined]
+
+
+_hushed = False
+
+
+@rank_zero_only
+def say(message: str) -> None:
+    """Prints one line on standard error, on the first process only."""
+    if not _hushed:
+        print(message, file=sys.stderr, flush=True)
+
+
+def hushed(items: Iterator[T]) -> Iterator[T]:
+    """The items, while what making them has to :func:`say` is left out: for what was done, and said, before."""
+    global _hushed
+    while True:
+        _hushed = True
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        finally:
+            _hushed = False
+        yield item
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> count(1, "row"), count(6920, "row"), count(2, "class", "classes")
+        ('1 row', '6,920 rows', '2 classes')
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`; did you mean '...'?` with the nearest of the names, or nothing if none is near."""
+    names = list(names)
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if not found:  # a key in the wrong group: data.learning_rate
+        found = [other for other in names if other.rpartition(".")[2] == name.rpartition(".")[2]][:1]
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,107 @@
+"""From what the user typed to the files that are meant: plain paths, globs, lists and `package:` paths."""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from lit_textclf.utils.messages import UserError
+
+PACKAGE_PREFIX = "package:"
+
+
+def expanded(path: str, option: str) -> Path:
+    """A path with `~` expanded.
+
+    Raises:
+        UserError: if there is no such user, or no file can have such a name.
+    """
+    try:
+        found = Path(path).expanduser()
+        found.exists()
+    except (RuntimeError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path:.80}: no path ({reason}); change {option}") from None
+    return found
+
+
+def resolve_path(path: str, option: str = "the path") -> Path:
+    """Turns `package:NAME/PATH` into the path inside the installed package; leaves other paths as they are.
+
+    The package is found without importing it.
+
+    Raises:
+        UserError: if no such package is installed.
+    """
+    if not path.startswith(PACKAGE_PREFIX):
+        return expanded(path, option)
+    name, _, inside = path.removeprefix(PACKAGE_PREFIX).partition("/")
+    try:
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    except (ImportError, ValueError):  # `__main__` has no spec
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"{path}: no Python package named {name!r} with files is installed; install it with pip")
+    return expanded(str(Path(next(iter(spec.submodule_search_locations))) / inside), option)
+
+
+def resolve_files(files: str | Sequence[str], option: str) -> list[Path]:
+    """Lists the files and folders that a `data.*_file` option means; a glob's matches are sorted.
+
+    Args:
+        files: a path, a glob or a list of them.
+        option: the option's name, for the messages.
+
+    Raises:
+        UserError: if a path does not exist or a glob matches nothing.
+    """
+    found: list[Path] = []
+    for name in [files] if isinstance(files, str) else files:
+        if not name:
+            raise UserError(f"{option} has an empty name; name a file or a folder")
+        path = resolve_path(name, option)
+        if path.exists():
+            found.append(path)
+        elif glob.has_magic(str(path)):
+            found.extend(_matches(path, name, option))
+        elif path.is_symlink():
+            raise UserError(f"{name}: a link to {str(path.readlink())!r}, which is not there; change {option}")
+        else:
+            raise UserError(f"{name}: no such file; change {option} (relative paths start at {Path.cwd()})")
+    if not found:
+        raise UserError(f"{option} is an empty list; name at least one file")
+    return found
+
+
+def _matches(pattern: Path, name: str, option: str) -> list[Path]:
+    """What a glob matches, sorted, where all of it can be read."""
+    matches = sorted(expanded(match, option) for match in glob.glob(str(pattern), recursive=True))
+    if not matches:
+        raise UserError(f"{name}: no file matches this pattern; change {option}")
+    for match in matches:
+        if not match.exists():
+            raise UserError(f"{match}: matches {name!r}, but the file it links to is not there; change {option}")
+    return matches
+
+
+def is_local(name_or_path: str) -> bool:
+    """Whether a model's name means a folder here, and so no network."""
+    return name_or_path.startswith(PACKAGE_PREFIX) or expanded(name_or_path, "the model's name").exists()
+
+
+def local_or_hub(name_or_path: str, option: str) -> str:
+    """The folder that is meant, or the Hub name as it is.
+
+    Raises:
+        UserError: if it looks like a path and nothing is there.
+    """
+    if is_local(name_or_path):
+        path = resolve_path(name_or_path)
+        if not path.is_dir():
+            raise UserError(f"{name_or_path}: no such folder; change {option}")
+        return str(path)
+    if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1:
+        raise UserError(f"{name_or_path}: no such folder; change {option}")
+    return name_or_path

@@ -1,0 +1,381 @@
+"""Temperature, calibration error and thresholds: against scipy, scikit-learn and cases worked by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import f1_score, precision_recall_curve
+from torch.nn import functional as F
+
+from lit_textclf import Target, TextClassifier, main
+from lit_textclf.classifier.calibration import Calibration, expected_calibration_error, fit_temperature
+from lit_textclf.classifier.decisions import beats_by_more_than_chance, best_threshold, decided, thresholds_of
+from tests.conftest import sentences, write_csv
+
+BINARY = Target("single_label", ("ham", "spam"))
+SETS = Target("multi_label", ("joy", "fear", "hope"))
+
+
+def drawn(rows: int, outputs: int, scale: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits whose labels are drawn from their own softmax, and then scaled: the best temperature is the scale."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(rows, outputs, generator=generator) * 2
+    targets = torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
+    return logits * scale, targets
+
+
+# Temperature ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("outputs", "scale"), [(2, 3.0), (2, 0.5), (77, 1.7)])
+def test_temperature_is_that_of_scipy(outputs: int, scale: float) -> None:
+    logits, targets = drawn(3000, outputs, scale)
+    found = fit_temperature("single_label", logits, targets)
+    best = minimize_scalar(
+        lambda inverse: float(F.cross_entropy(logits.double() * inverse, targets)), bounds=(0.05, 20), method="bounded",
+        options={"xatol": 1e-10},
+    )  # fmt: skip
+    assert found == pytest.approx(1 / best.x, rel=1e-4)
+    assert found == pytest.approx(scale, rel=0.15)
+
+
+def test_temperature_of_sets_is_that_of_scipy() -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(2000, 3, generator=generator) * 2
+    targets = torch.bernoulli(logits.sigmoid(), generator=generator)
+    found = fit_temperature("multi_label", logits * 4, targets)
+    best = minimize_scalar(
+        lambda inverse: float(F.binary_cross_entropy_with_logits(logits.double() * 4 * inverse, targets.double())),
+        bounds=(0.05, 20), method="bounded", options={"xatol": 1e-10},
+    )  # fmt: skip
+    assert found == pytest.approx(1 / best.x, rel=1e-4)
+
+
+def test_nothing_to_learn() -> None:
+    """All right: the surer the better, without end. All wrong: the less sure the better. No rows, no classes."""
+    logits = torch.tensor([[2.0, -1.0], [-3.0, 0.5]])
+    assert fit_temperature("single_label", logits, torch.tensor([0, 1])) == 1
+    assert fit_temperature("single_label", logits, torch.tensor([1, 0])) == 1
+    assert fit_temperature("single_label", logits[:0], torch.tensor([], dtype=torch.long)) == 1
+    assert fit_temperature("regression", logits[:, :1], torch.tensor([0.5, 1.0])) == 1
+
+
+def test_calibration_error_by_hand() -> None:
+    """Four rows at 0.8, three of them right; two at 0.6, none of them: 4/6 x 0.05 + 2/6 x 0.6."""
+    chances = torch.tensor([0.8] * 4 + [0.6] * 2)
+    logits = torch.stack([torch.zeros(6), (chances / (1 - chances)).log()], -1)
+    targets = torch.tensor([1, 1, 1, 0, 0, 0])
+    assert expected_calibration_error(BINARY, logits, targets) == pytest.approx(4 / 6 * 0.05 + 2 / 6 * 0.6, abs=1e-6)
+
+
+def test_calibration_error_of_sets_by_hand() -> None:
+    """Of four labels at 0.9 three are there, of four at 0.1 none: 1/2 x 0.15 + 1/2 x 0.1."""
+    target = Target("multi_label", ("a", "b"))
+    logits = torch.tensor([[0.9, 0.1]]).logit().expand(4, 2)
+    targets = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    assert expected_calibration_error(target, logits, targets) == pytest.approx(0.125, abs=1e-6)
+
+
+# Thresholds -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_best_f1_is_that_of_all_thresholds(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    scores = np.round(generator.random(60), 1 if seed % 2 else 6)  # many are alike
+    present = generator.random(60) < scores * 0.6
+    found = best_threshold(torch.from_numpy(scores), torch.from_numpy(present))
+    assert found is not None
+    every = [f1_score(present, scores >= limit) for limit in np.unique(scores)]
+    assert f1_score(present, scores >= found) == pytest.approx(max(every))
+    assert found not in scores
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_more_than_chance(seed: int) -> None:
+    """Against scikit-learn's F1, with each row left out in turn."""
+    generator = np.random.default_rng(seed)
+    scores = generator.random(50)
+    present = generator.random(50) < 0.5 * scores + 0.1
+    given = torch.from_numpy(scores), torch.from_numpy(present)
+    for limit in (0.2, 0.45, 0.5, 0.7):
+
+        def gain(kept: np.ndarray, limit: float = limit) -> float:
+            values = [f1_score(present[kept], scores[kept] >= at, zero_division=0) for at in (limit, 0.5)]
+            return float(values[0] - values[1])
+
+        rows = np.arange(50)
+        left_out = np.array([gain(rows != row) for row in rows])
+        error = np.sqrt(49 / 50 * ((left_out - left_out.mean()) ** 2).sum())
+        assert beats_by_more_than_chance(*given, limit, 0.5) == (gain(rows >= 0) > error)
+
+
+def test_a_half_stays_without_a_reason() -> None:
+    """One row of three hundred is none, fifty are."""
+    present = torch.tensor([0] * 250 + [1] * 50)
+    logits = torch.stack([torch.zeros(300), torch.where(present.bool(), 3.0, -3.0)], 1)
+    logits[-1, 1] = -0.5
+    assert best_threshold(logits.softmax(-1)[:, 1], present.bool()) == pytest.approx(0.2125, abs=1e-3)
+    assert thresholds_of(BINARY, logits, present) == {"spam": 0.5}
+    assert thresholds_of(BINARY, logits, present, "recall=1.0") == {"spam": pytest.approx(0.2125, abs=1e-3)}
+    logits[-50:, 1] = -0.5
+    assert thresholds_of(BINARY, logits, present) == {"spam": pytest.approx(0.2125, abs=1e-3)}
+
+
+@pytest.mark.parametrize("kind", ["precision", "recall"])
+def test_a_wanted_precision_or_recall(kind: str) -> None:
+    generator = np.random.default_rng(5)
+    scores = generator.random(200)
+    present = generator.random(200) < scores
+    found = best_threshold(torch.from_numpy(scores), torch.from_numpy(present), f"{kind}=0.8")
+    assert found is not None
+    precision, recall, _ = precision_recall_curve(present, scores)
+    held, raised = (precision, recall) if kind == "precision" else (recall, precision)
+    taken = scores >= found
+    hits = (taken & present).sum()
+    mine = {"precision": hits / taken.sum(), "recall": hits / present.sum()}
+    other = "recall" if kind == "precision" else "precision"
+    assert mine[kind] >= 0.8
+    assert mine[other] == pytest.approx(raised[:-1][held[:-1] >= 0.8].max())
+
+
+def test_a_label_that_no_row_has() -> None:
+    assert best_threshold(torch.rand(4), torch.zeros(4, dtype=torch.bool)) is None
+    found = thresholds_of(SETS, torch.randn(6, 3), torch.tensor([[1.0, 0.0, 1.0]] * 6))
+    assert set(found) == {"joy", "hope"}
+
+
+def test_decisions() -> None:
+    chances = torch.tensor([[0.6, 0.4], [0.3, 0.7]])
+    assert decided(BINARY, chances).tolist() == [0, 1]
+    assert decided(BINARY, chances, {"spam": 0.35}).tolist() == [1, 1]
+    assert decided(Target("single_label", ("ham", "spam"), "ham"), chances, {"ham": 0.9}).tolist() == [1, 1]
+    assert decided(SETS, torch.tensor([[0.4, 0.6, 0.5]]), {"joy": 0.4, "fear": 0.7}).tolist() == [[1, 0, 1]]
+
+
+# Through the commands -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def noisy(fit_args: list[str]) -> list[str]:
+    """A fit whose model is not as sure as it should be, or surer: a fifth of the validation labels are wrong."""
+    rows = [(text, label) for text, label in sentences(240)]
+    turned = {"positive": "negative", "negative": "positive"}
+    validation = [
+        (text, turned[label] if number % 5 == 0 else label) for number, (text, label) in enumerate(rows[160:])
+    ]
+    train = write_csv(Path("many.csv"), ["text", "label"], rows[:160])
+    held = write_csv(Path("held.csv"), ["text", "label"], validation)
+    return [*fit_args, "--data.train_file", str(train), "--data.validation_file", str(held), "--trainer.max_epochs",
+            "5", "--model.learning_rate", "3e-3"]  # fmt: skip
+
+
+def read(file: str) -> list[dict[str, str]]:
+    with Path(file).open(encoding="utf-8", newline="") as content:
+        return list(csv.DictReader(content))
+
+
+def predicted(*options: str) -> dict[str, list[str]]:
+    main(["predict", *options, "--overwrite"])
+    rows = read("predictions.csv")
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def test_from_fit_to_predict_and_export(noisy: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    metrics = main(noisy)
+    assert "calibration: temperature " in capfd.readouterr().err
+    best = next(Path("lightning_logs").rglob("best.ckpt"))
+    stored = torch.load(best, weights_only=True)["hyper_parameters"]["calibration"]
+    assert stored["temperature"] == pytest.approx(metrics["val_temperature"])
+    assert abs(np.log(stored["temperature"])) > 0.1
+    assert metrics["val_ece"] < metrics["val_ece_uncalibrated"]
+    shared = ["--ckpt_path", str(best), "--trainer.precision", "32-true"]
+    again = main(["validate", *shared, "--data.validation_file", "held.csv"])
+    for name in ("val_loss", "val_accuracy", "val_ece", "val_ece_uncalibrated"):
+        assert again[name] == pytest.approx(metrics[name], abs=1e-6)
+    own = predicted(*shared, "--data.predict_file", "held.csv", "--with_logits")
+    names = ["negative", "positive"]
+    logits = np.array([[float(value) for value in own[f"logit_{name}"]] for name in names]).T
+    chances = np.array([[float(value) for value in own[f"prob_{name}"]] for name in names]).T
+    np.testing.assert_allclose(torch.tensor(logits).softmax(-1).numpy(), chances, atol=1e-6)
+    # scikit-learn's bins are of the positive label; by numpy, those of the label that wins.
+    right = np.array(own["label"]) == np.array([row["label"] for row in read("held.csv")])
+    bins = np.ceil(chances.max(-1) * 15)
+    error = sum(abs(right[bins == one].mean() - chances.max(-1)[bins == one].mean()) * (bins == one).mean()
+                for one in np.unique(bins))  # fmt: skip
+    assert error == pytest.approx(metrics["val_ece"], abs=1e-5)
+    raw = TextClassifier.load_from_checkpoint(best)
+    raw.calibration = Calibration()
+    plain = raw.classify(["the film was very good"])[0]
+    warm = TextClassifier.load_from_checkpoint(best).classify(["the film was very good"])[0]
+    assert plain["label"] == warm["label"]
+    assert (plain["score"] > warm["score"]) == (stored["temperature"] > 1)
+    _exports_agree(best, own)
+
+
+def _exports_agree(best: Path, own: dict[str, list[str]]) -> None:
+    """The pipeline of the exported folder, and ONNX Runtime, give what predict gives; measured losses stay."""
+    from transformers import pipeline
+
+    main(["export", "--ckpt_path", str(best), "--output", "hf"])
+    texts = [row["text"] for row in read("held.csv")]
+    answers = pipeline("text-classification", model="hf", device="cpu")(texts)
+    for answer, label, score in zip(answers, own["label"], own["score"], strict=True):
+        assert answer["label"] == label
+        assert answer["score"] == pytest.approx(float(score), abs=1e-5)
+    main(["export", "--ckpt_path", str(best), "--output", "onnx", "--format", "onnx"])
+    engine = ["--engine", "onnx", "--model_dir", "onnx"]
+    found = predicted(*engine, "--data.predict_file", "held.csv", "--with_logits")
+    for name in ("logit_negative", "logit_positive", "score"):
+        np.testing.assert_allclose(np.float64(found[name]), np.float64(own[name]), atol=1e-5)
+    metrics = json.loads((best.parent.parent / "metrics.json").read_text(encoding="utf-8"))
+    onnx = main(["validate", *engine, "--data.validation_file", "held.csv"])
+    for name in ("val_loss", "val_ece", "val_ece_uncalibrated"):
+        assert onnx[name] == pytest.approx(metrics[name], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_each_epoch_has_its_own_temperature(noisy: list[str]) -> None:
+    """best.ckpt and last.ckpt carry what fits their own weights."""
+    main([*noisy, "--trainer.max_epochs", "8"])
+    found = {}
+    for name in ("best", "last"):
+        path = next(Path("lightning_logs").rglob(f"{name}.ckpt"))
+        content = torch.load(path, weights_only=True)
+        raw = TextClassifier.load_from_checkpoint(path)
+        raw.calibration = Calibration()
+        rows = read("held.csv")
+        answers = raw.classify([row["text"] for row in rows])
+        logits = torch.tensor([list(answer["probabilities"].values()) for answer in answers], dtype=torch.float64).log()
+        targets = torch.tensor([["negative", "positive"].index(row["label"]) for row in rows])
+        stored = content["hyper_parameters"]["calibration"]["temperature"]
+        assert fit_temperature("single_label", logits, targets) == pytest.approx(stored, rel=1e-3)
+        found[name] = (content["epoch"], stored)
+    if found["best"][0] != found["last"][0]:
+        assert found["best"][1] != found["last"][1]
+
+
+def test_without_calibration(noisy: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    metrics = main([*noisy, "--model.calibrate", "false"])
+    assert "calibration:" not in capfd.readouterr().err
+    assert metrics["val_ece_uncalibrated"] == metrics["val_ece"]
+    stored = torch.load(next(Path("lightning_logs").rglob("best.ckpt")), weights_only=True)
+    assert stored["hyper_parameters"]["calibration"]["temperature"] == 1
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_before(noisy: list[str]) -> None:
+    """One without a calibration loads, and changes nothing."""
+    main([*noisy, "--trainer.max_epochs", "1"])
+    path = next(Path("lightning_logs").rglob("last.ckpt"))
+    content = torch.load(path, weights_only=True)
+    del content["hyper_parameters"]["calibration"]
+    torch.save(content, "before.ckpt")
+    own = predicted("--ckpt_path", "before.ckpt", "--data.predict_file", "held.csv")
+    assert len(own["row"]) == 80
+
+
+def test_thresholds(noisy: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    main(noisy)
+    stored = torch.load(next(Path("lightning_logs").rglob("best.ckpt")), weights_only=True)
+    best = stored["hyper_parameters"]["calibration"]["thresholds"]["positive"]
+    base = ["--ckpt_path", "best", "--data.predict_file", "held.csv", "--trainer.precision", "32-true"]
+    for option, limit in (("best", best), ("0.9", 0.9), ("{positive: 0.2}", 0.2)):
+        found = predicted(*base, "--threshold", option)
+        chances = np.float64(found["prob_positive"])
+        assert found["label"] == ["positive" if chance >= limit else "negative" for chance in chances]
+        expected = [chance if label == "positive" else 1 - chance
+                    for chance, label in zip(chances, found["label"], strict=True)]  # fmt: skip
+        np.testing.assert_allclose(np.float64(found["score"]), expected, atol=1e-6)
+    assert "positive from 0.2 on" in capfd.readouterr().err
+    measured = [
+        "validate",
+        "--ckpt_path",
+        "best",
+        "--data.validation_file",
+        "held.csv",
+        "--trainer.precision",
+        "32-true",
+    ]
+    plain, chosen = main(measured), main([*measured, "--threshold", "best"])
+    assert chosen["val_f1"] >= plain["val_f1"]
+    assert chosen["val_loss"] == plain["val_loss"]
+    truth = [row["label"] == "positive" for row in read("held.csv")]
+    found = predicted(*base, "--threshold", "best")
+    assert chosen["val_f1"] == pytest.approx(f1_score(truth, np.array(found["label"]) == "positive"), abs=1e-6)
+
+
+def test_thresholds_of_sets(fit_args: list[str]) -> None:
+    rows = [(text, "|".join([label, *(["long"] if "very very" in text else [])])) for text, label in sentences(60)]
+    file = str(write_csv(Path("sets.csv"), ["text", "label"], rows))
+    main([*fit_args, "--data.train_file", file, "--data.validation_file", file, "--data.task", "multi_label"])
+    found = predicted("--ckpt_path", "best", "--data.predict_file", file, "--threshold", "{long: 0.2, positive: 0.9}")
+    for row in range(60):
+        names = set(filter(None, found["labels"][row].split("|")))
+        for name, limit in (("long", 0.2), ("positive", 0.9), ("negative", 0.5)):
+            assert (name in names) == (float(found[f"prob_{name}"][row]) >= limit)
+
+
+def test_a_least_score(noisy: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    main(noisy)
+    base = ["--ckpt_path", "best", "--data.predict_file", "held.csv", "--trainer.precision", "32-true"]
+    every = predicted(*base)
+    middle = sorted(map(float, every["score"]))[40]
+    found = predicted(*base, "--min_score", repr(middle))
+    assert list(found)[:5] == ["row", "label", "score", "abstained", "prob_negative"]
+    unsure = [float(score) < middle for score in found["score"]]
+    assert sum(unsure) == 40
+    assert found["abstained"] == [str(out).lower() for out in unsure]
+    assert found["label"] == ["" if out else label for out, label in zip(unsure, every["label"], strict=True)]
+    assert "40 of 80 rows (50.0%) without a label" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--threshold", "1.5"], "a probability from 0 to 1"),
+        (["--threshold", "{positiv: 0.5}"], "did you mean 'positive'"),
+        (["--threshold", "worst"], "threshold"),
+        (["--min_score", "2"], "a probability from 0 to 1"),
+        (["--format", "glue", "--output", "SST-2.tsv", "--min_score", "0.5"], "--min_score"),
+    ],
+)
+def test_options_that_cannot_be(
+    options: list[str], words: str, fit_args: list[str], fails: Callable[[Sequence[str]], str]
+) -> None:
+    main([*fit_args, "--trainer.max_epochs", "1"])
+    assert words in fails(["predict", "--ckpt_path", "last", "--text", "good", *options])
+    assert "model.threshold_for" in fails([*fit_args, "--model.threshold_for", "f2"])
+
+
+def test_three_labels_have_no_threshold(fit_args: list[str], fails: Callable[[Sequence[str]], str]) -> None:
+    rows = [(text, ["a", "b", "c"][number % 3]) for number, (text, _) in enumerate(sentences(30))]
+    file = str(write_csv(Path("three.csv"), ["text", "label"], rows))
+    main([*fit_args, "--data.train_file", file, "--data.validation_file", file, "--trainer.max_epochs", "1"])
+    assert "3 labels of which one wins" in fails(
+        ["predict", "--ckpt_path", "last", "--text", "x", "--threshold", "0.4"]
+    )
+
+
+def test_from_python(tiny_bert: Path, reviews: dict[str, Path]) -> None:
+    """The Trainer of this project calibrates without the command line too; loaders alone are let be."""
+    from lit_textclf import TextDataModule, Trainer
+
+    data = TextDataModule(train_file=str(reviews["train"]), validation_file=str(reviews["validation"]), max_length=16)
+    model = TextClassifier(str(tiny_bert), learning_rate=3e-3)
+    options = {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False, "logger": False}
+    trainer = Trainer(**options, enable_checkpointing=False)
+    trainer.fit(model, data)
+    assert model.calibration.temperature != 1
+    assert trainer.callback_metrics["val_temperature"] == pytest.approx(model.calibration.temperature, rel=1e-5)
+    again = Trainer(**options, enable_checkpointing=False)
+    again.validate(model, data.val_dataloader(), verbose=False)
+    assert "val_loss" in again.callback_metrics
+    assert "val_ece" not in again.callback_metrics

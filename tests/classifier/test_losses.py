@@ -1,0 +1,111 @@
+"""Losses by task, against scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import log_loss, mean_squared_error
+from sklearn.utils.class_weight import compute_class_weight
+
+from lit_textclf import Target, UserError
+from lit_textclf.classifier.losses import resolve_class_weights, task_loss
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_cross_entropy(classes: int) -> None:
+    generator = torch.Generator().manual_seed(classes)
+    logits = torch.randn(40, classes, generator=generator) * 3
+    target = torch.randint(classes, (40,), generator=generator)
+    expected = log_loss(target, logits.double().softmax(-1), labels=list(range(classes)))
+    assert task_loss("single_label", logits, target).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_cross_entropy_by_hand() -> None:
+    # Probabilities 3/4 and 1/4, of which the second is the target's.
+    loss = task_loss("single_label", torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([1]))
+    assert loss.item() == pytest.approx(math.log(4), rel=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 40])
+def test_mean_squared_error(rows: int) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    logits, target = torch.randn(rows, 1, generator=generator), torch.randn(rows, generator=generator)
+    loss = task_loss("regression", logits, target)
+    assert loss.shape == ()
+    assert loss.item() == pytest.approx(mean_squared_error(target, logits[:, 0]), rel=1e-5)
+
+
+def test_what_is_not_finite_stays_so() -> None:
+    assert task_loss("single_label", torch.tensor([[math.nan, 0.0]]), torch.tensor([0])).isnan()
+    assert task_loss("regression", torch.tensor([[math.inf], [0.0]]), torch.tensor([0.0, 0.0])).isinf()
+
+
+TARGET = Target("single_label", ("ham", "maybe", "spam"))
+
+
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
+    counts = {"spam": 5, "ham": 80, "maybe": 15}
+    rows = [name for name, number in counts.items() for _ in range(number)]
+    expected = compute_class_weight("balanced", classes=np.array(TARGET.labels), y=rows)
+    assert resolve_class_weights("balanced", TARGET, counts, 100) == pytest.approx(expected.tolist())
+    assert resolve_class_weights({"spam": 3, "ham": 1, "maybe": 0}, TARGET, {}, 0) == [1.0, 0.0, 3.0]
+    assert resolve_class_weights(None, TARGET, counts, 100) is None
+
+
+def test_balanced_weights_of_label_sets() -> None:
+    target = Target("multi_label", ("joy", "fear"))
+    assert resolve_class_weights("balanced", target, {"joy": 20, "fear": 50}, 100) == [4.0, 1.0]
+    assert resolve_class_weights({"joy": 2, "fear": 1}, target, {}, 100) == [2.0, 1.0]
+
+
+def test_balanced_weights_of_a_label_that_every_row_has() -> None:
+    with pytest.raises(UserError, match="every training row has the label 'joy'"):
+        resolve_class_weights("balanced", Target("multi_label", ("joy", "fear")), {"joy": 9, "fear": 3}, 9)
+
+
+def test_label_sets_by_hand() -> None:
+    logits, target = torch.tensor([[1.0, -2.0], [0.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    weights = torch.tensor([2.0, 5.0])
+
+    def loss(logit: float, truth: float, weight: float = 1.0) -> float:
+        chance = 1 / (1 + math.exp(-logit))
+        return -(weight * truth * math.log(chance) + (1 - truth) * math.log(1 - chance))
+
+    plain = [loss(1, 1), loss(-2, 0), loss(0, 0), loss(3, 0)]
+    assert task_loss("multi_label", logits, target).item() == pytest.approx(sum(plain) / 4, rel=1e-6)
+    weighted = [loss(1, 1, 2), loss(-2, 0, 5), loss(0, 0, 2), loss(3, 0, 5)]
+    assert task_loss("multi_label", logits, target, weights).item() == pytest.approx(sum(weighted) / 4, rel=1e-6)
+    smooth = [loss(1, 0.9), loss(-2, 0.1), loss(0, 0.1), loss(3, 0.1)]
+    assert task_loss("multi_label", logits, target, None, 0.2).item() == pytest.approx(sum(smooth) / 4, rel=1e-6)
+    model = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)  # what transformers computes
+    assert task_loss("multi_label", logits, target).item() == pytest.approx(model.item(), rel=1e-6)
+
+
+def test_weights_and_smoothing_by_hand() -> None:
+    logits = torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
+    target, weights = torch.tensor([2, 0]), torch.tensor([1.0, 2.0, 4.0])
+    log = logits.double().log_softmax(-1)
+    weighted = -(4 * log[0, 2] + 1 * log[1, 0]) / 5
+    assert task_loss("single_label", logits, target, weights).item() == pytest.approx(weighted.item(), rel=1e-6)
+    smooth = -(0.7 * (log[0, 2] + log[1, 0]) / 2 + 0.3 * log.mean(-1).mean())
+    assert task_loss("single_label", logits, target, None, 0.3).item() == pytest.approx(smooth.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("option", "target", "expected"),
+    [
+        ("even", TARGET, "model.class_weights 'even': use balanced"),
+        ({"ham": 1, "maybe": 1, "spm": 2}, TARGET, "no label is called 'spm'"),
+        ({"ham": 1, "spam": 1}, TARGET, "the label 'maybe' has no weight"),
+        ({"ham": 1, "maybe": -1, "spam": 1}, TARGET, "'maybe' has the weight -1"),
+        ("balanced", TARGET, "no training row has the label 'maybe'"),
+        ("balanced", Target("regression"), "regression has no classes"),
+    ],
+)
+def test_weights_that_do_not_fit(option: str | dict[str, float], target: Target, expected: str) -> None:
+    with pytest.raises(UserError) as raised:
+        resolve_class_weights(option, target, {"ham": 3, "spam": 1}, 4)
+    assert expected in str(raised.value)

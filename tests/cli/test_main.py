@@ -1,0 +1,58 @@
+"""The command line before Lightning: help, version, unknown commands, and a standard output that goes away."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lit_textclf import __version__, main
+from lit_textclf.utils.messages import nearest
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["--version"]])
+def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
+    code = f"import sys; from lit_textclf import main\ntry: main({args})\nexcept SystemExit as e: assert e.code == 0\n"
+    code += "assert not {'torch', 'lightning', 'transformers', 'pyarrow', 'numpy'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (__version__ if args == ["--version"] else "usage: lit-textclf") in done.stdout
+
+
+def test_nearest() -> None:
+    assert nearest("fot", ["fit", "test"]) == "; did you mean 'fit'?"
+    assert nearest("xyz", ["fit"]) == ""
+
+
+@pytest.mark.parametrize("command", ["check", "export", "compare", "init", "fot", "--batch_size"])
+def test_unknown_commands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main([command])
+    assert raised.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_what_is_registered_for_the_end_still_runs(tmp_path: Path) -> None:
+    """The process ends without taking all objects apart, but not without its duties."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import atexit, sys, threading, time\n"
+        "import torch\n"
+        "from lit_textclf.cli import main as cli\n"
+        "atexit.register(lambda: print('registered'))\n"
+        "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
+        "cli.main = lambda: print('ran')\n"
+        "cli.main_script()\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\nthread\nregistered\n", "")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        env = {**os.environ, "PYTHONUNBUFFERED": ""}  # what is printed fails at the end only
+        command = [sys.executable, str(script)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=env)
+    assert done.returncode == 1
+    assert "standard output cannot be written (No space left on device)" in done.stderr

@@ -1,0 +1,156 @@
+"""Encodings tried in turn, and bytes that do not decode."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lit_textclf.data.readers.open_text import open_text, pick_encoding, undecodable
+from lit_textclf.utils.messages import UserError
+
+BLOCK = 1 << 20
+"""The files are read in blocks of a mebibyte; a character may stand across two."""
+
+
+def text_of(path: Path, encoding: str) -> str:
+    with open_text(path, encoding) as file:
+        return file.read()
+
+
+@pytest.mark.parametrize(
+    ("content", "encodings", "expected"),
+    [
+        ("caf\u00e9".encode(), ["utf-8", "latin-1"], "utf-8"),
+        ("caf\u00e9".encode("latin-1"), ["utf-8", "latin-1"], "latin-1"),
+        ("caf\u00e9".encode("latin-1"), ["utf-8"], "utf-8"),
+        ("caf\u00e9".encode("latin-1"), ["utf-8", "ascii"], "utf-8"),
+        ("\u4e2d\u6587".encode("gb18030"), ["utf-8", "ascii", "gb18030"], "gb18030"),
+        ("caf\u00e9".encode()[:-1], ["utf-8", "latin-1"], "latin-1"),
+        (b"", ["utf-8", "latin-1"], "utf-8"),
+        (b"x" * (BLOCK - 1) + "\u00e9".encode(), ["utf-8", "latin-1"], "utf-8"),
+        (b"x" * (BLOCK + 7) + b"\xe9", ["utf-8", "latin-1"], "latin-1"),
+    ],
+)
+def test_the_first_encoding_that_fits_the_whole_file(
+    tmp_path: Path, content: bytes, encodings: list[str], expected: str
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(content)
+    assert pick_encoding(path, encodings) == expected
+
+
+def test_a_byte_order_mark_is_dropped_and_line_ends_stay(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n\xef\xbb\xbf")
+    for name in ("utf-8", "UTF8", "utf-8-sig"):
+        assert text_of(path, name) == "one\r\ntwo\rthree\n\ufeff"
+
+
+def test_a_bad_byte_comes_as_a_surrogate_that_undecodable_names(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"caf\xe9!")
+    reason = undecodable(text_of(path, "utf-8"), "utf-8")
+    assert reason is not None
+    assert reason.startswith("byte 0xe9 at character 3 is not utf-8; save the file as UTF-8 or set data.encoding")
+    assert text_of(path, "latin-1") == "caf\u00e9!"
+
+
+@pytest.mark.parametrize("text", ["", "plain", "caf\u00e9", "\U0001f600", "\ufffd", "\u2028"])
+def test_what_is_decodable(text: str) -> None:
+    assert undecodable(text, "utf-8") is None
+
+
+def test_what_is_not_decodable() -> None:
+    assert str(undecodable("ab\0c", "utf-8")).startswith("a NUL character stands at character 2; remove it")
+    assert undecodable("a\ud800", "utf-8") == "a lone surrogate U+D800 stands at character 1; remove it"
+
+
+def test_an_encoding_that_cannot_keep_bad_bytes_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes("text".encode("utf-16") + b"\x00")
+    with pytest.raises(UserError) as raised:
+        text_of(path, "utf-16")
+    assert f"{path}: not utf-16" in str(raised.value)
+    assert "data.encoding" in str(raised.value)
+
+
+def test_unknown_encodings(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.touch()
+    for encodings in (["utf-9", "latin-1"], ["utf-9"]):
+        with pytest.raises(UserError, match=r"data\.encoding: no encoding is named 'utf-9'"):
+            text_of(path, pick_encoding(path, encodings))
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder"])
+def test_what_cannot_be_opened(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "text.txt"
+    if kind == "folder":
+        path.mkdir()
+    with pytest.raises(UserError, match="cannot be read") as raised:
+        text_of(path, "utf-8")
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["base64", "hex", "rot13", "zlib", "bz2", "idna", "punycode"])
+def test_codecs_that_are_no_encodings_of_text(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"text")
+    for encodings in ([name], ["utf-8", name], [name, "utf-8"]):
+        with pytest.raises(UserError, match=f"^data.encoding: '{name}' is no encoding of text"):
+            text_of(path, pick_encoding(path, encodings) if len(encodings) > 1 else name)
+
+
+@pytest.mark.parametrize("name", ["undefined", "utf-9", "", "a\0b", "\ud800"])
+def test_names_of_no_encoding(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"text")
+    with pytest.raises(UserError, match=r"^data\.encoding: no encoding is named"):
+        text_of(path, name)
+
+
+@pytest.mark.parametrize("name", ["utf-16", "utf-32"])
+def test_utf16_without_a_byte_order_mark(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes("a text".encode(f"{name}-le"))
+    with pytest.raises(UserError, match=f"not {name} .*BOM.* change data.encoding, for example to {name}-le"):
+        text_of(path, name)
+    assert text_of(path, f"{name}-le") == "a text"
+    assert pick_encoding(path, [name, f"{name}-le"]) == f"{name}-le"
+
+
+@pytest.mark.parametrize(
+    "read", [lambda path: text_of(path, "utf-8"), lambda path: pick_encoding(path, ["utf-8", "ascii"])]
+)
+@pytest.mark.parametrize("case", ["missing", "folder", "no gzip", "gzip cut short", "gzip damaged", "no zstd"])
+def test_what_cannot_be_read_is_one_line(tmp_path: Path, case: str, read: Callable[[Path], str]) -> None:
+    path = tmp_path / ("text.txt.zst" if "zstd" in case else "text.txt.gz" if "gzip" in case else "text.txt")
+    packed = gzip.compress(b"some text " * 100 + bytes(range(128)))
+    if case == "folder":
+        path.mkdir()
+    elif case != "missing":
+        path.write_bytes({"gzip cut short": packed[:-9], "gzip damaged": packed[:-5] + b"?" * 5}.get(case, b"plain"))
+    with pytest.raises(UserError) as raised:
+        read(path)
+    assert str(raised.value).startswith(f"{path}: cannot be read (")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as root, who may read all: so the system's answer is made up."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    for act in (
+        lambda: text_of(tmp_path / "a.txt", "utf-8"),
+        lambda: pick_encoding(tmp_path / "a.txt", ["utf-8", "l1"]),
+    ):
+        with pytest.raises(UserError, match=r"a\.txt: cannot be read \(Permission denied\)"):
+            act()

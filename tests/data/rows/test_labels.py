@@ -1,0 +1,252 @@
+"""Task and labels, decided from the training rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lit_textclf.data.rows.columns import ColumnNames
+from lit_textclf.data.rows.labels import Target, decide_target, join_names, label_counts, split_names
+from lit_textclf.data.rows.rows import Rows
+from lit_textclf.utils.messages import UserError
+
+
+def labelled(*labels: str | None) -> Rows:
+    """Rows of a file `train.csv` with a label column `topic`."""
+    texts = pa.chunked_array([pa.array([f"text {index}" for index in range(len(labels))], pa.string())])
+    names = pa.chunked_array([pa.array(labels, pa.string())])
+    columns = ColumnNames("text", None, "topic", None)
+    return Rows(texts, None, names, None, None, columns, (("train.csv", 0),))
+
+
+AUTO = [
+    (["b", "a", "b"], "single_label", ("a", "b")),
+    (["10", "2", "1", "2"], "single_label", ("1", "2", "10")),
+    (["1", "-1", "0"], "single_label", ("-1", "0", "1")),
+    (["1.0", "0.0"], "single_label", ("0.0", "1.0")),
+    (["1.0", "1", "01", "0"], "single_label", ("0", "01", "1", "1.0")),
+    (["0.5", "1"], "regression", ()),
+    (["3.0", "2.0", "1.5"], "regression", ()),
+    (["1e-3", "2"], "regression", ()),
+    (["-0.5", "0.5"], "regression", ()),
+    (["0.5", "high"], "single_label", ("0.5", "high")),
+    (["10", "2", "x"], "single_label", ("10", "2", "x")),
+    (["0.5", "nan"], "single_label", ("0.5", "nan")),
+    (["0.5", "inf"], "single_label", ("0.5", "inf")),
+    (["B", "a", "\u00e4"], "single_label", ("B", "a", "\u00e4")),
+]
+
+
+@pytest.mark.parametrize(("labels", "task", "names"), AUTO)
+def test_auto(labels: list[str], task: str, names: tuple[str, ...]) -> None:
+    target = decide_target(labelled(*labels), "auto", None, None)
+    assert (target.task, target.labels) == (task, names)
+    assert target.positive_label == (names[-1] if len(names) == 2 else None)
+
+
+def test_a_named_task_overrides_auto() -> None:
+    assert decide_target(labelled("0.5", "1.5"), "single_label", None, None).labels == ("0.5", "1.5")
+    assert decide_target(labelled("1", "2"), "regression", None, None) == Target("regression")
+    assert decide_target(labelled("1", "1"), "regression", None, None) == Target("regression")
+
+
+def test_given_labels_keep_their_order_and_may_have_no_rows() -> None:
+    target = decide_target(labelled("a", "b", "a"), "auto", ["b", "c", "a"], None)
+    assert target == Target("single_label", ("b", "c", "a"))
+    assert target.encode(labelled("a", "b", "c", "a")).tolist() == [2, 0, 1, 2]
+    assert decide_target(labelled("0.5", "1.5"), "auto", ["1.5", "0.5"], None).labels == ("1.5", "0.5")
+
+
+def test_the_positive_label() -> None:
+    rows = labelled("yes", "no")
+    default, chosen = decide_target(rows, "auto", None, None), decide_target(rows, "auto", None, "no")
+    assert (default.labels, default.positive_label, default.positive_index) == (("no", "yes"), "yes", 1)
+    assert (chosen.labels, chosen.positive_label, chosen.positive_index) == (("no", "yes"), "no", 0)
+    assert Target("single_label", ("a", "b", "c")).positive_index is None
+    assert Target("regression").positive_index is None
+
+
+def test_what_follows_from_the_task() -> None:
+    classes, numbers = Target("single_label", ("a", "b", "c")), Target("regression")
+    assert (classes.num_outputs, classes.monitor) == (3, ("val_f1_macro", "max"))
+    assert (numbers.num_outputs, numbers.monitor) == (1, ("val_loss", "min"))
+
+
+def test_encoding() -> None:
+    codes = Target("single_label", ("10", "2")).encode(labelled("2", "10", "2"))
+    assert codes.dtype == np.int64
+    assert codes.tolist() == [1, 0, 1]
+    values = Target("regression").encode(labelled("1", "-0.1", "2e3"))
+    assert values.dtype == np.float32
+    assert values.tolist() == [np.float32(1), np.float32(-0.1), np.float32(2000)]
+
+
+def test_an_unknown_label_names_file_row_column_and_label() -> None:
+    rows = labelled("a", "b", "c", "b", "d")
+    with pytest.raises(UserError) as raised:
+        Target("single_label", ("a", "b")).encode(rows)
+    message = str(raised.value)
+    for part in ("train.csv: row 2", "'topic'", "'c'", "2 such rows", "'a', 'b'"):
+        assert part in message
+
+
+def test_case_and_spaces_make_another_label() -> None:
+    for label in ("A", "a ", " a"):
+        with pytest.raises(UserError, match="unknown"):
+            Target("single_label", ("a", "b")).encode(labelled("a", label))
+
+
+def test_many_known_labels_are_not_all_listed() -> None:
+    target = Target("single_label", tuple(f"c{number:02d}" for number in range(40)))
+    with pytest.raises(UserError, match=r"'c00', 'c01'.*'c11' and 28 more"):
+        target.encode(labelled("x"))
+
+
+@pytest.mark.parametrize("missing", [None, "", " "])
+def test_a_missing_label_is_refused(missing: str | None) -> None:
+    rows = labelled("a", "b", missing, "a", missing)
+    with pytest.raises(UserError) as decided:
+        decide_target(rows, "auto", None, None)
+    with pytest.raises(UserError) as encoded:
+        Target("single_label", ("a", "b")).encode(rows)
+    for raised in (decided, encoded):
+        for part in ("train.csv: row 2", "'topic'", "2 such rows", "remove the row"):
+            assert part in str(raised.value)
+
+
+@pytest.mark.parametrize("label", ["high", "nan", "inf", "-Infinity", "1,5", "1e999", "1e39"])
+def test_a_regression_label_that_is_no_finite_float32(label: str) -> None:
+    rows = labelled("0.5", "1.5", label)
+    for refused in (lambda: decide_target(rows, "regression", None, None), lambda: Target("regression").encode(rows)):
+        with pytest.raises(UserError) as raised:
+            refused()
+        for part in ("train.csv: row 2", "'topic'", repr(label), "single_label"):
+            assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "given", "positive", "parts"),
+    [
+        (["a", "a"], "auto", None, None, ["train.csv", "2 training rows", "'a'", "'topic'", "data.label_column"]),
+        (["1", "1"], "auto", None, None, ["'1'", "two"]),
+        (["a", "a"], "auto", ["a", "b"], None, ["'a'", "two"]),
+        (["a", "b"], "auto", ["a", "c"], None, ["train.csv: row 1", "'b'", "'a', 'c'"]),
+        (["a", "b"], "auto", ["a", "b", "a"], None, ["data.labels", "'a'", "twice"]),
+        (["a", "b"], "auto", None, "c", ["data.positive_label", "'c'", "'a', 'b'"]),
+        (["0.5", "1"], "regression", ["0.5", "1"], None, ["data.labels", "data.task"]),
+        (["a", "a"], "multi_label", None, None, ["train.csv", "1 name", "'a'", "data.label_column"]),
+        (["1_5", "2.5"], "regression", None, None, ["train.csv: row 0", "'1_5' is not a finite number"]),
+        (["\u0663.\u0665", "2.5"], "regression", None, None, ["is not a finite number"]),
+        (["", ""], "multi_label", None, None, ["train.csv", "0 names"]),
+        (["a|b", "a||b"], "multi_label", None, None, ["train.csv: row 1", "'topic'", "'a||b'", "not a list of names"]),
+        (["a|b", "a|c"], "multi_label", ["a", "b"], None, ["train.csv: row 1", "'c'", "'a', 'b'"]),
+        (["a|b"], "multi_label", None, "a", ["data.positive_label has no meaning for multi_label"]),
+    ],
+)
+def test_refused(labels: list[str], task: str, given: list[str] | None, positive: str | None, parts: list[str]) -> None:
+    with pytest.raises(UserError) as raised:
+        decide_target(labelled(*labels), task, given, positive)
+    for part in parts:
+        assert part in str(raised.value)
+
+
+def test_targets_that_cannot_be() -> None:
+    with pytest.raises(UserError, match="two labels or more, got \\['a'\\]"):
+        Target("single_label", ("a",))
+    with pytest.raises(UserError, match=r"data\.task: 'ranking' is none of single_label, multi_label, regression"):
+        Target("ranking", ("a", "b"))  # type: ignore[arg-type]
+
+
+def test_through_plain_values_and_back() -> None:
+    for target in (
+        Target("single_label", ("b", "a"), "b"),
+        Target("single_label", ("x", "y", "z")),
+        Target("regression"),
+    ):
+        values = target.to_dict()
+        assert Target.from_dict(values) == target
+        assert {type(value) for value in values.values()} <= {str, list, type(None)}
+
+
+def test_conflicts_with_options() -> None:
+    target = Target("single_label", ("b", "a"))
+    assert target.conflict("auto", None) is None
+    assert target.conflict("single_label", ["b", "a"]) is None
+    for conflict in (target.conflict("auto", ["a", "b"]), target.conflict("auto", ["b"])):
+        assert conflict is not None
+        assert "data.labels" in conflict
+    conflict = target.conflict("regression", None)
+    assert conflict is not None
+    assert "data.task is regression" in conflict
+
+
+def test_label_counts() -> None:
+    assert label_counts(labelled("a", "b", "a", "a")) == {"a": 3, "b": 1}
+
+
+def lists(*spelled: str | None) -> Rows:
+    """Rows whose labels are lists, as JSON lines and Parquet give them."""
+    return replace(labelled(*spelled), label_lists=True)
+
+
+def test_label_sets_of_lists_and_of_joined_names() -> None:
+    expected = [[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 0, 1]]
+    as_lists = lists('["10", "fear"]', "[]", '["2"]', '["fear", "10", "fear"]')
+    joined = labelled("10|fear", "", "2", "fear|10|fear")
+    for rows, task in ((as_lists, "auto"), (as_lists, "multi_label"), (joined, "multi_label")):
+        target = decide_target(rows, task, ["10", "2", "fear"], None)  # type: ignore[arg-type]
+        assert target == Target("multi_label", ("10", "2", "fear"))
+        encoded = target.encode(rows)
+        assert encoded.dtype == np.float32
+        assert encoded.tolist() == expected
+        assert label_counts(rows, target) == {"10": 2, "2": 1, "fear": 2}
+    assert decide_target(lists("[10, 2]", "[1]"), "auto", None, None).labels == ("1", "2", "10")
+    assert decide_target(lists("[true]", '["a"]'), "auto", None, None).labels == ("a", "true")
+    assert (target.num_outputs, target.monitor) == (3, ("val_f1_macro", "max"))
+
+
+@pytest.mark.parametrize("wrong", ["joy", '"joy"', "[[1]]", "[null]", '{"a": 1}', "[", '[" "]'])
+def test_a_label_that_is_no_list(wrong: str) -> None:
+    with pytest.raises(UserError, match=r"train\.csv: row 1, column 'topic': .* is not a list of names"):
+        decide_target(lists('["a", "b"]', wrong), "auto", None, None)
+
+
+def test_a_list_without_a_label_or_with_an_unknown_one() -> None:
+    with pytest.raises(UserError, match=r"train\.csv: row 1, column 'topic': a training row without a label \(1 such"):
+        decide_target(lists('["a", "b"]', None), "auto", None, None)
+    with pytest.raises(UserError, match=r"row 1, column 'topic': the label 'c' is unknown"):
+        Target("multi_label", ("a", "b")).encode(lists('["a"]', '["b", "c"]'))
+    with pytest.raises(UserError, match="labels are lists, the task is single_label"):
+        decide_target(lists('["a"]', '["b"]'), "single_label", None, None)
+
+
+@given(st.lists(st.text(st.sampled_from("ab|\\ ,"), min_size=1, max_size=5)))
+def test_joined_names_come_apart_again(names: list[str]) -> None:
+    assert split_names(join_names(names)) == names
+
+
+def test_names_are_joined_as_the_contract_says() -> None:
+    assert join_names(["joy", "a|b", "c\\d"]) == r"joy|a\|b|c\\d"
+    assert split_names("a|") == ["a", ""]
+    assert split_names("joy|love\\") == ["joy", "love\\"]
+    assert split_names("a\\\nb|c\\d") == ["a\\\nb", "c\\d"]
+
+
+def test_strata_are_the_rarest_label_of_each_row() -> None:
+    target = Target("multi_label", ("common", "rare", "middle"))
+    rows = lists('["common"]', '["common", "middle"]', '["rare", "common"]', "[]", '["middle"]', '["common"]')
+    codes = target.strata(rows)
+    assert codes is not None
+    assert codes.tolist() == [0, 2, 1, 3, 2, 0]
+    assert Target("regression").strata(labelled("1.5")) is None
+
+
+def test_sets_from_probabilities() -> None:
+    target = Target("multi_label", ("a", "b"))
+    chances = np.array([[0.5, 0.49], [0.1, 0.2], [0.9, 1.0]], np.float32)
+    assert target.chosen(chances) == [["a"], [], ["a", "b"]]

@@ -1,0 +1,65 @@
+"""The outcomes of an evaluation are those of each row, in the rows' order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_textclf import TextClassifier, main
+from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
+from tests.conftest import sentences
+
+
+class Keep(CollectOutcomes):
+    """The callback that the tool uses, once more."""
+
+
+def test_rows_in_order_with_their_losses(fit_args: list[str], reviews: dict[str, Path]) -> None:
+    main(fit_args)
+    keep = Keep()
+    metrics = main(
+        ["test", "--ckpt_path", "last", "--data.test_file", str(reviews["test"]), "--trainer.precision", "32-true"],
+        callbacks=[keep],
+    )
+    outcomes = keep.outcomes
+    assert outcomes is not None
+    texts = [text for text, _ in sentences(79)[64:]]
+    assert outcomes.rows.text.to_pylist() == texts
+    classifier = TextClassifier.load_from_checkpoint(next(Path("lightning_logs").rglob("last.ckpt")))
+    answers = classifier.classify(texts)
+    chances = (outcomes.logits / classifier.calibration.temperature).softmax(-1)
+    for row, answer in zip(chances.tolist(), answers, strict=True):
+        assert row == pytest.approx(list(answer["probabilities"].values()), abs=1e-6)
+    expected = -outcomes.logits.softmax(-1)[torch.arange(len(texts)), outcomes.targets].log()
+    torch.testing.assert_close(outcomes.losses, expected)
+    assert float(outcomes.losses.mean()) == pytest.approx(metrics["test_loss"], abs=1e-6)
+    # [CLS], four words and the number's pieces, as many "very" as the row has, [SEP]; "the" stands once in each.
+    assert outcomes.lengths.tolist() == [len(text.split()) + 2 for text in texts]
+
+
+def test_fewer_batches(fit_args: list[str], reviews: dict[str, Path]) -> None:
+    main(fit_args)
+    keep = Keep()
+    main(
+        ["test", "--ckpt_path", "last", "--data.test_file", str(reviews["test"]), "--data.eval_batch_size", "4",
+         "--trainer.limit_test_batches", "2"],
+        callbacks=[keep],
+    )  # fmt: skip
+    assert keep.outcomes is not None
+    assert len(keep.outcomes.rows) == len(keep.outcomes.logits) == 8
+    names = [keep.outcomes.target.labels[index] for index in keep.outcomes.targets.tolist()]
+    assert keep.outcomes.rows.label is not None
+    assert keep.outcomes.rows.label.to_pylist() == names
+
+
+def test_sets_and_numbers_have_losses_too() -> None:
+    from lit_textclf.classifier.losses import row_losses, task_loss
+
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(5, 3, generator=generator)
+    sets = torch.rand(5, 3, generator=generator).round()
+    values = torch.randn(5, generator=generator)
+    torch.testing.assert_close(row_losses("multi_label", logits, sets).mean(), task_loss("multi_label", logits, sets))
+    assert row_losses("regression", logits[:, :1], values)[2] == (logits[2, 0] - values[2]) ** 2

@@ -1,0 +1,167 @@
+"""What TensorBoard is given of a real run, read from its events; and a real TensorBoard that answers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorboard.util.tensor_util import make_ndarray
+
+from lit_textclf import main
+from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
+from tests.browser import Served
+from tests.conftest import sentences, write_csv
+
+FIGURES = ["--tensorboard.figures", "true"]
+CLASSES = {
+    "confusion", "confusion_normalized", "per_class_f1", "precision_recall", "roc", "reliability", "score_histogram",
+    "length_histogram", "coverage",
+}  # fmt: skip
+
+
+def events(version: int = 0) -> EventAccumulator:
+    # 0 keeps all: the default is a sample.
+    found = EventAccumulator(f"lightning_logs/version_{version}", {"tensors": 0, "images": 0, "scalars": 0})
+    found.Reload()
+    return found
+
+
+def images(found: EventAccumulator) -> dict[str, set[str]]:
+    tags = [tag.split("/") for tag in found.Tags()["images"]]
+    return {split: {name for other, name in tags if other == split} for split, _ in tags}
+
+
+def text(found: EventAccumulator, tag: str) -> str:
+    (event,) = found.Tensors(f"{tag}/text_summary")
+    return str(make_ndarray(event.tensor_proto)[0].decode())
+
+
+def hparams(found: EventAccumulator) -> dict[str, object]:
+    content = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    values = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in values.items()}
+
+
+def test_fit_and_test(fit_args: list[str], reviews: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = main([*fit_args, *FIGURES, "--data.id_column", "id"])
+    found = events()
+    reached = [event.value for event in found.Scalars("val_f1_macro")]
+    best = reached.index(max(reached)) + 1
+    assert f"tensorboard: 9 figures of the validation after epoch {best} in " in capsys.readouterr().err
+    assert images(found) == {"validation": CLASSES}
+    assert {event.step for event in found.Images("validation/confusion")} == {11}  # as the metrics of epoch 2
+    assert "custom_scalars__config__" in found.Tags()["tensors"]
+    assert "    learning_rate: 0.001" in text(found, "config")
+    errors = text(found, "validation/worst_errors")
+    with Path("lightning_logs/version_0/outcomes.csv").open(encoding="utf-8", newline="") as file:
+        wrong = sum(row["label"] != row["predicted"] for row in csv.DictReader(file))
+    assert errors.startswith("| row | id | true |") or (wrong == 0 and errors == "no row is wrong")
+    assert len(errors.splitlines()) == (2 + wrong if wrong else 1)
+    options = hparams(found)
+    assert options["model.learning_rate"] == 1e-3
+    assert (options["data.batch_size"], options["trainer.max_epochs"], options["seed_everything"]) == (8, 2, 42)
+    assert options["model.model_name_or_path"] == fit_args[2]
+    scalars = {tag: found.Scalars(tag) for tag in found.Tags()["scalars"]}
+    for name in ("val_loss", "val_f1_macro"):
+        assert scalars[f"results/{name}"][0].value == pytest.approx(metrics[name])
+        assert [event.step for event in scalars[name]] == [5, 11]  # and none twice
+    assert len(scalars["speed/tokens_per_second"]) == len(scalars["speed/padding_share"]) == 2
+    shares = [event.value for event in scalars["speed/padding_share"]]
+    assert min(shares) - 1e-6 <= metrics["padding_share"] <= max(shares) + 1e-6  # events are float32
+    main(["test", "--ckpt_path", "best", "--data.test_file", str(reviews["test"]), *FIGURES])
+    assert images(events(1)) == {"test": CLASSES}
+
+
+@pytest.mark.parametrize("labels", ["sets", "numbers"])
+def test_other_tasks(labels: str, tiny_bert: Path, fit_args: list[str]) -> None:
+    names = {"sets": ["good|old", "old", "", "good"], "numbers": ["1.5", "2", "3.25", "0"]}[labels]
+    rows = [(line, names[index % 4]) for index, (line, _) in enumerate(sentences(40))]
+    for split in ("train", "validation"):
+        write_csv(Path(f"{split}.csv"), ["text", "label"], rows)
+    task = ["--data.task", "multi_label"] if labels == "sets" else []
+    main([*fit_args, *FIGURES, *task])
+    found = events()
+    without = {"confusion", "confusion_normalized", "coverage"}
+    numbers = {"prediction", "residuals", "length_histogram"}
+    assert images(found) == {"validation": CLASSES - without if labels == "sets" else numbers}
+    curves = {
+        tag for tag in found.Tags()["tensors"] if found.SummaryMetadata(tag).plugin_data.plugin_name == "pr_curves"
+    }
+    micro = {f"validation/{name}" for name in ("all labels (micro)", "good", "old")}
+    assert curves == (micro if labels == "sets" else set())
+    assert text(found, "validation/worst_errors").startswith("| row |")
+
+
+def test_nothing_without_figures_or_logger(fit_args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main([*fit_args, "--tensorboard.figures", "false"])
+    assert events().Tags()["images"] == []
+    assert hparams(events())
+    main([*fit_args, *FIGURES, "--trainer.logger", "false"])
+    assert not list(Path("lightning_logs/version_1").glob("events*"))
+    assert "tensorboard:" not in capsys.readouterr().err.replace("next: tensorboard", "")
+
+
+def test_embeddings_and_graph(fit_args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    collected = CollectOutcomes()
+    main([*fit_args, "--tensorboard.embeddings", "10", "--tensorboard.graph", "true"], callbacks=[collected])
+    assert "tensorboard: embeddings of 10 texts" in capsys.readouterr().err
+    (folder,) = Path("lightning_logs/version_0").glob("*/validation")
+    vectors = torch.tensor(
+        [[float(value) for value in line.split("\t")] for line in (folder / "tensors.tsv").read_text().splitlines()]
+    )
+    state = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    logits = vectors @ state["model.classifier.weight"].T + state["model.classifier.bias"]
+    assert collected.outcomes is not None
+    torch.testing.assert_close(logits, collected.outcomes.logits[:10], atol=1e-4, rtol=1e-4)
+    lines = (folder / "metadata.tsv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].split("\t") == ["text", "true", "predicted"]
+    assert [line.split("\t")[:2] for line in lines[1:]] == [list(row) for row in sentences(58)[48:]]
+    assert events().Tags()["graph"]
+
+
+def test_no_negative_number_of_texts(fit_args: list[str], fails: Callable[[Sequence[str]], str]) -> None:
+    assert "tensorboard.embeddings -1: a number of texts" in fails([*fit_args, "--tensorboard.embeddings", "-1"])
+
+
+def test_a_config_with_the_section_is_read_by_all_commands(
+    fit_args: list[str], reviews: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(fit_args)
+    config = "lightning_logs/version_0/config.yaml"
+    assert "tensorboard:" in Path(config).read_text(encoding="utf-8")
+    main(["predict", "--config", config, "--ckpt_path", "best", "--data.predict_file", str(reviews["test"])])
+    main(["check", "--config", config])
+
+
+@pytest.mark.slow
+def test_scalars_over_http(fit_args: list[str], tmp_path: Path) -> None:
+    main(fit_args)
+    with Served(Path("lightning_logs"), tmp_path / "log") as server:
+        url = f"{server.url}/data/plugin/scalars"
+        tags = _answer(f"{url}/tags", server)
+        assert {"train_loss", "lr/pg1", "epoch", "val_loss", "val_accuracy", "val_f1_macro"} <= tags["version_0"].keys()
+        points = _answer(f"{url}/scalars?run=version_0&tag=val_f1_macro", server)
+        assert [point[1] for point in points] == [5, 11]
+
+
+def _answer(url: str, server: Served) -> dict[str, dict[str, object]]:
+    """The server's JSON; asked again until its reader has found the run."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert server.runs()
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                if answer := json.load(response):
+                    return answer
+        except OSError:
+            pass
+        time.sleep(0.3)
+    raise AssertionError(f"no answer from {url}")
