@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from lit_textclf.check.findings import Finding, Severity, examples
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.tokens.long_text import LongText
-from lit_textclf.data.tokens.special_tokens import Template
+from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.token_cache import TokenColumn, tokenize
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def lengths_of(
         lengths = np.sum(counts, axis=0) + len(columns) + 1
     else:
         tokens = [tokenize(column, tokenizer, cache_dir) for column in columns]
-        special = Template.of(tokenizer).special_tokens(pair=len(columns) == 2)
+        special = SpecialTokens.from_tokenizer(tokenizer).special_tokens(pair=len(columns) == 2)
         lengths = np.sum([column.lengths for column in tokens], axis=0) + special
         unknown = unknown_share(tokens, tokenizer)
     truncated = round(int((lengths > max_length).sum()) * len(rows) / len(part))

@@ -11,7 +11,7 @@ from lit_textclf.check.examine import Examination, look_at_rows
 from lit_textclf.check.findings import Finding, examples
 from lit_textclf.check.lengths import sample_of, unknown_share, unknown_tokens
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.utils.messages import count, say
+from lit_textclf.utils.messages import note, plural
 
 if TYPE_CHECKING:
     from lit_textclf.data.datamodule import TextDataModule
@@ -39,11 +39,11 @@ def say_severe_findings(data: TextDataModule) -> list[Finding]:
     findings += _leaks(data.rows, splits)
     findings += _unknown_tokens(data)
     for finding in findings:
-        say(f"severe: {finding.line()}")
+        note(f"severe: {finding.line()}")
     looked_at = sum(map(len, splits.values()))
     rows = sum(len(data.rows[split]) for split in splits)
     if looked_at < rows:
-        say(f"looked for severe findings in {count(looked_at, 'row')} of {rows:,}; lit-textclf check looks at all")
+        note(f"looked for severe findings in {plural(looked_at, 'row')} of {rows:,}; lit-textclf check looks at all")
     return findings
 
 

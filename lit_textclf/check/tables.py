@@ -13,7 +13,7 @@ from rich.text import Text
 from lit_textclf.check.examine import Examination
 from lit_textclf.check.findings import SEVERITIES
 from lit_textclf.check.lengths import histogram
-from lit_textclf.utils.messages import count
+from lit_textclf.utils.messages import plural
 
 ROWS = ("rows", "blank", "duplicates", "near_duplicates", "conflicts", "truncated")
 TOKENS = ("p5", "p50", "p95", "p99", "max")
@@ -80,7 +80,7 @@ def _labels(found: Examination) -> Table | None:
             Text(_printable(name)), *(f"{numbers['labels'].get(name, 0):,}" for numbers in found.splits.values())
         )
     if len(names) > MOST_LABELS:
-        table.add_row(f"and {count(len(names) - MOST_LABELS, 'more label')}", *("" for _ in found.splits))
+        table.add_row(f"and {plural(len(names) - MOST_LABELS, 'more label')}", *("" for _ in found.splits))
     return table
 
 

@@ -15,7 +15,7 @@ from lit_textclf.data.rows.labels import Target, Task
 
 BINS = 15
 """Bins of the expected calibration error, as in Guo et al. 2017."""
-COLDEST, HOTTEST = 0.05, 20.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 """Temperatures beyond which nothing is gained: probabilities are 0 and 1, or all alike."""
 
 
@@ -72,7 +72,7 @@ def fit_temperature(task: Task, logits: Tensor, targets: Tensor) -> float:
         spread = (chance * logits.square()).sum(-1) - mean.square()
         return float((mean - (one_hot * logits).sum(-1)).mean()), float(spread.mean())
 
-    low, high = 1 / HOTTEST, 1 / COLDEST
+    low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     if slopes(high)[0] <= 0 or slopes(low)[0] >= 0:  # the surer the better, or the less sure the better
         return 1.0
     inverse = 1.0

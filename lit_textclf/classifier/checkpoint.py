@@ -16,13 +16,13 @@ import torch
 
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.utils.messages import UserError
-from lit_textclf.utils.paths import expanded
+from lit_textclf.utils.paths import expand_path
 
 ALIASES = ("last", "best")
 
 
 @dataclass(frozen=True)
-class StoredRun:
+class CheckpointInfo:
     """What a checkpoint says besides its weights.
 
     Attributes:
@@ -67,7 +67,7 @@ def find_checkpoint(name: str, root: Path) -> Path:
         UserError: if there is no such file.
     """
     if name not in ALIASES:
-        path = expanded(name, "--ckpt_path")
+        path = expand_path(name, "--ckpt_path")
         if path.is_dir() and (path / "checkpoints" / "best.ckpt").is_file():
             return path / "checkpoints" / "best.ckpt"
         if path.is_dir():
@@ -81,7 +81,7 @@ def find_checkpoint(name: str, root: Path) -> Path:
     return found[-1]
 
 
-def read_checkpoint(path: Path) -> StoredRun:
+def read_checkpoint(path: Path) -> CheckpointInfo:
     """Reads what a checkpoint says besides its weights, with `weights_only=True` and without holding the weights.
 
     Raises:
@@ -106,7 +106,7 @@ def read_checkpoint(path: Path) -> StoredRun:
         )
     model = dict(model)
     keys = content.get("TextDataModule", {}).get("trained_on")
-    return StoredRun(
+    return CheckpointInfo(
         path,
         Target.from_dict(model.pop("target")),
         architecture=model.pop("architecture"),

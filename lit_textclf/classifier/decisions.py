@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.data.rows.labels import THRESHOLD, Target
-from lit_textclf.utils.messages import UserError, nearest
+from lit_textclf.utils.messages import UserError, did_you_mean
 
 
 def describe(target: Target, logits: Tensor) -> list[dict[str, Any]]:
@@ -165,7 +165,9 @@ def resolve_threshold(option: Any, target: Target, calibration: Calibration) -> 
     given = option if isinstance(option, Mapping) else dict.fromkeys(names, option)
     for name, value in given.items():
         if name not in names:
-            raise UserError(f"--threshold: no label {name!r}{nearest(str(name), names)}; there are {', '.join(names)}")
+            raise UserError(
+                f"--threshold: no label {name!r}{did_you_mean(str(name), names)}; there are {', '.join(names)}"
+            )
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise UserError(f"--threshold {value!r}: best, a probability from 0 to 1, or {{label: probability}}")
     return {name: float(given.get(name, THRESHOLD)) for name in names}

@@ -27,7 +27,7 @@ from lit_textclf.models.adapters import add_lora, freeze, refuse_another_way, sa
 from lit_textclf.models.build import build_model, scratch_config
 from lit_textclf.models.config import config_from_json, config_to_json, load_config, max_positions
 from lit_textclf.models.layers import checkpoint_activations, depths, shard
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.messages import UserError, note
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
@@ -207,7 +207,7 @@ class TextClassifier(LightningModule):
                 shown = ", ".join(
                     f"{name} {weight:.3g}" for name, weight in zip(self.target.labels, weights, strict=True)
                 )
-                say(f"class weights: {shown}")
+                note(f"class weights: {shown}")
                 self._weights = torch.tensor(weights)
 
     def configure_model(self) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from lit_textclf.utils.messages import count, say
+from lit_textclf.utils.messages import note, plural
 
 SCHEDULES = (
     "linear",
@@ -74,7 +74,7 @@ def layerwise_groups(
                 rate = {"lr": learning_rate * scale, "lr_scale": scale, "name": called + ending}
                 groups.append({**group, **rate})
     lowest = groups[0]["lr"]
-    say(f"learning rates: {learning_rate:g} (head, top layer) to {lowest:g} over {count(head - 1, 'layer')}")
+    note(f"learning rates: {learning_rate:g} (head, top layer) to {lowest:g} over {plural(head - 1, 'layer')}")
     return groups
 
 
@@ -96,13 +96,15 @@ def take_up_changes(scheduler: LambdaLR, learning_rate: float, weight_decay: flo
         factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
         for group, rate in zip(groups, scheduler.base_lrs, strict=True):
             group["initial_lr"], group["lr"] = rate, rate * factor
-        say(f"learning rate: {saved:g} in the checkpoint, {learning_rate:g} now; the schedule goes on with the new one")
+        note(
+            f"learning rate: {saved:g} in the checkpoint, {learning_rate:g} now; the schedule goes on with the new one"
+        )
     decaying = [group for group in groups if any(parameter.ndim >= 2 for parameter in group["params"])]
     saved_decay = decaying[0]["weight_decay"] if decaying else weight_decay
     if saved_decay != weight_decay:
         for group in decaying:
             group["weight_decay"] = weight_decay
-        say(f"weight decay: {saved_decay:g} in the checkpoint, {weight_decay:g} now")
+        note(f"weight decay: {saved_decay:g} in the checkpoint, {weight_decay:g} now")
 
 
 def adamw(groups: list[dict[str, Any]], learning_rate: float, *, fused: bool) -> AdamW:

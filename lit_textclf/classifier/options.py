@@ -9,7 +9,7 @@ from typing import Any
 
 from lit_textclf.classifier.optimizer import SCHEDULES
 from lit_textclf.models.adapters import LORA
-from lit_textclf.utils.messages import UserError, nearest
+from lit_textclf.utils.messages import UserError, did_you_mean
 
 
 def check_model(
@@ -54,7 +54,9 @@ def check_tuning(lora: Mapping[str, Any] | None, freeze: int | str | None, layer
     if freeze is not None:
         raise UserError("model.freeze and model.lora: LoRA trains no embeddings and no layers; remove model.freeze")
     if unknown := [str(name) for name in lora if name not in LORA]:
-        raise UserError(f"model.lora has no {unknown[0]!r}{nearest(unknown[0], LORA)}; there are {', '.join(LORA)}")
+        raise UserError(
+            f"model.lora has no {unknown[0]!r}{did_you_mean(unknown[0], LORA)}; there are {', '.join(LORA)}"
+        )
     given = {**LORA, **lora}
     names = given["target_modules"]
     names = [names] if isinstance(names, str) else names

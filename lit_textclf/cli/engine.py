@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_textclf.classifier.checkpoint import StoredRun
+from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.export.onnx_runtime import CPU, OnnxModel, digest_of_folder, read_model_folder
-from lit_textclf.utils.messages import UserError, say
-from lit_textclf.utils.paths import expanded
+from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.paths import expand_path
 
 if TYPE_CHECKING:
     from lit_textclf.classifier.module import TextClassifier
@@ -41,10 +41,10 @@ class Engine:
 
     folder: Path
     execution_provider: str
-    stored: StoredRun
+    stored: CheckpointInfo
 
     @classmethod
-    def of(cls, options: Any) -> Engine | None:
+    def from_options(cls, options: Any) -> Engine | None:
         """The engine that a command's options name, or None for torch.
 
         Raises:
@@ -60,14 +60,14 @@ class Engine:
             raise UserError("--engine onnx needs --model_dir: the folder that export --format onnx wrote")
         if options.ckpt_path is not None:
             raise UserError("--engine onnx uses what --model_dir carries; remove --ckpt_path")
-        folder = expanded(options.model_dir, "--model_dir")
+        folder = expand_path(options.model_dir, "--model_dir")
         return cls(folder, options.execution_provider, read_model_folder(folder))
 
     def take_over(self, trainer: Any, given: Arguments) -> None:
         """Has the Trainer handle batches on the CPU in float32, and says where something else was asked for."""
         for name, ours in (("accelerator", "cpu"), ("precision", "32-true")):
             if given.set_by_user(f"trainer.{name}") and str(trainer[name]) not in (ours, "auto"):
-                say(f"trainer.{name} {trainer[name]} is not used: --engine onnx computes as the model was exported")
+                note(f"trainer.{name} {trainer[name]} is not used: --engine onnx computes as the model was exported")
             trainer[name] = ours
 
     def attach_to(self, classifier: TextClassifier) -> None:
@@ -78,4 +78,4 @@ class Engine:
         """
         model = OnnxModel(self.stored.path, self.execution_provider, classifier.calibration.temperature)
         classifier.attach(model, digest_of_folder(self.folder, self.execution_provider))
-        say(f"engine: onnxruntime, {self.execution_provider}, {self.stored.path}")
+        note(f"engine: onnxruntime, {self.execution_provider}, {self.stored.path}")

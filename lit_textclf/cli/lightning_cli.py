@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.check.quick import say_severe_findings
-from lit_textclf.classifier.checkpoint import StoredRun, find_checkpoint, read_checkpoint
+from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
 from lit_textclf.classifier.decisions import resolve_threshold
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.cli.engine import Engine, add_engine_options
@@ -34,15 +34,15 @@ from lit_textclf.evaluation.report.tables import print_labels, print_table
 from lit_textclf.training.callbacks.calibrate import Calibrate, say_calibration
 from lit_textclf.training.callbacks.checkpoints import checkpoint_callbacks, written_checkpoints
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.training.callbacks.fit_report import FitReport, stage_metrics
+from lit_textclf.training.callbacks.fit_report import EpochReport, stage_metrics
 from lit_textclf.training.callbacks.hf_evaluate import EvaluateMetrics
 from lit_textclf.training.callbacks.progress_bar import Progress
 from lit_textclf.training.callbacks.save_config import SaveRunConfig
-from lit_textclf.training.callbacks.stop_and_resume import SayStopped
+from lit_textclf.training.callbacks.stop_and_resume import SaveOnSigterm
 from lit_textclf.training.callbacks.tensorboard import ShowInTensorBoard
 from lit_textclf.training.trainer import Trainer
-from lit_textclf.utils.messages import UserError, nearest, say
-from lit_textclf.utils.paths import expanded
+from lit_textclf.utils.messages import UserError, did_you_mean, note
+from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import LOGS, folder_of, new_run_folder, write_metrics
 
 
@@ -54,7 +54,7 @@ class TextCLI(LightningCLI):
         self.command = args[0]
         self.metrics: dict[str, float] = {}
         self.written: list[Path] = []
-        self.stored: StoredRun | None = None
+        self.stored: CheckpointInfo | None = None
         self.folder: Path | None = None
         self.folder_is_new = False
         try:
@@ -105,20 +105,20 @@ class TextCLI(LightningCLI):
         root = options.trainer.default_root_dir
         if options.ckpt_path is not None:
             self.refuse_checkpoint()
-        self.engine = Engine.of(options)
+        self.engine = Engine.from_options(options)
         if self.engine is not None:
             self.stored = self.engine.stored
             self._parse_with(self.stored, parser, known)
             options = self.config[command]
             self.engine.take_over(options.trainer, self.given)
         elif options.ckpt_path is not None:
-            path = find_checkpoint(options.ckpt_path, expanded(root or ".", "trainer.default_root_dir"))
+            path = find_checkpoint(options.ckpt_path, expand_path(root or ".", "trainer.default_root_dir"))
             self.stored = read_checkpoint(path)
             self._parse_with(self.stored, parser, known)
             options = self.config[command]
             options.ckpt_path = str(path)
         if root is not None:
-            options.trainer.default_root_dir = str(expanded(root, "trainer.default_root_dir"))
+            options.trainer.default_root_dir = str(expand_path(root, "trainer.default_root_dir"))
         if self.given.text is not None:
             if options.data.predict_file is not None:
                 raise UserError("--text and data.predict_file are both given; use one")
@@ -135,7 +135,7 @@ class TextCLI(LightningCLI):
             file = self.given.files.get(key) if key not in self.given.keys else None
             raise UserError(f"{file}: {error}" if file else str(error)) from None
 
-    def _parse_with(self, stored: StoredRun, parser: LightningArgumentParser, known: list[str]) -> None:
+    def _parse_with(self, stored: CheckpointInfo, parser: LightningArgumentParser, known: list[str]) -> None:
         """Parses again on top of what a checkpoint carries, and refuses labels and tasks that contradict it."""
         data = {name: value for name, value in stored.data.items() if f"data.{name}" in known}
         defaults = {f"data.{name}": value for name, value in data.items()}
@@ -175,7 +175,7 @@ class TextCLI(LightningCLI):
         if self.stored is not None and (wanted := options.get("threshold")) is not None:
             self.model.thresholds = resolve_threshold(wanted, self.stored.target, self.model.calibration)
             if self.subcommand != "predict":
-                say(f"{self.subcommand}: labels are given by thresholds ({self.model.thresholds}), not by what wins")
+                note(f"{self.subcommand}: labels are given by thresholds ({self.model.thresholds}), not by what wins")
         self._check_command(options)
         if self.subcommand != "predict":  # which looks at its output file first
             self.prepare()
@@ -193,7 +193,7 @@ class TextCLI(LightningCLI):
         known = ["auto", *StrategyRegistry.available_strategies()]
         if isinstance(trainer.strategy, str) and trainer.strategy not in known:
             raise UserError(
-                f"trainer.strategy: no strategy {trainer.strategy!r}{nearest(trainer.strategy, known)}; "
+                f"trainer.strategy: no strategy {trainer.strategy!r}{did_you_mean(trainer.strategy, known)}; "
                 f"there are {', '.join(known)}"
             )
         if self.subcommand != "fit" and self.stored is None:
@@ -218,7 +218,7 @@ class TextCLI(LightningCLI):
                 raise UserError("trainer.limit_predict_batches would leave rows out; use data.max_predict_samples")
             if value == 0 and (self.subcommand in limit or name == "limit_train_batches"):
                 raise UserError(f"trainer.{name} is 0: nothing would be done")
-            say(f"trainer.{name} {value}: only a part of the rows is used")
+            note(f"trainer.{name} {value}: only a part of the rows is used")
         if self.subcommand == "predict":
             if trainer.fast_dev_run:
                 raise UserError("trainer.fast_dev_run would leave rows out; use data.max_predict_samples")
@@ -232,7 +232,7 @@ class TextCLI(LightningCLI):
         options = self.config_init[self.subcommand].trainer
         root = Path(options.default_root_dir or ".")
         progress = sys.stderr.isatty() and options.enable_progress_bar is not False
-        callbacks: list[Callback] = [SayStopped(), *self.more_callbacks]
+        callbacks: list[Callback] = [SaveOnSigterm(), *self.more_callbacks]
         kwargs["enable_progress_bar"] = progress
         self.collected = CollectOutcomes()
         if self.subcommand != "predict":
@@ -246,7 +246,7 @@ class TextCLI(LightningCLI):
             if self.subcommand == "fit" and self.stored is not None:
                 continued = folder_of(self.stored.path, root)
                 if continued is None:
-                    say("this run has a new folder: best.ckpt and its metrics begin anew")
+                    note("this run has a new folder: best.ckpt and its metrics begin anew")
             self.folder, self.folder_is_new = continued or new_run_folder(root), continued is None
             parser = self._subcommand_parsers[self.config.subcommand]
             callbacks.append(SaveRunConfig(parser, self.config[self.subcommand], self.folder))
@@ -254,7 +254,7 @@ class TextCLI(LightningCLI):
                 # Not Lightning's default of the same folder: that logs a metric called hp_metric, always -1.
                 kwargs["logger"] = TensorBoardLogger(str(root), LOGS, self.folder.name, default_hp_metric=False)
         if self.subcommand == "fit":
-            self.report = FitReport(self.collected, continues=self.folder is not None and continued is not None)
+            self.report = EpochReport(self.collected, continues=self.folder is not None and continued is not None)
             callbacks.append(self.report)
             if options.logger not in (False, []) and not options.barebones:
                 callbacks.append(LearningRateMonitor("step"))
@@ -297,7 +297,7 @@ class TextCLI(LightningCLI):
             return
         if not self.report.rows:
             done = f"{self.trainer.current_epoch} of {self.trainer.max_epochs} epochs are done"
-            say(f"nothing was trained: {done}; raise trainer.max_epochs to go on")
+            note(f"nothing was trained: {done}; raise trainer.max_epochs to go on")
             self._remove_folder_of_nothing()
             return
         if "validation" in self.datamodule.rows:
@@ -305,14 +305,14 @@ class TextCLI(LightningCLI):
         checkpoints = written_checkpoints(self.folder, validated="validation" in self.datamodule.rows)
         self.written += [*checkpoints, write_metrics(self.metrics, self.folder)]
         if (best := self.report.best_outcomes) is not None:
-            write_rows(Evaluation.of(best, self.metrics.get("val_temperature", 1.0)), self.folder)
+            write_rows(Evaluation.from_outcomes(best, self.metrics.get("val_temperature", 1.0)), self.folder)
         self._say_next(self.folder, checkpoints)
 
     def _say_next(self, folder: Path, checkpoints: list[Path]) -> None:
         if checkpoints:
-            say(f"next: lit-textclf test --ckpt_path {checkpoints[0]} --data.test_file FILE")
+            note(f"next: lit-textclf test --ckpt_path {checkpoints[0]} --data.test_file FILE")
         if self.trainer.logger is not None:
-            say(f"next: tensorboard --logdir {folder.parent}")
+            note(f"next: tensorboard --logdir {folder.parent}")
 
     def validate(self, **kwargs: Any) -> None:
         """Measures on the validation rows."""
@@ -334,7 +334,7 @@ class TextCLI(LightningCLI):
         if self.metrics:
             print_table(self.metrics, f"predictions of {self._measured}")
         if self.engine is None:
-            say(f"next: lit-textclf export --ckpt_path {self._measured} --output FOLDER")
+            note(f"next: lit-textclf export --ckpt_path {self._measured} --output FOLDER")
 
     def _evaluated(self, prefix: str, split: str) -> None:
         self.metrics = stage_metrics(self.trainer, prefix)
@@ -347,14 +347,14 @@ class TextCLI(LightningCLI):
 
     def _look_at(self, outcomes: Outcomes, folder: Path) -> None:
         """Writes and prints what single rows and labels say."""
-        evaluation = Evaluation.of(outcomes, self.model.calibration.temperature, self.model.thresholds)
+        evaluation = Evaluation.from_outcomes(outcomes, self.model.calibration.temperature, self.model.thresholds)
         print_labels(evaluation)
         write_evaluation(evaluation, folder)
         report = write_report(evaluation, self.metrics, folder, str(self._measured))
         self.written.append(report)
         if self.engine is None:
-            say(f"next: lit-textclf predict --ckpt_path {self._measured} --data.predict_file FILE --output FILE.csv")
-        say(f"next: open {report} in a browser")
+            note(f"next: lit-textclf predict --ckpt_path {self._measured} --data.predict_file FILE --output FILE.csv")
+        note(f"next: open {report} in a browser")
 
     @property
     def _measured(self) -> Path | None:

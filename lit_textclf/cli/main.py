@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lit_textclf.cli.precedence import ENVIRONMENT_PREFIX
-from lit_textclf.utils.messages import SharedError, UserError, nearest
+from lit_textclf.utils.messages import SharedError, UserError, did_you_mean
 from lit_textclf.version import __version__
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
         raise SystemExit(0)
     try:
         if arguments[0] not in COMMANDS:
-            raise UserError(f"no command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}; see lit-textclf --help")
+            raise UserError(
+                f"no command {arguments[0]!r}{did_you_mean(arguments[0], COMMANDS)}; see lit-textclf --help"
+            )
         from lit_textclf.cli.dispatch import run  # imports Lightning, which takes seconds
 
         return run(arguments, callbacks)

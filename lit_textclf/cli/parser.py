@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_textclf.utils.messages import UserError, nearest
+from lit_textclf.utils.messages import UserError, did_you_mean
 
 
 class Parser(LightningArgumentParser):
@@ -24,7 +24,7 @@ class Parser(LightningArgumentParser):
 def one_line(message: str, known: list[str]) -> str:
     """Turns a parser's paragraph into a line: the key, the value and what was expected."""
     if match := re.search(r"[Uu]nrecognized arguments: *--([\w.]+)", message):
-        return f"no option --{match[1]}{nearest(match[1], known)}"
+        return f"no option --{match[1]}{did_you_mean(match[1], known)}"
     key = re.search(r'(?:Parser key|[Kk]ey) "?([\w.]+)"?', message)
     value = re.search(r"(?:Given value|Got value): (.*)", message)
     expected = re.findall(r"Expected an? (.*?)(?:\. Got|$)", message, re.MULTILINE)

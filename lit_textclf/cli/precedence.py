@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lit_textclf.utils.messages import UserError, nearest
+from lit_textclf.utils.messages import UserError, did_you_mean
 
 FLAGS = ("--overwrite", "--with_logits", "--keep_columns", "--strict")
 SECTIONS = ("trainer", "model", "data", "metrics", "tensorboard")
@@ -60,7 +60,7 @@ def in_order_of_precedence(
                 configs.insert(0, value)
                 continue
             if key not in known:
-                raise UserError(f"the environment's {variable}: no key {key!r}{nearest(key, known)}")
+                raise UserError(f"the environment's {variable}: no key {key!r}{did_you_mean(key, known)}")
             found.keys.add(key)
             variables.append(f"--{key}={value}")
     for config in configs:
@@ -171,7 +171,7 @@ def _check_key(key: str, value: Any, known: Sequence[str], command: str, file: s
             raise UserError(f"{file}: {key} is a section of keys, not {value!r}")
         return
     if key not in known:
-        raise UserError(f"{file}: {command} has no key {key!r}{nearest(key, known)}")
+        raise UserError(f"{file}: {command} has no key {key!r}{did_you_mean(key, known)}")
     if key == "data.labels" and value is not None:
         for name in value if isinstance(value, list) else [value]:
             _check_name(name, key, file)

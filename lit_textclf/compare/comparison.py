@@ -9,7 +9,7 @@ from typing import Any
 
 from lit_textclf.compare.runs import RunResults, SharedRows, differing, shared_rows
 from lit_textclf.compare.statistics import Intervals, McNemar, Measure, bootstrap, mcnemar
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.utils.messages import UserError, note, plural
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,11 @@ def _check(run: RunResults) -> None:
 def _say_why_not(runs: Sequence[RunResults]) -> None:
     without = [run.name for run in runs if run.rows is None]
     if without:
-        say(f"compare: no outcomes.csv in {', '.join(without)}: no intervals; run test or validate with its checkpoint")
+        note(
+            f"compare: no outcomes.csv in {', '.join(without)}: no intervals; run test or validate with its checkpoint"
+        )
     else:
-        say(
+        note(
             "compare: the runs have no labelled row in common: no intervals, and no best one; name those that were "
             "measured on the same rows"
         )
@@ -124,10 +126,10 @@ def _say_why_not(runs: Sequence[RunResults]) -> None:
 
 def _say_rows(runs: Sequence[RunResults], shared: SharedRows) -> None:
     if shared.relabelled:
-        say(f"compare: {count(shared.relabelled, 'row')} labelled differently in the runs, left out")
+        note(f"compare: {plural(shared.relabelled, 'row')} labelled differently in the runs, left out")
     if not shared.all_rows:
         numbers = ", ".join(f"{len(run.rows.given):,}" for run in runs if run.rows is not None)
-        say(
+        note(
             f"compare: the runs were measured on different rows ({numbers}); intervals and differences are of the "
             f"{len(shared.given):,} that all have, the metrics each run's own"
         )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from lit_textclf.compare.statistics import HIGHER_IS_BETTER, LEVEL, Interval
 from lit_textclf.evaluation.report.figure_style import canvas, short_names
-from lit_textclf.utils.messages import count
+from lit_textclf.utils.messages import plural
 
 if TYPE_CHECKING:
     from lit_textclf.compare.comparison import Comparison
@@ -20,10 +20,10 @@ def comparison_figure(found: Comparison) -> Figure:
     """One panel a metric, one line a run, the first run on top."""
     panels = _panels(found)
     names = short_names([run.name for run in found.runs])
-    title = f"{count(len(names), 'run')}; {LEVEL:.0%} intervals on the same "
-    title += "rows" if found.shared is None else count(len(found.shared.given), "row")
+    title = f"{plural(len(names), 'run')}; {LEVEL:.0%} intervals on the same "
+    title += "rows" if found.shared is None else plural(len(found.shared.given), "row")
     if found.intervals is None:
-        title = f"{count(len(names), 'run')}, each on its own rows"
+        title = f"{plural(len(names), 'run')}, each on its own rows"
     with canvas(title, 0.7 + len(panels) * (0.75 + 0.22 * len(names))) as (figure, whole):
         whole.remove()
         for axes, (metric, values) in zip(

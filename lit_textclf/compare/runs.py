@@ -17,8 +17,8 @@ import pyarrow.csv as pa_csv
 import yaml
 
 from lit_textclf.data.rows.labels import in_order, join_names, split_names
-from lit_textclf.utils.messages import UserError, say
-from lit_textclf.utils.paths import expanded
+from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import LOGS
 
 PREFIXES = ("test_", "val_")
@@ -104,7 +104,7 @@ def read_runs(paths: Sequence[str]) -> list[RunResults]:
     for path in paths:
         for folder in _folders(path):
             if folder.resolve() in {known.resolve() for known in folders}:
-                say(f"compare: {folder} is given twice, and shown once")
+                note(f"compare: {folder} is given twice, and shown once")
                 continue
             folders[folder] = None
     if len(folders) < 2:
@@ -114,7 +114,7 @@ def read_runs(paths: Sequence[str]) -> list[RunResults]:
 
 
 def _folders(path: str) -> list[Path]:
-    folder = expanded(path, "the run")
+    folder = expand_path(path, "the run")
     if not folder.exists() and len(folder.parts) == 1 and Path(LOGS, path).is_dir():
         folder = Path(LOGS, path)
     if folder.is_file():  # a file of the run: metrics.json, a checkpoint
@@ -129,7 +129,7 @@ def _folders(path: str) -> list[Path]:
         raise UserError(f"{folder}: no metrics.json: not the folder of a fit, validate or test that came to its end")
     unfinished = len([found for found in inside.glob("version_*") if found.is_dir() and found not in runs])
     if unfinished:
-        say(f"compare: {inside}: {unfinished} of its folders have no metrics.json, and are left out")
+        note(f"compare: {inside}: {unfinished} of its folders have no metrics.json, and are left out")
     return runs
 
 
@@ -166,7 +166,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     if own is None:
         own = _config(folder / LOGS / "version_0" / "config.yaml")  # of a cross-validation, the first fold's
         if own is None:
-            say(f"compare: {folder} has no config.yaml: its settings are not known")
+            note(f"compare: {folder} has no config.yaml: its settings are not known")
             return {}
         own.pop("data.fold", None)
     if own.get("engine") == "torch":  # as fit has it, which has no such option
@@ -177,7 +177,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     measured = Path(str(checkpoint))
     training = _config(measured.parent.parent / "config.yaml")
     if training is None:
-        say(f"compare: {folder}: no config.yaml beside {measured}: its training is known from the checkpoint only")
+        note(f"compare: {folder}: no config.yaml beside {measured}: its training is known from the checkpoint only")
         return {**own, "ckpt_path": str(checkpoint)}
     training.pop("ckpt_path", None)
     mine = {key: value for key, value in own.items() if key in _OF_EVALUATION}

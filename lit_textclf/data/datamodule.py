@@ -14,26 +14,26 @@ from lightning.pytorch.accelerators import XLAAccelerator
 from torch.utils.data import DataLoader, Sampler
 
 from lit_textclf.data.batches.collate import Collator
-from lit_textclf.data.batches.dataset import EncodedRows
+from lit_textclf.data.batches.dataset import TokenizedDataset
 from lit_textclf.data.batches.loaders import ResumableLoader
-from lit_textclf.data.batches.predict_dataset import PartBatches, part_rows_for
+from lit_textclf.data.batches.predict_dataset import PredictDataset, part_rows_for
 from lit_textclf.data.batches.samplers import (
     WINDOW_BATCHES,
-    LikeLengthSampler,
+    LengthGroupedSampler,
     ShuffledSampler,
-    SortedWindows,
-    TokenBudgetBatches,
+    SortedWindowSampler,
+    TokenBudgetBatchSampler,
 )
 from lit_textclf.data.options import check_data, delimiter_of
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.labels import Target, TaskOption, label_counts
 from lit_textclf.data.rows.read import ReadOptions
 from lit_textclf.data.rows.rows import Rows, rows_of_texts
-from lit_textclf.data.splits import SPLITS, STAGE_SPLITS, RowSets
+from lit_textclf.data.splits import SPLITS, STAGE_SPLITS, Splits
 from lit_textclf.data.tokens.long_text import LongText, Mode
-from lit_textclf.data.tokens.special_tokens import Template
+from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.token_cache import default_cache_dir, tokenize
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.utils.messages import UserError, note, plural
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -170,7 +170,7 @@ class TextDataModule(LightningDataModule):
         super().__init__()
         self.save_hyperparameters(*CARRIED)
         encodings = (encoding,) if isinstance(encoding, str) else tuple(encoding)
-        self.sets = RowSets(
+        self.sets = Splits(
             files={"train": train_file, "validation": validation_file, "test": test_file, "predict": predict_file},
             dataset_name=dataset_name,
             dataset_config_name=dataset_config_name,
@@ -202,7 +202,7 @@ class TextDataModule(LightningDataModule):
         self.batch_by_length, self.max_tokens_per_batch = batch_by_length, max_tokens_per_batch
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
-        self.encoded: dict[str, EncodedRows] = {}
+        self.encoded: dict[str, TokenizedDataset] = {}
         self.part_rows: int | None = None
         self.parts_left: Sequence[int] | None = None
         self._trained_on: torch.Tensor | None = None
@@ -253,7 +253,7 @@ class TextDataModule(LightningDataModule):
             if split in self.rows and split not in self.encoded:
                 self.encoded[split] = self._encode(split)
         if stage == "predict" and first and self.sets.stream is not None:
-            say(f"predict: {count(self.sets.stream.total, 'row')}")
+            note(f"predict: {plural(self.sets.stream.total, 'row')}")
             self.no_rows()
 
     # Tokens and batches -----------------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ class TextDataModule(LightningDataModule):
             then, now = saved.numpy(), self.state_dict()["trained_on"].numpy()
             added, gone = len(np.setdiff1d(now, then)), len(np.setdiff1d(then, now))
             if added or gone:
-                say(f"training rows: {count(added, 'text')} new since the checkpoint, {gone:,} no longer there")
+                note(f"training rows: {plural(added, 'text')} new since the checkpoint, {gone:,} no longer there")
 
     def setup(self, stage: str) -> None:
         """Reads, tokenizes and encodes the rows of a stage; called by the Trainer, or by hand without one.
@@ -283,20 +283,22 @@ class TextDataModule(LightningDataModule):
         """
         self.prepare(stage, self.trainer.lightning_module if self.trainer is not None else None)  # type: ignore[arg-type]
 
-    def _encode(self, split: str) -> EncodedRows:
+    def _encode(self, split: str) -> TokenizedDataset:
         rows = self.rows[split]
         assert self.target is not None
         targets = self.target.encode(rows)
         if self.target.task == "multi_label" and (empty := int((~targets.any(1)).sum())):
-            say(f"{split}: {count(empty, 'row')} with an empty label set, which is a label set like any other")
+            note(f"{split}: {plural(empty, 'row')} with an empty label set, which is a label set like any other")
         encoded = self._encoded(rows, targets, self.cache_dir)
-        say(f"{split}: {encoded.report()}")
+        note(f"{split}: {encoded.report()}")
         return encoded
 
-    def _encoded(self, rows: Rows, targets: np.ndarray | None, cache_dir: Path | None) -> EncodedRows:
+    def _encoded(self, rows: Rows, targets: np.ndarray | None, cache_dir: Path | None) -> TokenizedDataset:
         tokens = tokenize(rows.text, self.tokenizer, cache_dir)
         pairs = None if rows.text_pair is None else tokenize(rows.text_pair, self.tokenizer, cache_dir)
-        return EncodedRows(tokens, pairs, Template.of(self.tokenizer), self.max_length, self.long_text, targets)
+        return TokenizedDataset(
+            tokens, pairs, SpecialTokens.from_tokenizer(self.tokenizer), self.max_length, self.long_text, targets
+        )
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -315,9 +317,9 @@ class TextDataModule(LightningDataModule):
         if self.max_tokens_per_batch is not None:
             if replicas > 1:
                 raise UserError("data.max_tokens_per_batch works in one process; set data.batch_size in its place")
-            batches = TokenBudgetBatches(self._padded(lengths), self.max_tokens_per_batch, seed)
+            batches = TokenBudgetBatchSampler(self._padded(lengths), self.max_tokens_per_batch, seed)
             return self._loader("train", 1, batches=batches)
-        order = LikeLengthSampler if self.batch_by_length else ShuffledSampler
+        order = LengthGroupedSampler if self.batch_by_length else ShuffledSampler
         return self._loader("train", self.batch_size, sampler=order(lengths, self.batch_size, seed, replicas, rank))
 
     @property
@@ -345,17 +347,17 @@ class TextDataModule(LightningDataModule):
         replicas, rank = self._ranks
         part_rows = self.part_rows or part_rows_for(stream.total, self.eval_batch_size, replicas)
         parts = range(-(-stream.total // part_rows))
-        batches = PartBatches(
+        batches = PredictDataset(
             stream, target, self.encoded_to_predict, self._collator(), self.eval_batch_size, self.batch_by_length,
             part_rows, parts[rank::replicas], parts if self.parts_left is None else set(self.parts_left),
         )  # fmt: skip
         return DataLoader(batches, batch_size=None, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
 
-    def encoded_to_predict(self, rows: Rows) -> EncodedRows:
+    def encoded_to_predict(self, rows: Rows) -> TokenizedDataset:
         """Rows to be predicted as tokens, without targets."""
         return self._encoded(rows, None, None)
 
-    def no_rows(self) -> EncodedRows:
+    def no_rows(self) -> TokenizedDataset:
         """No rows to be predicted, encoded: what can be wrong with the options shows, before a model is loaded.
 
         Raises:
@@ -367,7 +369,7 @@ class TextDataModule(LightningDataModule):
     def _collator(self) -> Collator:
         on_xla = self.trainer is not None and isinstance(self.trainer.accelerator, XLAAccelerator)
         if on_xla and not self.pad_to_max_length:
-            say("data.pad_to_max_length is true on a TPU: each new length would be compiled anew")
+            note("data.pad_to_max_length is true on a TPU: each new length would be compiled anew")
             self.pad_to_max_length = True
         pad_to = self.max_length if self.pad_to_max_length else None
         return Collator(self.tokenizer, pad_to, windows=self.long_text.mode == "window")
@@ -383,9 +385,9 @@ class TextDataModule(LightningDataModule):
         if sampler is None and batches is None:
             (replicas, rank), rows = self._ranks, len(self.encoded[split])
             if 0 < rows < replicas:
-                raise UserError(f"{split}: {count(rows, 'row')} for {replicas} ranks; lower trainer.devices")
+                raise UserError(f"{split}: {plural(rows, 'row')} for {replicas} ranks; lower trainer.devices")
             window = batch_size * WINDOW_BATCHES if self.batch_by_length else 1
-            sampler = SortedWindows(self.encoded[split].lengths, window, replicas, rank)
+            sampler = SortedWindowSampler(self.encoded[split].lengths, window, replicas, rank)
         kind = ResumableLoader if split == "train" else DataLoader
         return kind(
             self.encoded[split],
@@ -405,7 +407,7 @@ class TextDataModule(LightningDataModule):
     def summary(self) -> str:
         """Task, labels with their counts, and rows, in one line."""
         assert self.target is not None
-        rows = ", ".join(f"{count(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
+        rows = ", ".join(f"{plural(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
         if self.target.task == "regression":
             return f"regression; {rows}"
         counts = self.label_counts("train")

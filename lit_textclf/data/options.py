@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from lit_textclf.data.splits import SPLITS, RowSets
+from lit_textclf.data.splits import SPLITS, Splits
 from lit_textclf.data.tokens.long_text import LongText
-from lit_textclf.utils.messages import UserError, nearest, say
+from lit_textclf.utils.messages import UserError, did_you_mean, note
 
 if TYPE_CHECKING:
     pass
@@ -29,7 +29,7 @@ def delimiter_of(delimiter: str | None) -> str | None:
 class DataOptions(Protocol):
     """What is checked of the data module's options."""
 
-    sets: RowSets
+    sets: Splits
     long_text: LongText
     batch_size: int
     eval_batch_size: int
@@ -66,9 +66,8 @@ def check_data(data: DataOptions) -> None:
     if len(data.sets.read_options.quote_char) > 1:
         raise UserError(f"data.quote_char {data.sets.read_options.quote_char!r}: one character is needed, or none")
     if unknown := [name for name in data.sets.dataset_splits if name not in SPLITS]:
-        raise UserError(
-            f"data.dataset_splits: no split {unknown[0]!r}{nearest(unknown[0], SPLITS)}; there are {', '.join(SPLITS)}"
-        )
+        near = did_you_mean(unknown[0], SPLITS)
+        raise UserError(f"data.dataset_splits: no split {unknown[0]!r}{near}; there are {', '.join(SPLITS)}")
     if data.sets.dataset_splits and data.sets.dataset_name is None:
         raise UserError("data.dataset_splits is for data.dataset_name, which is not set")
     _check_folds(data.sets)
@@ -76,10 +75,10 @@ def check_data(data: DataOptions) -> None:
         if share is not None and not 0 <= share < 1:
             raise UserError(f"data.{split}_split {share}: a share between 0 and 1 is needed")
         if share and data.sets.files[split] is not None:
-            say(f"data.{split}_split is not used: data.{split}_file is set")
+            note(f"data.{split}_split is not used: data.{split}_file is set")
 
 
-def _check_folds(sets: RowSets) -> None:
+def _check_folds(sets: Splits) -> None:
     if sets.folds is None and sets.fold is None:
         return
     if sets.folds is None or sets.folds < 2:

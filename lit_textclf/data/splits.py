@@ -16,7 +16,7 @@ from lit_textclf.data.rows.labels import Target, TaskOption, decide_target
 from lit_textclf.data.rows.read import ReadOptions, read_files, stream_files
 from lit_textclf.data.rows.rows import Rows, report_blank, rows_of_texts
 from lit_textclf.data.rows.stream import RowStream, one_chunk
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.utils.messages import UserError, note, plural
 
 SPLITS = ("train", "validation", "test", "predict")
 STAGE_SPLITS: dict[str, tuple[str, ...]] = {
@@ -28,7 +28,7 @@ STAGE_SPLITS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass
-class RowSets:
+class Splits:
     """The rows of each split, and the target that the training rows decide.
 
     Attributes:
@@ -115,7 +115,7 @@ class RowSets:
         multi_label = rows.label_lists or self.task == "multi_label"
         labelled = np.setdiff1d(np.arange(len(rows)), rows.unlabelled(blank=not multi_label))
         if len(labelled) < len(rows):
-            problem = f"{count(len(rows) - len(labelled), 'row')} without a label"
+            problem = f"{plural(len(rows) - len(labelled), 'row')} without a label"
         try:
             self.target = decide_target(rows.take(labelled), self.task, self.labels, self.positive_label)
         except UserError as error:
@@ -209,10 +209,10 @@ class RowSets:
             own = load_dataset(self.dataset_name, self.dataset_config_name)
             for split in self.shares:
                 if self._is_held_out(split) and split in own:
-                    say(f"{split}: the data set's own {split} rows are not used; training rows are held out")
-        parts = ", ".join(f"{count(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
+                    note(f"{split}: the data set's own {split} rows are not used; training rows are held out")
+        parts = ", ".join(f"{plural(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
         fold = f" (fold {self.fold} of {self.folds})" if self.folds is not None else ""
-        say(f"split by a hash of the text{fold}: {parts}")
+        note(f"split by a hash of the text{fold}: {parts}")
 
     def _held_out(self, rows: Rows) -> dict[str, Rows]:
         """Parts training rows into those that are held out and the rest."""
@@ -227,7 +227,9 @@ class RowSets:
         for split, part in zip(shares, held, strict=True):
             if shares[split]:
                 if not len(part):
-                    raise UserError(f"data.{split}_split {shares[split]} of {count(len(rows), 'row')} holds out no row")
+                    raise UserError(
+                        f"data.{split}_split {shares[split]} of {plural(len(rows), 'row')} holds out no row"
+                    )
                 parts[split] = rows.take(part)
         return {**parts, "train": rows.take(train)}
 
@@ -244,15 +246,14 @@ class RowSets:
         known = np.flatnonzero(np.isin(text_keys(rows), self.trained_on))
         if not len(known):
             return
-        message = (
-            f"{split}: {len(known):,} of {count(len(rows), 'row')} were trained on (first: {rows.where(int(known[0]))})"
-        )
+        first = rows.where(int(known[0]))
+        message = f"{split}: {len(known):,} of {plural(len(rows), 'row')} were trained on (first: {first})"
         if self._is_held_out(split):
             raise UserError(
                 f"{message}; hold out what training held out: the same data.validation_split, data.test_split, "
                 "data.folds and data.fold"
             )
-        say(f"{message}, but for case and punctuation: the metrics are better than the model")
+        note(f"{message}, but for case and punctuation: the metrics are better than the model")
 
     def _codes(self, rows: Rows) -> np.ndarray | None:
         assert self.target is not None
@@ -271,6 +272,6 @@ class RowSets:
                 indices = stratified_sample(self._codes(rows), len(rows), limit, seed)
             else:
                 indices = np.arange(limit)
-            say(f"{split}: {limit:,} of {count(len(rows), 'row')} used (data.max_*_samples)")
+            note(f"{split}: {limit:,} of {plural(len(rows), 'row')} used (data.max_*_samples)")
             rows = rows.take(indices)
         self.rows[split] = rows

@@ -17,13 +17,13 @@ from torchmetrics.functional.classification import (
 
 from lit_textclf.classifier.decisions import decided_by_logits
 from lit_textclf.data.rows.labels import Target, join_names
-from lit_textclf.evaluation.label_errors import Suspicion, suspect, suspect_sets
+from lit_textclf.evaluation.label_errors import LabelIssues, find_label_issues, find_label_set_issues
 from lit_textclf.evaluation.outcomes import Outcomes
-from lit_textclf.utils.csv_format import shortest
+from lit_textclf.utils.csv_format import format_float32
 
 
 @dataclass(frozen=True)
-class LabelFigures:
+class LabelScores:
     """One label's figures.
 
     Attributes:
@@ -80,7 +80,7 @@ class Evaluation:
     losses: Tensor
 
     @classmethod
-    def of(
+    def from_outcomes(
         cls, outcomes: Outcomes, temperature: float = 1.0, thresholds: Mapping[str, float] | None = None
     ) -> Evaluation:
         """Decides each row.
@@ -130,7 +130,7 @@ class Evaluation:
     def _spelled(self, values: Tensor) -> list[str]:
         labels = self.target.labels
         if self.target.task == "regression":
-            return shortest(values)
+            return format_float32(values)
         if self.target.task == "single_label":
             return [labels[index] for index in values.tolist()]
         return [
@@ -164,11 +164,11 @@ class Evaluation:
         return np.asarray(rows[np.argsort(-self.losses.numpy()[rows], kind="stable")])
 
     @cached_property
-    def suspicion(self) -> Suspicion | None:
+    def suspicion(self) -> LabelIssues | None:
         """Which labels may be wrong; None for regression."""
         if self.target.task == "regression":
             return None
-        find = suspect if self.target.task == "single_label" else suspect_sets
+        find = find_label_issues if self.target.task == "single_label" else find_label_set_issues
         given = self.outcomes.targets.to(self.decided.dtype)
         return find(self.probabilities.numpy(), given.numpy(), self.decided.numpy())
 
@@ -180,7 +180,7 @@ class Evaluation:
         return np.asarray(multiclass_confusion_matrix(self.decided, self.outcomes.targets, self.target.num_outputs))
 
     @cached_property
-    def label_figures(self) -> list[LabelFigures]:
+    def label_scores(self) -> list[LabelScores]:
         """Each label's figures, in label order; none for regression."""
         target = self.target
         if target.task == "regression":
@@ -188,13 +188,13 @@ class Evaluation:
         scores = multiclass_stat_scores if target.task == "single_label" else multilabel_stat_scores
         counts = scores(self.decided.long(), self.outcomes.targets.long(), target.num_outputs, average="none").tolist()
         return [
-            LabelFigures(name, right + missed, right + false, right)
+            LabelScores(name, right + missed, right + false, right)
             for name, (right, false, _, missed, _) in zip(target.labels, counts, strict=True)
         ]
 
-    def worst_labels(self, most: int) -> list[LabelFigures]:
+    def worst_labels(self, most: int) -> list[LabelScores]:
         """All labels in their order, or of more than so many those with the lowest F1 of all that are seen."""
-        figures = self.label_figures
+        figures = self.label_scores
         if len(figures) <= most:
             return figures
         return sorted((label for label in figures if label.seen), key=lambda label: label.f1)[:most]

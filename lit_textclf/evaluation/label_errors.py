@@ -13,7 +13,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Suspicion:
+class LabelIssues:
     """The labels that are doubted.
 
     Attributes:
@@ -31,7 +31,7 @@ class Suspicion:
         return np.asarray(found[np.argsort(self.rank[found])])
 
 
-def suspect(probabilities: np.ndarray, given: np.ndarray, predicted: np.ndarray) -> Suspicion:
+def find_label_issues(probabilities: np.ndarray, given: np.ndarray, predicted: np.ndarray) -> LabelIssues:
     """Finds rows whose label may be wrong, of a task with one label a row.
 
     They are what lies off the diagonal of the paper's confident joint, without rows whose label the model predicts all
@@ -43,10 +43,10 @@ def suspect(probabilities: np.ndarray, given: np.ndarray, predicted: np.ndarray)
         predicted: what the model predicts, int64 `(rows,)`.
     """
     doubted, margin = _doubted(probabilities, given)
-    return Suspicion(_ranked(doubted & (predicted != given), margin))
+    return LabelIssues(_ranked(doubted & (predicted != given), margin))
 
 
-def suspect_sets(probabilities: np.ndarray, given: np.ndarray, predicted: np.ndarray) -> Suspicion:
+def find_label_set_issues(probabilities: np.ndarray, given: np.ndarray, predicted: np.ndarray) -> LabelIssues:
     """Finds rows whose label set may be wrong: for each label, whether its presence or its absence is.
 
     A row's rank is that of its most doubted label.
@@ -62,7 +62,7 @@ def suspect_sets(probabilities: np.ndarray, given: np.ndarray, predicted: np.nda
         found, margin = _doubted(np.stack([1 - present, present], 1), given[:, label])
         doubted[:, label] = found & (predicted[:, label] != given[:, label])
         margins[:, label] = np.where(doubted[:, label], margin, np.inf)
-    return Suspicion(_ranked(np.asarray(doubted.any(1)), margins.min(1)), doubted)
+    return LabelIssues(_ranked(np.asarray(doubted.any(1)), margins.min(1)), doubted)
 
 
 def _doubted(probabilities: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

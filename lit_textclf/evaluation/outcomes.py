@@ -40,7 +40,7 @@ class Outcomes:
     max_length: int
 
     @classmethod
-    def of(cls, data: TextDataModule, split: str, row: Tensor, logits: Tensor, targets: Tensor) -> Outcomes:
+    def from_rows(cls, data: TextDataModule, split: str, row: Tensor, logits: Tensor, targets: Tensor) -> Outcomes:
         """Those of some of a split's rows.
 
         Args:

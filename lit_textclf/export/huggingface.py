@@ -8,17 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lit_textclf.classifier.checkpoint import StoredRun
+from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.models.adapters import merged
 from lit_textclf.models.layers import fold_temperature
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.messages import UserError, note
 
 SAMPLES = ("A short text.", "a somewhat longer one, with words that no training has seen: 42 -- qwx", "!")
 """Texts on which the folder is compared with the checkpoint before it is put in place."""
 
 
-def write_hf(stored: StoredRun, folder: Path) -> None:
+def write_hf(stored: CheckpointInfo, folder: Path) -> None:
     """Writes model and tokenizer into a folder, loads them as transformers does, and compares.
 
     Raises:
@@ -49,7 +49,7 @@ def write_hf(stored: StoredRun, folder: Path) -> None:
     # Weights with LoRA's products added are rounded once more, in every layer.
     if not difference < (1e-5 if plain is classifier.model else 1e-4):
         raise UserError(f"{folder}: what was written gives other logits than {stored.path} (by {difference:.2g})")
-    say(f"export: {type(loaded).__name__} loads in transformers; largest difference of logits {difference:.1g}")
+    note(f"export: {type(loaded).__name__} loads in transformers; largest difference of logits {difference:.1g}")
 
 
 def push_to_hub(folder: Path, name: str) -> None:
@@ -67,4 +67,4 @@ def push_to_hub(folder: Path, name: str) -> None:
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"--push_to_hub {name}: {reason:.200}; {folder} is written and can be uploaded later") from None
-    say(f"export: uploaded to {url}")
+    note(f"export: uploaded to {url}")

@@ -9,7 +9,7 @@ import torch
 import transformers
 import yaml
 
-from lit_textclf.classifier.checkpoint import StoredRun
+from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.utils.run_folder import read_run_file
 from lit_textclf.version import __version__
 
@@ -22,7 +22,7 @@ SETTINGS = (
 _TASKS = {"single_label": "one label", "multi_label": "a set of labels", "regression": "a number"}
 
 
-def model_card(stored: StoredRun, name: str, *, form: str = "hf", quantized: str | None = None) -> str:
+def model_card(stored: CheckpointInfo, name: str, *, form: str = "hf", quantized: str | None = None) -> str:
     """A model card in the Hub's form (https://huggingface.co/docs/hub/model-cards): YAML between lines, then Markdown.
 
     Settings and metrics are those of the run's folder, where the checkpoint still lies in it.
@@ -75,7 +75,7 @@ def _result(values: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def _use(stored: StoredRun) -> str:
+def _use(stored: CheckpointInfo) -> str:
     given = '{"text": "one text", "text_pair": "another"}' if stored.data.get("text_pair_column") else '"a text"'
     every = ", top_k=None" if stored.target.task == "multi_label" else ""
     return (
@@ -117,7 +117,7 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _limits(stored: StoredRun, form: str, quantized: str | None) -> str:
+def _limits(stored: CheckpointInfo, form: str, quantized: str | None) -> str:
     data, target = stored.data, stored.target
     lines = [
         f"- A text beyond {data.get('max_length', 256)} tokens is cut off; give `truncation=True`.",

@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lit_textclf.classifier.checkpoint import StoredRun
+from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.export.onnx_runtime import MODEL, OnnxModel, import_onnxruntime, write_carried
 from lit_textclf.models.adapters import merged
 from lit_textclf.models.last_layer import read_first_token_only
 from lit_textclf.models.layers import fold_temperature
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.messages import UserError, note
 
 OPSETS = (23, 20)
 """Tried in this order: 23 has an operator for attention, which is faster; ONNX Runtime 1.32 refuses ModernBERT's."""
@@ -41,7 +41,7 @@ class _Logits(nn.Module):
         return self.model(**dict(zip(self.names, inputs, strict=True))).logits  # type: ignore[no-any-return]
 
 
-def write_onnx(stored: StoredRun, folder: Path) -> StoredRun:
+def write_onnx(stored: CheckpointInfo, folder: Path) -> CheckpointInfo:
     """Writes `model.onnx` with any batch size and length, configuration, tokenizer, and what a checkpoint carries.
 
     The last layer is computed for the token that the classifier reads alone, as in training here.
@@ -81,7 +81,7 @@ def write_onnx(stored: StoredRun, folder: Path) -> StoredRun:
     if stored.calibration is not None:
         stored = replace(stored, calibration={**stored.calibration, "temperature": temperature})
     write_carried(stored, folder)
-    say(
+    note(
         f"export: ONNX of opset {opset}, {megabytes(folder)}; in onnxruntime the logits differ from torch's by "
         f"{difference:.1g} at the most"
     )

@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lit_textclf.classifier.checkpoint import StoredRun
+from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.utils.atomic import give_usual_permissions
-from lit_textclf.utils.messages import UserError, nearest
+from lit_textclf.utils.messages import UserError, did_you_mean
 
 MODEL, CARRIED, TRAINED_ON = "model.onnx", "lit_textclf.json", "trained_on.safetensors"
 CPU = "CPUExecutionProvider"
@@ -45,7 +45,7 @@ class OnnxModel(nn.Module):
         runtime = import_onnxruntime()
         known = runtime.get_available_providers()
         if execution_provider not in known:
-            near = nearest(execution_provider, known)
+            near = did_you_mean(execution_provider, known)
             raise UserError(f"--execution_provider {execution_provider!r}{near}: there are {', '.join(known)}")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
@@ -90,7 +90,7 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def read_model_folder(folder: Path) -> StoredRun:
+def read_model_folder(folder: Path) -> CheckpointInfo:
     """Reads what `export --format onnx` wrote beside the weights.
 
     Raises:
@@ -106,7 +106,7 @@ def read_model_folder(folder: Path) -> StoredRun:
         json.loads((folder / "config.json").read_text(encoding="utf-8"))  # a damaged one shows here
         files = sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)})
         keys = load_file(folder / TRAINED_ON)["trained_on"] if (folder / TRAINED_ON).is_file() else None
-        return StoredRun(
+        return CheckpointInfo(
             folder / MODEL,
             Target.from_dict(carried["target"]),
             model=dict(carried["model"]),
@@ -120,7 +120,7 @@ def read_model_folder(folder: Path) -> StoredRun:
         raise UserError(f"--model_dir {folder}: damaged ({error!s:.80}); export it anew") from None
 
 
-def write_carried(stored: StoredRun, folder: Path) -> None:
+def write_carried(stored: CheckpointInfo, folder: Path) -> None:
     """Writes what :func:`read_model_folder` reads: labels, options, and the keys of the rows that were trained on."""
     values = {
         "target": stored.target.to_dict(),

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from lit_textclf.classifier.checkpoint import StoredRun
+from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.export.onnx import megabytes, quiet
 from lit_textclf.export.onnx_runtime import MODEL, OnnxModel
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.utils.messages import UserError, note, plural
 
 MEASURED_BY = {"single_label": "val_accuracy", "multi_label": "val_f1_micro", "regression": "val_pearson"}
 """What int8 weights may cost."""
@@ -64,7 +64,7 @@ def _narrows(node: Any, shapes: Mapping[str, list[int]]) -> bool:
     return inputs > outputs
 
 
-def put_int8_in_place(stored: StoredRun, folder: Path, data: TextDataModule, most: float) -> None:
+def put_int8_in_place(stored: CheckpointInfo, folder: Path, data: TextDataModule, most: float) -> None:
     """Quantizes a folder's model as far as the validation rows allow.
 
     All products first; if that costs too much, all but those of :func:`quantize_int8`'s `narrowing`.
@@ -83,7 +83,7 @@ def put_int8_in_place(stored: StoredRun, folder: Path, data: TextDataModule, mos
     data.prepare("validate", classifier)
     path, metric, warmth = folder / MODEL, MEASURED_BY[stored.target.task], classifier.calibration.temperature
     exact = _measured(classifier, OnnxModel(path, temperature=warmth), data)
-    rows = count(len(exact["logits"]), "validation row")
+    rows = plural(len(exact["logits"]), "validation row")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         made = Path(name) / MODEL
         for narrowing in (True, False):
@@ -92,9 +92,9 @@ def put_int8_in_place(stored: StoredRun, folder: Path, data: TextDataModule, mos
             of_labels = ""
             if stored.target.task == "single_label":
                 changed = int((exact["logits"].argmax(-1) != rounded["logits"].argmax(-1)).sum())
-                of_labels = f", {count(changed, 'label')} changed"
+                of_labels = f", {plural(changed, 'label')} changed"
             drop = exact[metric] - rounded[metric]
-            say(
+            note(
                 f"export: int8{'' if narrowing else ' but for feed-forward outputs'}, {megabytes(made.parent)}; "
                 f"{metric} {rounded[metric]:.4f} with it, {exact[metric]:.4f} without ({rows}{of_labels}; largest "
                 f"difference of logits {(exact['logits'] - rounded['logits']).abs().max():.2g})"

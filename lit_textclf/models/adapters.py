@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import nn
 
 from lit_textclf.models.layers import depths, encoder_layers
-from lit_textclf.utils.messages import UserError, count, nearest, say
+from lit_textclf.utils.messages import UserError, did_you_mean, note, plural
 
 LORA: dict[str, Any] = {"r": 8, "alpha": 16, "dropout": 0.0, "target_modules": None}
 """The keys of `model.lora` and their defaults."""
@@ -83,7 +83,7 @@ def _targets(wanted: str | list[str] | None, linear: list[str]) -> list[str]:
         if not any(f".{name}".endswith(f".{target}") for name in linear):
             raise UserError(
                 f"model.lora: target_modules: no linear layer of the encoder is called {target!r}"
-                f"{nearest(target, names)}; there are {', '.join(names)}, and all-linear for all"
+                f"{did_you_mean(target, names)}; there are {', '.join(names)}, and all-linear for all"
             )
     return sorted(wanted)
 
@@ -127,7 +127,7 @@ def freeze(model: Any, below: int | Literal["embeddings"]) -> None:
     depth = depths(model)
     last, layers = (0 if below == "embeddings" else below), max(depth.values()) - 1
     if last > layers:
-        raise UserError(f"model.freeze {below}: the model has {count(layers, 'encoder layer')}")
+        raise UserError(f"model.freeze {below}: the model has {plural(layers, 'encoder layer')}")
     for name, parameter in model.named_parameters():
         if depth[name] <= last:
             parameter.requires_grad_(False)
@@ -139,15 +139,15 @@ def say_what_is_trained(model: nn.Module, lora: Mapping[str, Any] | None, below:
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     everything, some = (sum(parameter.numel() for parameter in group) for group in (parameters, trained))
     if lora is not None:
-        say(
+        note(
             f"lora: {some:,} of {everything:,} parameters are trained ({some / everything:.1%}): rank {lora['r']} "
             f"beside {', '.join(lora['target_modules'])} of each layer, and the head in full"
         )
     elif below is not None:
         layers = 0 if below == "embeddings" else int(below)
-        what = "embeddings" + (f" and {count(layers, 'layer')} from the first on" if layers else "")
-        say(
-            f"freeze: {what}: {len(parameters) - len(trained)} of {count(len(parameters), 'tensor')}, "
+        what = "embeddings" + (f" and {plural(layers, 'layer')} from the first on" if layers else "")
+        note(
+            f"freeze: {what}: {len(parameters) - len(trained)} of {plural(len(parameters), 'tensor')}, "
             f"{everything - some:,} of {everything:,} parameters stay as they are"
         )
 

@@ -38,7 +38,7 @@ class _Attention(torch.autograd.Function):
         dtype, wide = query.dtype, torch.promote_types(query.dtype, torch.float32)
         shape = torch.Size((batch, heads, queries, tokens))
         ctx.scale = scale
-        draw = Draw.of(shape, probability, torch.int8) if probability else None
+        draw = Draw.sample(shape, probability, torch.int8) if probability else None
         ctx.drawn = None if draw is None else (draw.least, draw.growth)
         ctx.step = max(1, SCORES // (heads * queries * tokens))
         output = query.new_empty(batch, queries, heads, size)

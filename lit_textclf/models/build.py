@@ -14,7 +14,7 @@ from lit_textclf.models.attention import use_fast_kernels
 from lit_textclf.models.config import load_config
 from lit_textclf.models.last_layer import read_first_token_only
 from lit_textclf.models.layers import head_in_float32
-from lit_textclf.utils.messages import UserError, count, first_line, nearest, say
+from lit_textclf.utils.messages import UserError, did_you_mean, first_line, note, plural
 from lit_textclf.utils.paths import local_or_hub
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ def scratch_config(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerFas
 
     known = BertConfig().to_dict()
     if unknown := [name for name in options if name not in known]:
-        raise UserError(f"model.from_scratch: BERT's configuration has no {unknown[0]!r}{nearest(unknown[0], known)}")
+        raise UserError(
+            f"model.from_scratch: BERT's configuration has no {unknown[0]!r}{did_you_mean(unknown[0], known)}"
+        )
     try:
         config = BertConfig(**{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **options})
         if config.hidden_size % config.num_attention_heads:
@@ -99,7 +101,7 @@ def scratch_config(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerFas
     except Exception as error:
         raise UserError(f"model.from_scratch: {first_line(error)}") from None
     shown = f"{config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.vocab_size:,} tokens"
-    say(f"from scratch: a BERT with random weights ({shown})")
+    note(f"from scratch: a BERT with random weights ({shown})")
     return config
 
 
@@ -130,9 +132,9 @@ def from_pretrained(name_or_path: str, config: PretrainedConfig) -> Any:
     new = sorted({*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])})
     if new:
         shown = ", ".join(new[:4]) + (", ..." if len(new) > 4 else "")
-        say(f"{name_or_path}: {count(len(new), 'tensor')} not among its weights begin at random: {shown}")
+        note(f"{name_or_path}: {plural(len(new), 'tensor')} not among its weights begin at random: {shown}")
     elif names != wanted and not names[0].startswith("LABEL_"):
-        say(f"{name_or_path}: its outputs were {', '.join(names)}; training goes on from them for {', '.join(wanted)}")
+        note(f"{name_or_path}: its outputs were {', '.join(names)}; training goes on from them for {', '.join(wanted)}")
     return model
 
 
@@ -149,7 +151,7 @@ def compile_model(model: nn.Module) -> None:
     compilers = (os.environ.get("CXX", "g++"), "clang++")
     if not torch.cuda.is_available() and not any(shutil.which(name) for name in compilers):
         raise UserError("model.compile: torch needs a C++ compiler on a CPU, and there is no g++; install one")
-    say("model.compile: the first steps take a minute or more; attention and dropout are torch's own")
+    note("model.compile: the first steps take a minute or more; attention and dropout are torch's own")
     model.compile(dynamic=True)
 
 

@@ -26,7 +26,7 @@ class Draw(NamedTuple):
     growth: float
 
     @classmethod
-    def of(cls, shape: torch.Size, probability: float, dtype: torch.dtype) -> Draw:
+    def sample(cls, shape: torch.Size, probability: float, dtype: torch.dtype) -> Draw:
         """Draws for the elements of a shape, int16 or int8: as many bits decide on an element."""
         values = 1 << (8 * dtype.itemsize)
         dropped = min(round(probability * values), values - 1)
@@ -50,7 +50,7 @@ class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, probability: float) -> Tensor:
         """Drops elements of a tensor of any shape."""
-        draw = Draw.of(hidden.shape, probability, torch.int16)
+        draw = Draw.sample(hidden.shape, probability, torch.int16)
         # Saved as torch saves tensors, so that gradient checkpointing drops the bits and draws them again.
         ctx.save_for_backward(draw.bits)
         ctx.least, ctx.growth = draw.least, draw.growth

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_textclf.utils.messages import UserError, first_line, say
+from lit_textclf.utils.messages import UserError, first_line, note
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -51,7 +51,7 @@ def fold_temperature(model: nn.Module, outputs: int, temperature: float) -> floa
     last = last_linear(model, outputs)
     if temperature == 1 or last is None:
         if temperature != 1:
-            say(
+            note(
                 f"export: {type(model).__name__} has no linear head; probabilities are not calibrated (model.calibrate)"
             )
         return 1.0

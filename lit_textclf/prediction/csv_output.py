@@ -20,8 +20,8 @@ from lit_textclf.data.rows.labels import Target, join_names
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.prediction.glue import GlueColumns
 from lit_textclf.utils.atomic import check_place, give_usual_permissions, open_beside, put_in_place
-from lit_textclf.utils.csv_format import csv_lines, shortest
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.csv_format import csv_lines, format_float32
+from lit_textclf.utils.messages import UserError, note
 
 
 class PredictionColumns:
@@ -72,7 +72,7 @@ class PredictionColumns:
             unique = f"input_{unique}"
         taken.add(unique)
         if unique != name:
-            say(f"{self.where}: the input's column {name!r} is written as {unique!r}")
+            note(f"{self.where}: the input's column {name!r} is written as {unique!r}")
         return unique
 
     def lines(self, rows: Rows, logits: Tensor) -> str:
@@ -88,12 +88,12 @@ class PredictionColumns:
         if self.id_column is not None and rows.id is not None:
             columns.append(rows.id.to_pylist())
         if self.target.task == "regression":
-            columns.append(shortest(logits[:, 0]))
+            columns.append(format_float32(logits[:, 0]))
         elif self.target.task == "multi_label":
             probabilities = logits.sigmoid()
             given = decided_by_logits(self.target, logits, self.thresholds)
             columns.append([join_names(names) for names in self.target.sets(given.numpy())])
-            columns += [shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
+            columns += [format_float32(probabilities[:, index]) for index in range(probabilities.shape[1])]
         else:
             probabilities = logits.softmax(-1)
             best = decided_by_logits(self.target, logits, self.thresholds)
@@ -101,12 +101,12 @@ class PredictionColumns:
             unsure = torch.zeros_like(best, dtype=torch.bool) if self.min_score is None else scores < self.min_score
             names = [self.target.labels[index] for index in best.tolist()]
             columns.append(["" if out else name for name, out in zip(names, unsure.tolist(), strict=True)])
-            columns.append(shortest(scores))
+            columns.append(format_float32(scores))
             if self.min_score is not None:
                 columns.append([str(out).lower() for out in unsure.tolist()])
-            columns += [shortest(probabilities[:, index]) for index in range(probabilities.shape[1])]
+            columns += [format_float32(probabilities[:, index]) for index in range(probabilities.shape[1])]
         if self.with_logits:
-            columns += [shortest(logits[:, index]) for index in range(logits.shape[1])]
+            columns += [format_float32(logits[:, index]) for index in range(logits.shape[1])]
         if rows.kept is not None:
             there = set(rows.kept.column_names)  # of several files one may lack a column
             nothing = [None] * len(rows)

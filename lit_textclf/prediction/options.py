@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.prediction.glue import file_of, task_of
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.messages import UserError, note
 
 PREDICTIONS = "predictions.csv"
 
@@ -27,6 +27,6 @@ def submission_of(data: TextDataModule, output: str) -> tuple[str, str]:
     named = None if output == PREDICTIONS else Path(output)
     task = task_of(data.sets.dataset_config_name, named)
     if data.sets.columns.id is not None:
-        say(f"--format glue: rows are known by their number; {data.sets.columns.id!r} is not written")
+        note(f"--format glue: rows are known by their number; {data.sets.columns.id!r} is not written")
     splits = data.sets.dataset_splits
     return task, output if named else file_of(task, splits.get("predict", splits.get("test")))

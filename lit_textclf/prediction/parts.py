@@ -25,7 +25,7 @@ from torch import Tensor
 from lit_textclf.data.batches.predict_dataset import REMEMBERED, Part
 from lit_textclf.prediction.csv_output import PredictionColumns, PredictionFile, unencodable
 from lit_textclf.prediction.glue import GlueColumns
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.utils.messages import UserError, note, plural
 
 
 class PredictionParts:
@@ -95,8 +95,8 @@ class PredictionParts:
         self.is_open = True
         left = [index for index in range(self.number) if self.record(index) is None]
         if len(left) < self.number:
-            done = f"{self.number - len(left):,} of {count(self.number, 'part')}"
-            say(f"predict: goes on: {done} ({self.folder}) are done already")
+            done = f"{self.number - len(left):,} of {plural(self.number, 'part')}"
+            note(f"predict: goes on: {done} ({self.folder}) are done already")
         return left
 
     def join(self, part_rows: int) -> bool:
@@ -107,11 +107,11 @@ class PredictionParts:
     def _start_over(self, other: list[str]) -> None:
         """Removes what another command left, if nothing is lost with it or `--overwrite` was given."""
         done = self.done
-        what = f"{self.folder} holds {count(done, 'part')} of another prediction (other {', '.join(other)})"
+        what = f"{self.folder} holds {plural(done, 'part')} of another prediction (other {', '.join(other)})"
         if done and not self.file.overwrite:
             raise UserError(f"{what}; finish that one with its own command, add --overwrite or choose another --output")
         if done:
-            say(f"{what}: removed")
+            note(f"{what}: removed")
         for path in self.folder.iterdir():
             if path.name != "lock":
                 path.unlink()
@@ -196,7 +196,7 @@ class PredictionParts:
         records = [self.record(index) or {} for index in range(self.number)]
         reasons = [record["unmeasured"] for record in records if record.get("unmeasured")]
         if reasons:
-            say(f"no metrics of the predictions: {reasons[0]}")
+            note(f"no metrics of the predictions: {reasons[0]}")
         if reasons or not all("measured" in record for record in records):
             return
         for index in range(self.number):
@@ -261,7 +261,7 @@ class PredictionParts:
             raise
 
     def _unwritable(self, error: OSError) -> UserError:
-        kept = f"; {count(self.done, 'part')} are kept, and the same command goes on" if self.done else ""
+        kept = f"; {plural(self.done, 'part')} are kept, and the same command goes on" if self.done else ""
         return UserError(f"{self.folder}: cannot be written ({error.strerror}){kept}")
 
 

@@ -25,11 +25,11 @@ from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.prediction.csv_output import PredictionColumns, PredictionFile
 from lit_textclf.prediction.glue import GlueColumns
 from lit_textclf.prediction.parts import PredictionParts
-from lit_textclf.utils.messages import SharedError, UserError, count, say
+from lit_textclf.utils.messages import SharedError, UserError, note, plural
 from lit_textclf.version import __version__
 
 
-class WritePredictions(Callback):
+class PredictionWriter(Callback):
     """Writes predictions part by part, each process its own, and joins them on the first one.
 
     Args:
@@ -167,19 +167,19 @@ class WritePredictions(Callback):
     def _say(self, tally: Counter[str], classifier: TextClassifier, *, measured: bool) -> None:
         if classifier.thresholds is not None:
             shown = ", ".join(f"{name} from {value:.3g} on" for name, value in classifier.thresholds.items())
-            say(f"predict: a label is given by its threshold: {shown}")
+            note(f"predict: a label is given by its threshold: {shown}")
         if self.min_score is not None:
             without = tally["abstained"]
-            share = f"{without:,} of {count(tally['rows'], 'row')} ({without / max(1, tally['rows']):.1%})"
+            share = f"{without:,} of {plural(tally['rows'], 'row')} ({without / max(1, tally['rows']):.1%})"
             also = "; the metrics are of all rows, as if they had one" if measured else ""
-            say(f"predict: {share} without a label, whose score is below {self.min_score:g}{also}")
-        say(f"predict: {self.data.no_rows().report(tally)}; {self._progress.speed()}")
+            note(f"predict: {share} without a label, whose score is below {self.min_score:g}{also}")
+        note(f"predict: {self.data.no_rows().report(tally)}; {self._progress.speed()}")
         if equal := tally["equal"]:
-            say(f"predict: {count(equal, 'row')} equal to another one, computed once")
+            note(f"predict: {plural(equal, 'row')} equal to another one, computed once")
         if clipped := tally["clipped"]:
-            say(f"predict: {count(clipped, 'prediction')} below 0 or above 5, written as that")
+            note(f"predict: {plural(clipped, 'prediction')} below 0 or above 5, written as that")
         if empty := tally["empty_label_sets"]:
-            say(f"predict: {count(empty, 'row')} with an empty label set, which is a label set like any other")
+            note(f"predict: {plural(empty, 'row')} with an empty label set, which is a label set like any other")
 
     def close(self) -> None:
         """Stops the bar; keeps the parts of a prediction that was not finished, and says so."""
@@ -187,8 +187,8 @@ class WritePredictions(Callback):
         if self.parts is not None:
             self.parts.close(remove=False)
             if self.parts.is_open and self.parts.done:
-                of = f"{self.parts.done:,} of {count(self.parts.number, 'part')}"
-                say(f"predict: {of} are kept in {self.parts.folder}; the same command goes on with them")
+                of = f"{self.parts.done:,} of {plural(self.parts.number, 'part')}"
+                note(f"predict: {of} are kept in {self.parts.folder}; the same command goes on with them")
 
 
 class _Held:
@@ -248,7 +248,7 @@ class _Rows:
     def speed(self) -> str:
         """Rows and rows a second of all processes."""
         speed = self._total / max(self._seconds, 1e-9)
-        return f"{count(self._total, 'row')} in {self._seconds:.1f} s, {speed:,.0f} rows/s"
+        return f"{plural(self._total, 'row')} in {self._seconds:.1f} s, {speed:,.0f} rows/s"
 
 
 class _Speed(ProgressColumn):

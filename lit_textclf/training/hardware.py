@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from lightning.fabric.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
 
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.messages import UserError, note
 
 Precision = Literal[
     "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "32", "16", "bf16", "64",
@@ -48,7 +48,7 @@ def choose_precision(precision: str | int, kind: str) -> str:
     if kind == "cpu" and precision == "16-true":
         raise UserError("trainer.precision 16-true gives NaN losses on a CPU; use bf16-mixed, 32-true or auto")
     if kind == "cpu" and precision in ("16-mixed", "16"):
-        say(f"trainer.precision: a CPU has no {precision}; bf16-mixed is used in its place")
+        note(f"trainer.precision: a CPU has no {precision}; bf16-mixed is used in its place")
         return "bf16-mixed"
     return precision
 

@@ -15,16 +15,16 @@ from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.prediction.csv_output import PredictionFile
 from lit_textclf.prediction.options import PREDICTIONS, check_form, submission_of
-from lit_textclf.prediction.writer import WritePredictions
+from lit_textclf.prediction.writer import PredictionWriter
 from lit_textclf.training import hardware
 from lit_textclf.training.callbacks.calibrate import Calibrate
 from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, StepCheckpoint
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.training.callbacks.stop_and_resume import ExactResume, heed_sigterm
+from lit_textclf.training.callbacks.stop_and_resume import ExactResume, stop_on_sigterm
 from lit_textclf.training.hardware import Precision, choose_precision, device_kind
 from lit_textclf.utils.atomic import refuse_input
 from lit_textclf.utils.messages import UserError
-from lit_textclf.utils.paths import expanded, resolve_files
+from lit_textclf.utils.paths import expand_path, resolve_files
 
 
 class Trainer(pl.Trainer):
@@ -82,7 +82,7 @@ class Trainer(pl.Trainer):
             self._callbacks[:0] = [collected, Calibrate(collected)]
         resume = ExactResume()
         self._callbacks.insert(0, resume)
-        heed_sigterm(self, resume)
+        stop_on_sigterm(self, resume)
         plain = isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy))  # not sharded: one file, of rank 0
         if plain and type(self.strategy.checkpoint_io) is TorchCheckpointIO:
             self.strategy.checkpoint_io = CheckpointFiles()
@@ -136,16 +136,16 @@ class Trainer(pl.Trainer):
         glue_task = None
         if format == "glue":
             glue_task, output = submission_of(datamodule, output)
-        path = self.predicted_to = expanded(output, "--output")
+        path = self.predicted_to = expand_path(output, "--output")
         file = PredictionFile(path, overwrite=overwrite, encoding=output_encoding, with_logits=with_logits)
         inputs = datamodule.sets.files["predict"] if text is None else None
         given = [] if inputs is None else resolve_files(inputs, "data.predict_file")
-        refuse_input(path, [*given, *([expanded(ckpt_path, "--ckpt_path")] if ckpt_path else [])])
+        refuse_input(path, [*given, *([expand_path(ckpt_path, "--ckpt_path")] if ckpt_path else [])])
         datamodule.prepare("predict", model)
         if min_score is not None and datamodule.target is not None and datamodule.target.task != "single_label":
             raise UserError(f"--min_score is for one label a row, the model's task is {datamodule.target.task}")
         bar = self.is_global_zero and any(isinstance(callback, ProgressBar) for callback in self._callbacks)
-        writer = WritePredictions(
+        writer = PredictionWriter(
             file,
             datamodule,
             ckpt_path,

@@ -32,6 +32,6 @@ class _Appender:
         self._lines.append(line[:-2] + "\n")
 
 
-def shortest(values: Tensor) -> list[str]:
+def format_float32(values: Tensor) -> list[str]:
     """The shortest decimal that reads back as the same float32, for each of `(batch,)`."""
     return pc.cast(pa.array(values.to(torch.float32).numpy()), pa.string()).to_pylist()  # type: ignore[no-any-return]

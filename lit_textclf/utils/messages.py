@@ -38,14 +38,14 @@ _hushed = False
 
 
 @rank_zero_only
-def say(message: str) -> None:
+def note(message: str) -> None:
     """Prints one line on standard error, on the first process only."""
     if not _hushed:
         print(message, file=sys.stderr, flush=True)
 
 
-def hushed(items: Iterator[T]) -> Iterator[T]:
-    """The items, while what making them has to :func:`say` is left out: for what was done, and said, before."""
+def quietly(items: Iterator[T]) -> Iterator[T]:
+    """The items, while what making them has to :func:`note` is left out: for what was done, and said, before."""
     global _hushed
     while True:
         _hushed = True
@@ -58,17 +58,17 @@ def hushed(items: Iterator[T]) -> Iterator[T]:
         yield item
 
 
-def count(number: int, singular: str, plural: str | None = None) -> str:
+def plural(number: int, singular: str, several: str | None = None) -> str:
     """A number with its noun.
 
     Example:
-        >>> count(1, "row"), count(6920, "row"), count(2, "class", "classes")
+        >>> plural(1, "row"), plural(6920, "row"), plural(2, "class", "classes")
         ('1 row', '6,920 rows', '2 classes')
     """
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+    return f"{number:,} {singular if number == 1 else several or singular + 's'}"
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     """`; did you mean '...'?` with the nearest of the names, or nothing if none is near."""
     names = list(names)
     found = difflib.get_close_matches(name, names, n=1, cutoff=0.6)

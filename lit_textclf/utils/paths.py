@@ -12,7 +12,7 @@ from lit_textclf.utils.messages import UserError
 PACKAGE_PREFIX = "package:"
 
 
-def expanded(path: str, option: str) -> Path:
+def expand_path(path: str, option: str) -> Path:
     """A path with `~` expanded.
 
     Raises:
@@ -36,7 +36,7 @@ def resolve_path(path: str, option: str = "the path") -> Path:
         UserError: if no such package is installed.
     """
     if not path.startswith(PACKAGE_PREFIX):
-        return expanded(path, option)
+        return expand_path(path, option)
     name, _, inside = path.removeprefix(PACKAGE_PREFIX).partition("/")
     try:
         spec = importlib.util.find_spec(name) if name.isidentifier() else None
@@ -44,7 +44,7 @@ def resolve_path(path: str, option: str = "the path") -> Path:
         spec = None
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f"{path}: no Python package named {name!r} with files is installed; install it with pip")
-    return expanded(str(Path(next(iter(spec.submodule_search_locations))) / inside), option)
+    return expand_path(str(Path(next(iter(spec.submodule_search_locations))) / inside), option)
 
 
 def resolve_files(files: str | Sequence[str], option: str) -> list[Path]:
@@ -77,7 +77,7 @@ def resolve_files(files: str | Sequence[str], option: str) -> list[Path]:
 
 def _matches(pattern: Path, name: str, option: str) -> list[Path]:
     """What a glob matches, sorted, where all of it can be read."""
-    matches = sorted(expanded(match, option) for match in glob.glob(str(pattern), recursive=True))
+    matches = sorted(expand_path(match, option) for match in glob.glob(str(pattern), recursive=True))
     if not matches:
         raise UserError(f"{name}: no file matches this pattern; change {option}")
     for match in matches:
@@ -88,7 +88,7 @@ def _matches(pattern: Path, name: str, option: str) -> list[Path]:
 
 def is_local(name_or_path: str) -> bool:
     """Whether a model's name means a folder here, and so no network."""
-    return name_or_path.startswith(PACKAGE_PREFIX) or expanded(name_or_path, "the model's name").exists()
+    return name_or_path.startswith(PACKAGE_PREFIX) or expand_path(name_or_path, "the model's name").exists()
 
 
 def local_or_hub(name_or_path: str, option: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lit_textclf import __version__, main
-from lit_textclf.utils.messages import nearest
+from lit_textclf.utils.messages import did_you_mean
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["--version"]])
@@ -23,8 +23,8 @@ def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
 
 
 def test_nearest() -> None:
-    assert nearest("fot", ["fit", "test"]) == "; did you mean 'fit'?"
-    assert nearest("xyz", ["fit"]) == ""
+    assert did_you_mean("fot", ["fit", "test"]) == "; did you mean 'fit'?"
+    assert did_you_mean("xyz", ["fit"]) == ""
 
 
 @pytest.mark.parametrize("command", ["check", "export", "compare", "init", "fot", "--batch_size"])

@@ -19,14 +19,14 @@ NAMES = tuple(f"name {number}" for number in range(25))
     "target", [Target("single_label", NAMES[:2]), Target("single_label", NAMES), Target("multi_label", NAMES[:4])]
 )
 def test_figures_of_labels(target: Target) -> None:
-    evaluation = Evaluation.of(outcomes(target), 1.7)
+    evaluation = Evaluation.from_outcomes(outcomes(target), 1.7)
     true = evaluation.outcomes.targets.long().numpy()
     logits = evaluation.outcomes.logits.numpy()
     predicted = logits.argmax(1) if target.task == "single_label" else (logits >= 0).astype(int)
     precision, recall, f1, rows = precision_recall_fscore_support(
         true, predicted, labels=range(len(target.labels)), zero_division=0
     )
-    figures = evaluation.label_figures
+    figures = evaluation.label_scores
     assert [label.label for label in figures] == list(target.labels)
     assert [label.rows for label in figures] == rows.tolist()
     assert [label.precision for label in figures] == pytest.approx(precision.tolist())
@@ -47,12 +47,12 @@ def test_the_worst_labels_and_those_that_are_not_there() -> None:
     there = torch.isin(given.targets, torch.tensor([7, 9]), invert=True)
     given.targets[~there] = 3
     given.logits[:, [7]] = -100.0  # neither given nor predicted
-    evaluation = Evaluation.of(given)
-    unseen = evaluation.label_figures[7]
+    evaluation = Evaluation.from_outcomes(given)
+    unseen = evaluation.label_scores[7]
     assert (unseen.rows, unseen.predicted, unseen.seen) == (0, 0, False)
     worst = evaluation.worst_labels(5)
     assert "name 7" not in [label.label for label in worst]
-    seen = [label.f1 for label in evaluation.label_figures if label.seen]
+    seen = [label.f1 for label in evaluation.label_scores if label.seen]
     assert [label.f1 for label in worst] == sorted(seen)[:5]
     # The macro average of torchmetrics leaves out the same labels.
     metrics = StageMetrics(given.target, "val_")
@@ -61,11 +61,11 @@ def test_the_worst_labels_and_those_that_are_not_there() -> None:
 
 
 def test_wrong_rows_by_their_loss() -> None:
-    evaluation = Evaluation.of(outcomes(Target("single_label", NAMES[:3]), better=0.5))
+    evaluation = Evaluation.from_outcomes(outcomes(Target("single_label", NAMES[:3]), better=0.5))
     losses = evaluation.losses[torch.from_numpy(evaluation.worst)].tolist()
     assert losses == sorted(losses, reverse=True)
     assert sorted(evaluation.worst) == np.flatnonzero(evaluation.wrong).tolist()
-    numbers = Evaluation.of(outcomes(Target("regression")))
+    numbers = Evaluation.from_outcomes(outcomes(Target("regression")))
     assert sorted(numbers.worst) == list(range(200))
     assert not numbers.wrong.any()
     assert numbers.score is numbers.suspicion is numbers.confusion is None
@@ -74,7 +74,7 @@ def test_wrong_rows_by_their_loss() -> None:
 def test_thresholds_decide() -> None:
     given = outcomes(Target("single_label", ("no", "yes"), "yes"))
     chances = given.logits.softmax(-1)[:, 1]
-    evaluation = Evaluation.of(given, 1.0, {"yes": 0.2})
+    evaluation = Evaluation.from_outcomes(given, 1.0, {"yes": 0.2})
     assert evaluation.predicted == ["yes" if chance >= 0.2 else "no" for chance in chances.tolist()]
     sure = torch.where(chances >= 0.2, chances, 1 - chances)
     assert evaluation.score is not None
@@ -83,14 +83,14 @@ def test_thresholds_decide() -> None:
     assert (confusion_matrix(given.targets, predicted) == evaluation.confusion).all()
     assert (confusion_matrix(given.targets, given.logits.argmax(1)) != evaluation.confusion).any()
     sets = outcomes(Target("multi_label", ("joy", "fear")))
-    decided = Evaluation.of(sets, 1.0, {"joy": 0.9}).decisions.logits
+    decided = Evaluation.from_outcomes(sets, 1.0, {"joy": 0.9}).decisions.logits
     assert ((decided[:, 0] > 0) == (sets.logits[:, 0].sigmoid() >= 0.9)).all()
     assert ((decided[:, 1] > 0) == (sets.logits[:, 1] >= 0)).all()
 
 
 def test_sets_are_as_sure_as_their_least_sure_label() -> None:
     given = outcomes(Target("multi_label", ("a|b", "c")))
-    evaluation = Evaluation.of(given)
+    evaluation = Evaluation.from_outcomes(given)
     chances = given.logits.sigmoid()
     assert evaluation.score is not None
     torch.testing.assert_close(evaluation.score, torch.maximum(chances, 1 - chances).min(1).values)

@@ -36,7 +36,7 @@ def test_attention_with_a_known_mask_is_exact(
         weights = weights.masked_fill(~mask, float("-inf"))
     weights = weights.softmax(-1)
     if probability:
-        draw = Draw.of(torch.Size([5, 3, 6, 6]), probability, torch.int8)
+        draw = Draw.sample(torch.Size([5, 3, 6, 6]), probability, torch.int8)
         weights = weights * draw.mask(torch.float64) * draw.growth
     expected = (weights @ value).transpose(1, 2)
     assert torch.allclose(output, expected, atol=1e-12)

@@ -13,7 +13,7 @@ NUMBERS = 1 << 20
 
 
 def keep_mask(shape: torch.Size, probability: float, dtype: torch.dtype) -> tuple[Tensor, float]:
-    draw = Draw.of(shape, probability, dtype)
+    draw = Draw.sample(shape, probability, dtype)
     mask = draw.mask(torch.bfloat16)
     assert mask.dtype == torch.bfloat16
     assert set(mask.unique().tolist()) <= {0.0, 1.0}

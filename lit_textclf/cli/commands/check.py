@@ -21,10 +21,10 @@ from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
 from lit_textclf.cli.sections import add_options
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.data.tokens.special_tokens import Template
+from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from lit_textclf.models.config import load_config, max_positions
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.messages import UserError, note
 from lit_textclf.utils.paths import is_local
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         show(found, suggested(found, most_tokens), unit)
         _say_next(list(args[1:]))
     if options.strict and (severe := found.severe()):
-        say(f"{len(severe)} severe: {', '.join(dict.fromkeys(finding.kind for finding in severe))}")
+        note(f"{len(severe)} severe: {', '.join(dict.fromkeys(finding.kind for finding in severe))}")
         raise SystemExit(1)
     return found.to_dict(), []
 
@@ -69,7 +69,7 @@ def _say_next(typed: Sequence[str]) -> None:
     options = shlex.join(others)
     configured = any(name.partition("=")[0] in ("--config", "-c") for name in others)
     command = "fit" if configured else "init"
-    say(f"next: lit-textclf {command} {options}" + ("" if configured else ", for a config with these options"))
+    note(f"next: lit-textclf {command} {options}" + ("" if configured else ", for a config with these options"))
 
 
 def look(options: Any) -> tuple[Examination, str, int | None]:
@@ -99,7 +99,7 @@ def _check_long_text(data: TextDataModule, rows: Rows, tokenizer: PreTrainedToke
     if data.long_text.mode == "window" and rows.text_pair is not None:
         raise UserError("data.long_text window reads single texts; use head_tail or truncate for pairs")
     if tokenizer is not None:
-        special = Template.of(tokenizer).special_tokens(pair=rows.text_pair is not None)
+        special = SpecialTokens.from_tokenizer(tokenizer).special_tokens(pair=rows.text_pair is not None)
         data.long_text.stride_for(data.max_length - special)
 
 
@@ -123,7 +123,7 @@ def tokenizer_of(model: Any) -> PreTrainedTokenizerFast | None:
         return load_tokenizer(model.model_name_or_path, "model.model_name_or_path")
     with contextlib.suppress(UserError):
         return load_tokenizer(DEFAULT_MODEL, "model.model_name_or_path", local_only=True)
-    say(
+    note(
         f"no tokenizer: {DEFAULT_MODEL} is not on this machine and none was named (model.tokenizer_name_or_path); "
         "lengths are words between spaces"
     )

@@ -14,8 +14,8 @@ from lit_textclf.compare.runs import read_runs
 from lit_textclf.compare.tables import csv_of, show
 from lit_textclf.evaluation.report.figure_style import png
 from lit_textclf.utils.atomic import check_place, write_whole
-from lit_textclf.utils.messages import UserError, say
-from lit_textclf.utils.paths import expanded
+from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.paths import expand_path
 
 FEWEST_RESAMPLES = 100
 
@@ -50,7 +50,7 @@ def compare(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         raise UserError(f"--resamples {options.resamples}: at least {FEWEST_RESAMPLES} are needed for an interval")
     if options.seed < 0:
         raise UserError(f"--seed {options.seed}: 0 or more is needed")
-    output = None if options.output is None else expanded(options.output, "--output")
+    output = None if options.output is None else expand_path(options.output, "--output")
     if output is not None:
         if output.suffix.lower() != ".png":
             raise UserError(f"{output}: the figure is a PNG; give --output a name that ends in .png")
@@ -67,5 +67,5 @@ def compare(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         write_whole(output, png(comparison_figure(found)))
         written.append(output)
     elif options.format == "table":
-        say("next: the same as a figure with --output comparison.png, for machines with --format json or csv")
+        note("next: the same as a figure with --output comparison.png, for machines with --format json or csv")
     return found.to_dict(), written

@@ -21,8 +21,8 @@ from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.csv_files import write_label_errors, write_rows
 from lit_textclf.prediction.csv_output import PredictionFile
 from lit_textclf.utils.atomic import refuse_input
-from lit_textclf.utils.messages import UserError, say
-from lit_textclf.utils.paths import expanded, resolve_files
+from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.paths import expand_path, resolve_files
 from lit_textclf.utils.run_folder import LOGS, new_folder, write_metrics
 
 FOLDS = 5
@@ -103,7 +103,7 @@ class FoldCLI(TextCLI):
         carried = best[self.model.CHECKPOINT_HYPER_PARAMS_KEY]
         calibrated = torch.cat(logits) / Calibration.from_dict(carried["calibration"]).temperature
         row, order = torch.cat(rows).sort()
-        return Outcomes.of(self.datamodule, "validation", row, calibrated[order], torch.cat(targets)[order])
+        return Outcomes.from_rows(self.datamodule, "validation", row, calibrated[order], torch.cat(targets)[order])
 
 
 def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
@@ -126,7 +126,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     options, rest = own.parse_known_args(args[1:])
     file = None
     if options.output is not None:
-        file = PredictionFile(expanded(options.output, "--output"), overwrite=options.overwrite)
+        file = PredictionFile(expand_path(options.output, "--output"), overwrite=options.overwrite)
     root: Path | None = None
     metrics: list[dict[str, float]] = []
     held_out: list[Outcomes] = []
@@ -137,7 +137,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
         if not metrics[-1]:
             raise UserError("cross_validate: no validation took place, so nothing is known; change trainer.*")
         held_out.append(cli.out_of_fold())
-        say(f"fold {len(metrics)} of {cli.folds} is done")
+        note(f"fold {len(metrics)} of {cli.folds} is done")
         if len(metrics) == cli.folds:
             break
     assert root is not None
@@ -147,7 +147,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
         _write(file, outcomes)
     finally:
         file.discard()
-    evaluation = Evaluation.of(outcomes)
+    evaluation = Evaluation.from_outcomes(outcomes)
     suspects = [write_rows(evaluation, root), *write_label_errors(evaluation, root)]
     summary = _summary(metrics)
     _print(metrics, summary)
@@ -168,7 +168,7 @@ def _summary(folds: Sequence[dict[str, float]]) -> dict[str, float]:
     for name in folds[0]:
         values = [fold[name] for fold in folds if math.isfinite(fold[name])]
         if len(values) < len(folds):
-            say(f"{name}: {len(folds) - len(values)} of {len(folds)} folds have no value, and are left out")
+            note(f"{name}: {len(folds) - len(values)} of {len(folds)} folds have no value, and are left out")
         summary[f"{name}_mean"] = statistics.fmean(values) if values else math.nan
         summary[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else math.nan
     return summary

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lit_textclf.classifier.checkpoint import StoredRun, find_checkpoint, read_checkpoint
+from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.sections import NOT_OPTIONS
 from lit_textclf.data.datamodule import TextDataModule
@@ -15,8 +15,8 @@ from lit_textclf.export.model_card import model_card
 from lit_textclf.export.onnx import write_onnx
 from lit_textclf.export.quantize import put_int8_in_place
 from lit_textclf.utils.atomic import check_folder_place, folder_beside, put_folder_in_place
-from lit_textclf.utils.messages import UserError, say
-from lit_textclf.utils.paths import expanded
+from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import read_run_file
 
 
@@ -38,9 +38,9 @@ def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         raise UserError("export needs --ckpt_path (a checkpoint, last or best) and --output (the folder to write)")
     if options.quantize is not None and options.format != "onnx":
         raise UserError(f"--quantize {options.quantize} is for --format onnx")
-    output = expanded(options.output, "--output")
+    output = expand_path(options.output, "--output")
     check_folder_place(output, overwrite=options.overwrite)
-    root = expanded(options.trainer.default_root_dir, "trainer.default_root_dir")
+    root = expand_path(options.trainer.default_root_dir, "trainer.default_root_dir")
     stored = read_checkpoint(find_checkpoint(options.ckpt_path, root))
     data = _validation_rows(parser, args, stored) if options.quantize is not None else None
     with folder_beside(output) as folder:
@@ -56,14 +56,14 @@ def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     if options.push_to_hub is not None:
         push_to_hub(output, options.push_to_hub)
     if options.format == "onnx":
-        say(f"next: lit-textclf predict --engine onnx --model_dir {output} --data.predict_file FILE")
+        note(f"next: lit-textclf predict --engine onnx --model_dir {output} --data.predict_file FILE")
         return {}, [output]
     if stored.data.get("long_text", "truncate") != "truncate":
-        say(
+        note(
             f"export: transformers' pipeline reads the first {stored.data.get('max_length')} tokens of a text; "
             f"data.long_text {stored.data['long_text']} is not carried, so that longer texts get other predictions"
         )
-    say(f'next: python -c "from transformers import pipeline; print(pipeline(model={str(output)!r})({SAMPLES[0]!r}))"')
+    note(f'next: python -c "from transformers import pipeline; print(pipeline(model={str(output)!r})({SAMPLES[0]!r}))"')
     return {}, [output]
 
 
@@ -91,7 +91,7 @@ def _parser() -> Parser:
     return parser
 
 
-def _validation_rows(parser: Parser, args: Sequence[str], stored: StoredRun) -> TextDataModule:
+def _validation_rows(parser: Parser, args: Sequence[str], stored: CheckpointInfo) -> TextDataModule:
     """The rows that `--quantize` is measured on: those of the run's own config, where `data.*` does not say otherwise.
 
     Raises:

@@ -21,8 +21,8 @@ from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
 from lit_textclf.training.trainer import Trainer
 from lit_textclf.utils.atomic import check_place, refuse_input, write_whole
-from lit_textclf.utils.messages import count, say
-from lit_textclf.utils.paths import expanded, resolve_files
+from lit_textclf.utils.messages import note, plural
+from lit_textclf.utils.paths import expand_path, resolve_files
 
 INPUTS = ("train_file", "validation_file", "test_file")
 TRAINER = {
@@ -54,7 +54,7 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     parser.add_argument("--output", type=str, default="config.yaml", help="the file to write")
     parser.add_argument("--overwrite", type=bool, default=False, help="replace it if it exists")
     options, given = parsed(parser, args)
-    path = expanded(options.output, "--output")
+    path = expand_path(options.output, "--output")
     check_place(path, options.overwrite)
     refuse_input(
         path, [file for name in INPUTS if options.data[name] for file in resolve_files(options.data[name], name)]
@@ -71,8 +71,8 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     text = _config(values, decided, found, unit)
     write_whole(path, text)
     for finding in found.severe():
-        say(f"severe: {finding.line()}")
-    say(f"next: lit-textclf fit --config {path}")
+        note(f"severe: {finding.line()}")
+    note(f"next: lit-textclf fit --config {path}")
     return decided, [path]
 
 
@@ -81,7 +81,7 @@ def _config(
 ) -> str:
     """The file: a head that says what was found, then each option under its explanation."""
     file = io.StringIO()
-    rows = ", ".join(f"{count(numbers['rows'], 'row')} {split}" for split, numbers in found.splits.items())
+    rows = ", ".join(f"{plural(numbers['rows'], 'row')} {split}" for split, numbers in found.splits.items())
     tokens = found.splits["train"]["tokens"]
     lengths = f"median {tokens['p50']}, 99 % up to {tokens['p99']}, most {tokens['max']}"
     file.writelines(_comment(f"{rows}; {unit} of a training row: {lengths}.", ""))

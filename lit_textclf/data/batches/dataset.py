@@ -9,9 +9,9 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from lit_textclf.data.tokens.long_text import LongText
-from lit_textclf.data.tokens.special_tokens import Template, truncated_lengths
+from lit_textclf.data.tokens.special_tokens import SpecialTokens, truncated_lengths
 from lit_textclf.data.tokens.token_cache import TokenColumn
-from lit_textclf.utils.messages import UserError, count
+from lit_textclf.utils.messages import UserError, plural
 
 
 class Encoded(NamedTuple):
@@ -25,7 +25,7 @@ class Encoded(NamedTuple):
     target: np.ndarray | None
 
 
-class EncodedRows(Dataset[Encoded]):
+class TokenizedDataset(Dataset[Encoded]):
     """Rows ready for the collator.
 
     Args:
@@ -42,7 +42,7 @@ class EncodedRows(Dataset[Encoded]):
         self,
         tokens: TokenColumn,
         pair_tokens: TokenColumn | None,
-        template: Template,
+        template: SpecialTokens,
         max_length: int,
         long_text: LongText | None = None,
         targets: np.ndarray | None = None,
@@ -93,4 +93,4 @@ class EncodedRows(Dataset[Encoded]):
     def report(self, tally: Mapping[str, int] | None = None) -> str:
         """Says how many rows there are and what is done with the long ones, of these rows or of a tally."""
         tally = self.tally() if tally is None else tally
-        return f"{count(tally['rows'], 'row')}, {self.long_text.report(tally, self.budget, self.max_length)}"
+        return f"{plural(tally['rows'], 'row')}, {self.long_text.report(tally, self.budget, self.max_length)}"

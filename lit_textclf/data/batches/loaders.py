@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.data import DataLoader
 
 from lit_textclf.data.batches.collate import Collator
-from lit_textclf.data.batches.dataset import EncodedRows
-from lit_textclf.data.batches.samplers import SortedWindows
+from lit_textclf.data.batches.dataset import TokenizedDataset
+from lit_textclf.data.batches.samplers import SortedWindowSampler
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.tokens.long_text import LongText
-from lit_textclf.data.tokens.special_tokens import Template
+from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.token_cache import tokenize
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.messages import UserError, note
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -38,9 +38,9 @@ def batches_of(
     long_text = LongText(
         read_as.get("long_text", "truncate"), read_as.get("window_stride"), read_as.get("max_windows", 8)
     )
-    encoded = EncodedRows(tokens, pairs, Template.of(tokenizer), max_length, long_text)
+    encoded = TokenizedDataset(tokens, pairs, SpecialTokens.from_tokenizer(tokenizer), max_length, long_text)
     collator = Collator(tokenizer, windows=long_text.mode == "window")
-    order = SortedWindows(encoded.lengths, max(1, len(encoded)))
+    order = SortedWindowSampler(encoded.lengths, max(1, len(encoded)))
     return DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=collator)
 
 
@@ -96,7 +96,7 @@ class ResumableLoader(DataLoader[Any]):
         ours, given = self._source, int(state["given"])
         seed = int(getattr(ours, "seed", 0))
         if seed != state["seed"] and hasattr(ours, "seed"):
-            say(f"seed: the order of the rows goes on with the checkpoint's {state['seed']}, not {seed}")
+            note(f"seed: the order of the rows goes on with the checkpoint's {state['seed']}, not {seed}")
             ours.seed = state["seed"]
         ended = given >= state["plan"]["batches"]
         if not ended and state["plan"] != self._plan():

@@ -11,7 +11,7 @@ import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
 from lit_textclf.data.batches.collate import Batch, Collator
-from lit_textclf.data.batches.dataset import EncodedRows
+from lit_textclf.data.batches.dataset import TokenizedDataset
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.data.rows.normalize import joined
 from lit_textclf.data.rows.rows import Rows
@@ -81,7 +81,7 @@ class SeenTexts:
 
 
 @dataclass
-class PartBatches(IterableDataset[Batch]):
+class PredictDataset(IterableDataset[Batch]):
     """The batches of some parts of a stream of rows, the longest rows of each part first.
 
     The batch that begins a part has it as `part`. With several workers each makes whole parts.
@@ -100,7 +100,7 @@ class PartBatches(IterableDataset[Batch]):
 
     stream: RowStream
     target: Target
-    encode: Callable[[Rows], EncodedRows]
+    encode: Callable[[Rows], TokenizedDataset]
     collate: Collator
     batch_size: int
     by_length: bool

@@ -61,7 +61,7 @@ class ShuffledSampler(DistributedSampler[int]):
         return iter(order[self.rank :: self.num_replicas][done:].tolist())
 
 
-class LikeLengthSampler(ShuffledSampler):
+class LengthGroupedSampler(ShuffledSampler):
     """Training order: shuffled anew each epoch, and such that every `batch_size` rows in a row are of like length.
 
     The rows are shuffled, cut into windows of :data:`WINDOW_BATCHES` batches, sorted by about their length within each
@@ -89,7 +89,7 @@ class LikeLengthSampler(ShuffledSampler):
         return np.concatenate([*batches, rest])
 
 
-class TokenBudgetBatches(Sampler[list[int]]):
+class TokenBudgetBatchSampler(Sampler[list[int]]):
     """Training batches of as many rows of like length as fit into a number of tokens, padding counted.
 
     All rows are sorted by about their length, cut at the same places each epoch, and the batches shuffled: the number
@@ -134,7 +134,7 @@ class TokenBudgetBatches(Sampler[list[int]]):
             yield batches[place].tolist()
 
 
-class SortedWindows(DistributedSampler[int]):
+class SortedWindowSampler(DistributedSampler[int]):
     """Evaluation order: input order, but sorted by length within windows. Every row once, whatever the number of ranks.
 
     Whoever needs input order holds one window at the most: rows `k * window` to `(k + 1) * window` come together.

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lit_textclf.data.readers.open_text import open_text, pick_encoding, reason_of, undecodable
 from lit_textclf.data.readers.tables import CHUNK_ROWS, string_table
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.utils.messages import UserError, note, plural
 
 
 def read_folder(folder: Path, encodings: Sequence[str]) -> Iterator[pa.Table]:
@@ -30,7 +30,7 @@ def read_folder(folder: Path, encodings: Sequence[str]) -> Iterator[pa.Table]:
         if reason := undecodable(str(path.relative_to(folder)), "utf-8"):
             raise UserError(f"{str(path)!a}: the file's or folder's name: {reason.partition(';')[0]}; rename it")
     if others:
-        say(f"{folder}: {count(others, 'file')} left out (not a .txt file in a class's folder)")
+        note(f"{folder}: {plural(others, 'file')} left out (not a .txt file in a class's folder)")
     replaced: dict[str, int] = {}
     for start in range(0, len(files), CHUNK_ROWS):
         part = files[start : start + CHUNK_ROWS]
@@ -47,7 +47,7 @@ def read_folder(folder: Path, encodings: Sequence[str]) -> Iterator[pa.Table]:
         columns["file"] = [path.relative_to(folder).as_posix() for path in part]
         yield string_table(columns, folder, encodings[0], start, part)
     for encoding, number in replaced.items():
-        say(f"{folder}: {count(number, 'file')} read as {encoding}, not {encodings[0]}")
+        note(f"{folder}: {plural(number, 'file')} read as {encoding}, not {encodings[0]}")
 
 
 def _listed(folder: Path) -> tuple[list[Path], int]:

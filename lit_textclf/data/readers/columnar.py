@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from lit_textclf.data.readers.open_text import reason_of, undecodable
 from lit_textclf.data.readers.tables import CHUNK_ROWS, nested_field
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.utils.messages import UserError, note, plural
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -92,7 +92,7 @@ def _whole(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
         rows += batch.num_rows
         yield batch
     if rows != file.metadata.num_rows:
-        raise pa.ArrowInvalid(f"{count(rows, 'row')}, not {file.metadata.num_rows:,}")
+        raise pa.ArrowInvalid(f"{plural(rows, 'row')}, not {file.metadata.num_rows:,}")
 
 
 def _footer_start(source: pa.NativeFile) -> int:
@@ -137,7 +137,7 @@ def _spelled(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path) -
         yield table
         row += len(batch)
     for name, number in missing.items():
-        say(f"{path}: column {name!r}: {count(number, 'NaN')} read as no value")
+        note(f"{path}: column {name!r}: {plural(number, 'NaN')} read as no value")
 
 
 def as_strings(table: pa.Table, where: str = "the data set", start: int = 0) -> pa.Table:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from lit_textclf.data.readers.open_text import open_text, undecodable
 from lit_textclf.data.readers.tables import CHUNK_ROWS, string_table
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.utils.messages import UserError, note, plural
 
 csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters refuses long documents
 
@@ -50,7 +50,7 @@ def read_delimited(path: Path, encoding: str, delimiter: str, quote_char: str) -
                         continue
                     raise UserError(
                         f"{path}: row {done + len(records)} (line {reader.line_num}) has "
-                        f"{count(len(record), 'field')}, the header has {len(names)}; "
+                        f"{plural(len(record), 'field')}, the header has {len(names)}; "
                         "mend the row (a text with a delimiter in it stands in quotes) or set data.delimiter"
                     )
                 records.append(record)
@@ -66,7 +66,7 @@ def read_delimited(path: Path, encoding: str, delimiter: str, quote_char: str) -
         if records or not done:
             yield _table(records, names, path, encoding, done)
     if blank_lines:
-        say(f"{path}: {count(blank_lines, 'blank line')} skipped")
+        note(f"{path}: {plural(blank_lines, 'blank line')} skipped")
 
 
 def _reader(file: TextIO, delimiter: str, quote_char: str) -> Any:

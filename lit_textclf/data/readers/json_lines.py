@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from lit_textclf.data.readers.open_text import open_text
 from lit_textclf.data.readers.tables import CHUNK_ROWS, nested_field, string_table
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.utils.messages import UserError, note, plural
 
 
 def read_json(path: Path, encoding: str) -> Iterator[pa.Table]:
@@ -72,7 +72,7 @@ def _lines(path: Path, encoding: str, *, quiet: bool = False) -> Iterator[dict[s
             else:
                 blank_lines += 1
     if blank_lines and not quiet:
-        say(f"{path}: {count(blank_lines, 'blank line')} skipped")
+        note(f"{path}: {plural(blank_lines, 'blank line')} skipped")
 
 
 class _Refused(Exception):

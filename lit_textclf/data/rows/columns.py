@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.messages import UserError, note
 
 KNOWN_TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
     ("text", None),
@@ -66,10 +66,10 @@ class ColumnNames:
             columns = replace(columns, label=None)
         if columns.labels and not label_required and (missing := set(columns.labels) - set(names)):
             if len(missing) < len(columns.labels):
-                say(f"{where}: no column {min(missing)!r}, so the rows count as unlabelled (data.label_columns)")
+                note(f"{where}: no column {min(missing)!r}, so the rows count as unlabelled (data.label_columns)")
             columns = replace(columns, labels=())
         if columns.id is not None and columns.id not in names and not columns.id_required:
-            say(f"{where}: no column {columns.id!r}, the training's id column; predictions have no ids")
+            note(f"{where}: no column {columns.id!r}, the training's id column; predictions have no ids")
             columns = replace(columns, id=None)
         for name, option in (
             (columns.text, "data.text_column"),

@@ -9,7 +9,7 @@ import numpy as np
 
 from lit_textclf.data.rows.normalize import normalised
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.utils.messages import UserError, count
+from lit_textclf.utils.messages import UserError, plural
 
 _TEXTS_AT_A_TIME = 65_536
 
@@ -48,7 +48,7 @@ def folds_of(keys: np.ndarray, strata: np.ndarray | None, folds: int) -> np.ndar
     """
     groups, inverse, stratum = _strata_of_texts(keys, strata)
     if len(groups) < folds:
-        raise UserError(f"data.folds {folds}: there are only {count(len(groups), 'different text')}")
+        raise UserError(f"data.folds {folds}: there are only {plural(len(groups), 'different text')}")
     fold = np.empty(len(groups), np.int64)
     fold[np.argsort(stratum, kind="stable")] = np.arange(len(groups)) % folds
     return np.asarray(fold[inverse])

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from lit_textclf.data.readers.columnar import as_strings
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.rows import Rows, rows_from_tables, select_columns
-from lit_textclf.utils.messages import UserError, nearest, say
-from lit_textclf.utils.paths import expanded
+from lit_textclf.utils.messages import UserError, did_you_mean, note
+from lit_textclf.utils.paths import expand_path
 
 
 def load_dataset(name: str, config_name: str | None) -> Mapping[str, Any]:
@@ -24,7 +24,7 @@ def load_dataset(name: str, config_name: str | None) -> Mapping[str, Any]:
     import datasets  # takes a second, and only this input needs it
 
     try:
-        folder = expanded(name, "data.dataset_name")
+        folder = expand_path(name, "data.dataset_name")
         if config_name is not None and (folder / config_name / "dataset_dict.json").exists():
             folder, config_name = folder / config_name, None
         if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
@@ -56,7 +56,7 @@ def read_dataset(
     if split not in loaded:
         if split_required:
             raise UserError(
-                f"data.dataset_splits: {name} has no split {split!r}{nearest(split, loaded)}; it has "
+                f"data.dataset_splits: {name} has no split {split!r}{did_you_mean(split, loaded)}; it has "
                 f"{', '.join(map(str, loaded))}"
             )
         return None
@@ -78,7 +78,7 @@ def read_dataset(
                 pa.ListArray.from_arrays(offsets, names, mask=lists.is_null() if lists.null_count else None),
             )
     if columns.label in table.column_names and _all_minus_one(table[columns.label]):
-        say(f"{where}: every label is -1, which stands for none")
+        note(f"{where}: every label is -1, which stands for none")
         empty = pa.nulls(len(table), pa.string())
         table = table.set_column(table.column_names.index(columns.label), columns.label, empty)
     try:

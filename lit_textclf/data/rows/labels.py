@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.utils.messages import UserError, count
+from lit_textclf.utils.messages import UserError, plural
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -100,7 +100,7 @@ class Target:
         if len(missing) or rows.label is None:
             raise UserError(
                 f"{rows.where(int(missing[0]))}, column {rows.columns.label_name!r}: the label is missing "
-                f"({count(len(missing), 'such row')}); fill it in or remove the row"
+                f"({plural(len(missing), 'such row')}); fill it in or remove the row"
             )
         if self.task == "regression":
             return _numbers(rows)
@@ -116,7 +116,7 @@ class Target:
             first = int(unknown[0])
             raise UserError(
                 f"{rows.where(first)}, column {rows.columns.label_name!r}: the label {rows.label[first].as_py()!r} is "
-                f"unknown ({count(len(unknown), 'such row')}); training knows {_listed(self.labels)}"
+                f"unknown ({plural(len(unknown), 'such row')}); training knows {_listed(self.labels)}"
             )
         return np.asarray(codes.to_numpy(), np.int64)
 
@@ -182,7 +182,7 @@ def decide_target(rows: Rows, task: TaskOption, labels: Sequence[str] | None, po
     if len(missing) or rows.label is None:
         raise UserError(
             f"{rows.where(int(missing[0]))}, column {rows.columns.label_name!r}: a training row without a label "
-            f"({count(len(missing), 'such row')}); fill it in or remove the row"
+            f"({plural(len(missing), 'such row')}); fill it in or remove the row"
         )
     if task == "multi_label":
         return _multi_label_target(rows, labels, positive_label)
@@ -199,7 +199,7 @@ def decide_target(rows: Rows, task: TaskOption, labels: Sequence[str] | None, po
     labels = labels if labels is not None else in_order(names)
     if len(names) < 2:
         raise UserError(
-            f"{rows.sources[0][0]}: all {count(len(rows), 'training row')} have the one label {names[0]!r}; "
+            f"{rows.sources[0][0]}: all {plural(len(rows), 'training row')} have the one label {names[0]!r}; "
             f"classification needs two (is data.label_column {rows.columns.label_name!r} right?)"
         )
     target = Target("single_label", tuple(labels), positive_label or (labels[-1] if len(labels) == 2 else None))
@@ -214,7 +214,7 @@ def _multi_label_target(rows: Rows, labels: Sequence[str] | None, positive_label
         labels = rows.columns.labels or names
     if len(labels) < 2 or not names:
         raise UserError(
-            f"{rows.sources[0][0]}: all label sets together hold {count(len(names), 'name')} ({_listed(names)}); "
+            f"{rows.sources[0][0]}: all label sets together hold {plural(len(names), 'name')} ({_listed(names)}); "
             f"two are needed (is data.label_column {rows.columns.label_name!r} right?)"
         )
     target = Target("multi_label", tuple(labels), positive_label)

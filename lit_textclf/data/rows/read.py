@@ -16,7 +16,7 @@ from lit_textclf.data.readers.json_lines import read_json
 from lit_textclf.data.readers.open_text import pick_encoding
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.rows import Rows, rows_from_tables, select_columns
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.messages import UserError, note
 from lit_textclf.utils.paths import resolve_files
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -98,7 +98,7 @@ def _selected(
         total += rows_of_file
     if asked.text is None and (columns.text, columns.text_pair) != ("text", None):
         chosen = columns.text if columns.text_pair is None else f"{columns.text} and {columns.text_pair}"
-        say(f"{sources[0][0]}: text column: {chosen} (found; data.text_column would change it)")
+        note(f"{sources[0][0]}: text column: {chosen} (found; data.text_column would change it)")
 
 
 def _same_columns(first: ColumnNames, other: ColumnNames, first_file: str, file: str) -> None:
@@ -123,7 +123,7 @@ def _tables(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
         suffix = Path(path.stem).suffix.lower()
     encoding = pick_encoding(path, options.encodings)
     if encoding != options.encodings[0]:
-        say(f"{path}: 1 file read as {encoding}, not {options.encodings[0]}")
+        note(f"{path}: 1 file read as {encoding}, not {options.encodings[0]}")
     if suffix in DELIMITERS or (options.delimiter and suffix not in (".json", ".jsonl")):
         delimiter = options.delimiter or DELIMITERS[suffix]
         return read_delimited(path, encoding, delimiter, options.quote_char)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from lit_textclf.data.readers.tables import is_nested
 from lit_textclf.data.rows.columns import ColumnNames, lists_of_columns
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.utils.messages import UserError, note, plural
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def report_blank(rows: Rows, split: str, *, refuse: bool) -> None:
         return
     if refuse:
         raise UserError(
-            f"{rows.where(int(blank[0]))}: the text is blank ({count(len(blank), 'such row')}); "
+            f"{rows.where(int(blank[0]))}: the text is blank ({plural(len(blank), 'such row')}); "
             "remove them or set data.allow_blank_text"
         )
-    say(f"{split}: {count(len(blank), 'row')} with a blank text, kept (first: {rows.where(int(blank[0]))})")
+    note(f"{split}: {plural(len(blank), 'row')} with a blank text, kept (first: {rows.where(int(blank[0]))})")

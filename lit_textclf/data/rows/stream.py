@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.rows import Rows, text_digest
-from lit_textclf.utils.messages import UserError, count, hushed, say
+from lit_textclf.utils.messages import UserError, note, plural, quietly
 
 
 class RowStream:
@@ -50,9 +50,9 @@ class RowStream:
                 content.update(text_digest(column).encode())
         self.digest = content.hexdigest()
         if blank:
-            say(f"{split}: {count(blank, 'row')} with a blank text, kept (first: {first})")
+            note(f"{split}: {plural(blank, 'row')} with a blank text, kept (first: {first})")
         if limit is not None and limit < self.total:
-            say(f"{split}: {limit:,} of {count(self.total, 'row')} used (data.max_*_samples)")
+            note(f"{split}: {limit:,} of {plural(self.total, 'row')} used (data.max_*_samples)")
             self.total = limit
         self.split = split
 
@@ -67,7 +67,7 @@ class RowStream:
         """
         index, held, have = 0, list[Rows](), 0
         seen = 0
-        for chunk in hushed(self._read()):  # what there is to say was said the first time
+        for chunk in quietly(self._read()):  # what there is to say was said the first time
             rows = chunk.slice(0, min(len(chunk), self.total - seen))
             seen += len(rows)
             while len(rows):
@@ -82,7 +82,7 @@ class RowStream:
                     index, held, have = index + 1, [], 0
             if seen == self.total:
                 return
-        raise UserError(f"{self.split}: the input had {count(self.total, 'row')} and now has {seen:,}: it was changed")
+        raise UserError(f"{self.split}: the input had {plural(self.total, 'row')} and now has {seen:,}: it was changed")
 
 
 def _all_columns(rows: Rows) -> list[pa.ChunkedArray]:

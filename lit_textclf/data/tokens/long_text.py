@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_textclf.utils.messages import UserError, count
+from lit_textclf.utils.messages import UserError, plural
 
 Mode = Literal["truncate", "head_tail", "window"]
 Pooling = Literal["mean", "max"]
@@ -106,8 +106,8 @@ class LongText:
         if self.mode == "head_tail":
             return f"{share} cut in the middle, to head and tail of {max_length} tokens together"
         return (
-            f"{count(tally['windows'], 'window')} of {max_length} tokens (stride {self.stride_for(room)}), "
-            f"{share} cut off after {count(self.max_windows, 'window')} ({count(tally['cut_tokens'], 'token')})"
+            f"{plural(tally['windows'], 'window')} of {max_length} tokens (stride {self.stride_for(room)}), "
+            f"{share} cut off after {plural(self.max_windows, 'window')} ({plural(tally['cut_tokens'], 'token')})"
         )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Template:
+class SpecialTokens:
     """The special tokens around one text or two, and the segment ids that go with each part.
 
     Read off the tokenizer by asking it for one text and for a pair, so that BERT's `[CLS] A [SEP] B [SEP]`, RoBERTa's
@@ -25,7 +25,7 @@ class Template:
     pair_types: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerFast) -> Template:
+    def from_tokenizer(cls, tokenizer: PreTrainedTokenizerFast) -> SpecialTokens:
         """Asks the tokenizer."""
         single = _parts(tokenizer, pair=False)
         pair = _parts(tokenizer, pair=True)
@@ -52,7 +52,7 @@ class Template:
 
 
 def _parts(tokenizer: PreTrainedTokenizerFast, *, pair: bool) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """Cuts the template's encoding at the texts; see :meth:`Template.build` for the form of the segment ids."""
+    """Cuts the template's encoding at the texts; see :meth:`SpecialTokens.build` for the form of the segment ids."""
     encoding = tokenizer("a", "a") if pair else tokenizer("a")
     backend = encoding.encodings[0]
     sequence, ids, types = backend.sequence_ids, np.array(backend.ids), np.array(backend.type_ids)

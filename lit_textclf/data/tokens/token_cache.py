@@ -18,7 +18,7 @@ import pyarrow as pa
 import tokenizers
 
 from lit_textclf.data.rows.rows import text_digest
-from lit_textclf.utils.messages import say
+from lit_textclf.utils.messages import note
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -80,12 +80,12 @@ def tokenize(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast, cache_d
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return _mapped(path, len(texts))
     except (pa.ArrowInvalid, OSError) as error:
-        say(f"{path}: token cache unusable ({str(error).splitlines()[0]}), made anew")
+        note(f"{path}: token cache unusable ({str(error).splitlines()[0]}), made anew")
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=cache_dir, suffix=".tmp")
     except OSError as error:
-        say(f"{cache_dir}: tokens are not cached ({error.strerror})")
+        note(f"{cache_dir}: tokens are not cached ({error.strerror})")
         return tokenize(texts, tokenizer)
     try:
         with os.fdopen(handle, "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
@@ -97,7 +97,7 @@ def tokenize(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast, cache_d
             os.unlink(temporary)
         if not isinstance(error, OSError):
             raise
-        say(f"{cache_dir}: tokens are not cached ({error.strerror})")
+        note(f"{cache_dir}: tokens are not cached ({error.strerror})")
         return tokenize(texts, tokenizer)
     return _mapped(path, len(texts))
 

@@ -16,8 +16,8 @@ from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.figure_style import png
 from lit_textclf.evaluation.report.figures import confusion_figure, reliability_figure
 from lit_textclf.utils.atomic import write_whole
-from lit_textclf.utils.csv_format import csv_lines, shortest
-from lit_textclf.utils.messages import count, say
+from lit_textclf.utils.csv_format import csv_lines, format_float32
+from lit_textclf.utils.messages import note, plural
 
 MOST_VALUES = 1000
 """Rows in `errors.csv` of a regression."""
@@ -41,7 +41,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
         "outcomes.csv": _outcomes(evaluation),
         "errors.csv": _errors(evaluation),
     }
-    if evaluation.label_figures:
+    if evaluation.label_scores:
         contents["per_class.csv"] = _per_class(evaluation)
     if evaluation.confusion is not None:
         names = evaluation.target.labels
@@ -63,11 +63,11 @@ def _say_errors(evaluation: Evaluation, folder: Path) -> None:
     suspicion, split = evaluation.suspicion, evaluation.outcomes.split
     if suspicion is None:
         if len(evaluation) > MOST_VALUES:
-            say(f"{folder / 'errors.csv'}: the {MOST_VALUES:,} rows with the largest errors of {len(evaluation):,}")
+            note(f"{folder / 'errors.csv'}: the {MOST_VALUES:,} rows with the largest errors of {len(evaluation):,}")
         return
-    say(
-        f"{split}: {count(len(evaluation.worst), 'row')} of {len(evaluation):,} predicted wrongly; of "
-        f"{count(len(suspicion.rows), 'row')} the label itself may be wrong (confident learning): "
+    note(
+        f"{split}: {plural(len(evaluation.worst), 'row')} of {len(evaluation):,} predicted wrongly; of "
+        f"{plural(len(suspicion.rows), 'row')} the label itself may be wrong (confident learning): "
         f"{folder / 'errors.csv'}"
     )
 
@@ -88,8 +88,8 @@ def _outcomes(evaluation: Evaluation) -> str:
     if evaluation.score is None:
         columns |= {"prediction": evaluation.predicted}
     else:
-        columns |= {"predicted": evaluation.predicted, "score": shortest(evaluation.score)}
-    columns["loss"] = shortest(evaluation.losses)
+        columns |= {"predicted": evaluation.predicted, "score": format_float32(evaluation.score)}
+    columns["loss"] = format_float32(evaluation.losses)
     return _table(columns, rows)
 
 
@@ -102,10 +102,10 @@ def _errors(evaluation: Evaluation) -> str:
     predicted = [evaluation.predicted[index] for index in worst]
     taken = torch.from_numpy(worst)
     if evaluation.score is None or evaluation.suspicion is None:
-        columns |= {"prediction": predicted, "loss": shortest(evaluation.losses[taken])}
+        columns |= {"prediction": predicted, "loss": format_float32(evaluation.losses[taken])}
     else:
-        columns |= {"predicted": predicted, "score": shortest(evaluation.score[taken])}
-        columns["loss"] = shortest(evaluation.losses[taken])
+        columns |= {"predicted": predicted, "score": format_float32(evaluation.score[taken])}
+        columns["loss"] = format_float32(evaluation.losses[taken])
         columns["suspected"] = [rank or None for rank in evaluation.suspicion.rank[worst].tolist()]
     return _table(columns, rows)
 
@@ -113,8 +113,8 @@ def _errors(evaluation: Evaluation) -> str:
 def _per_class(evaluation: Evaluation) -> str:
     header = ["label", "rows", "predicted", "precision", "recall", "f1"]
     lines: list[Sequence[Any]] = [header]
-    for label in evaluation.label_figures:
-        shares = shortest(torch.tensor([label.precision, label.recall, label.f1])) if label.seen else [None] * 3
+    for label in evaluation.label_scores:
+        shares = format_float32(torch.tensor([label.precision, label.recall, label.f1])) if label.seen else [None] * 3
         lines.append([label.label, label.rows, label.predicted, *shares])
     return csv_lines(lines)
 
@@ -142,13 +142,13 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
         **text_columns(rows),
         "label": [evaluation.given[index] for index in found],
         "predicted": [evaluation.predicted[index] for index in found],
-        "score": shortest(score[torch.from_numpy(found)]),
+        "score": format_float32(score[torch.from_numpy(found)]),
     }
     if suspicion.labels is not None:
         columns["doubted"] = [join_names(names) for names in evaluation.target.chosen(suspicion.labels[found])]
     write_whole(path, table_with_ids(columns, rows, after="row"), remedy=_REMEDY)
-    say(
-        f"{evaluation.outcomes.split}: of {count(len(found), 'row')} of {len(evaluation):,} the label may be wrong "
+    note(
+        f"{evaluation.outcomes.split}: of {plural(len(found), 'row')} of {len(evaluation):,} the label may be wrong "
         f"(confident learning): {path}"
     )
     return [path]

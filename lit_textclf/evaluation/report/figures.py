@@ -24,7 +24,7 @@ from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.curves import Decisions, ranked, reliability, thinned
 from lit_textclf.evaluation.report.figure_style import canvas, legend_below, short_names
-from lit_textclf.utils.messages import count
+from lit_textclf.utils.messages import plural
 
 MOST_CONFUSED = 20
 MOST_BARS = 150
@@ -55,7 +55,7 @@ def figures_of(evaluation: Evaluation) -> dict[str, Figure]:
 
 
 def _title(outcomes: Outcomes, what: str) -> str:
-    return f"{what}\n({outcomes.split}, {count(len(outcomes.targets), 'row')})"
+    return f"{what}\n({outcomes.split}, {plural(len(outcomes.targets), 'row')})"
 
 
 # Classes --------------------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def per_class_f1_figure(outcomes: Outcomes) -> Figure | None:
     if len(order) < len(there):
         title += f"\nthe {len(order)} lowest of {len(there)}"
     if len(there) < target.num_outputs:
-        title += f"\n{count(target.num_outputs - len(there), 'label')} without rows"
+        title += f"\n{plural(target.num_outputs - len(there), 'label')} without rows"
     names = short_names(target.labels)
     labels = [f"{names[place]} ({int(rows[place]):,})" for place in order.tolist()]
     with canvas(_title(outcomes, title), 1.3 + 0.2 * len(order)) as (figure, axes):
@@ -306,7 +306,7 @@ def length_histogram_figure(outcomes: Outcomes) -> Figure | None:
     near = limit <= 1.5 * longest
     with canvas(_title(outcomes, "Tokens of a row")) as (figure, axes):
         axes.hist(lengths, [edge - 0.5 for edge in range(0, longest + 2 * step, step)], color=_BLUE)
-        label = f"max_length {limit:,}: {count(cut, 'row')} longer ({cut / len(lengths):.1%})"
+        label = f"max_length {limit:,}: {plural(cut, 'row')} longer ({cut / len(lengths):.1%})"
         axes.axvline(limit if near else longest, color=_ORANGE, linewidth=1.5, alpha=1.0 if near else 0.0)
         axes.plot([], [], color=_ORANGE, label=label if near else f"{label}, beyond the right edge")
         axes.set(xlabel=f"tokens (the longest row: {longest:,})", ylabel="rows")

@@ -23,7 +23,7 @@ from lit_textclf.version import __version__
 
 MOST_ROWS = 50
 """Rows in a table of texts."""
-MOST_SIGNS = 2000
+MAX_CHARS = 2000
 """Characters of a text that are shown; all are in the CSV."""
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _HEAD = ("accuracy", "exact_match", "f1_macro", "f1", "pearson", "spearman", "mae", "loss")
@@ -126,7 +126,7 @@ def _contents(evaluation: Evaluation, metrics: Mapping[str, float]) -> dict[str,
         "files": evaluation.outcomes.rows.sources,
         "head": _head(metrics),
         "metrics": metrics,
-        "labels": evaluation.label_figures,
+        "labels": evaluation.label_scores,
         "figures": [
             Figure(name, title, f"data:image/png;base64,{base64.b64encode(png(drawn[name])).decode()}")
             for name, title in _FIGURES.items()
@@ -137,7 +137,7 @@ def _contents(evaluation: Evaluation, metrics: Mapping[str, float]) -> dict[str,
         "suspects": _rows(evaluation, suspects[:MOST_ROWS]),
         "number_of_suspects": len(suspects),
         "coverage": _coverage(evaluation),
-        "most_signs": MOST_SIGNS,
+        "most_signs": MAX_CHARS,
     }
 
 
@@ -159,8 +159,8 @@ def _rows(evaluation: Evaluation, indices: list[int]) -> list[Row]:
     ):
         pair = pairs[place]
         row = Row(
-            number, ids[place], text[:MOST_SIGNS], None if pair is None else pair[:MOST_SIGNS],
-            max(len(text), len(pair or "")) > MOST_SIGNS, evaluation.given[index], evaluation.predicted[index],
+            number, ids[place], text[:MAX_CHARS], None if pair is None else pair[:MAX_CHARS],
+            max(len(text), len(pair or "")) > MAX_CHARS, evaluation.given[index], evaluation.predicted[index],
             scores[place], float(evaluation.losses[index]),
         )  # fmt: skip
         shown.append(row)

@@ -17,7 +17,7 @@ def print_labels(evaluation: Evaluation) -> None:
     labels = evaluation.worst_labels(MOST_LABELS)
     if not labels:
         return
-    total = len(evaluation.label_figures)
+    total = len(evaluation.label_scores)
     print("each label" if len(labels) == total else f"the {len(labels)} labels of {total} with the lowest F1")
     table = Table()
     table.add_column("label", overflow="fold")

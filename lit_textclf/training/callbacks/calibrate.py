@@ -12,7 +12,7 @@ from lit_textclf.classifier.calibration import Calibration, expected_calibration
 from lit_textclf.classifier.decisions import thresholds_of
 from lit_textclf.data.rows.labels import THRESHOLD
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.utils.messages import say
+from lit_textclf.utils.messages import note
 
 
 class Calibrate(Callback):
@@ -65,7 +65,7 @@ def say_calibration(best: Mapping[str, float], thresholds: Mapping[str, float], 
         rows: the validation rows.
     """
     if best.get("val_temperature", 1.0) != 1:
-        say(
+        note(
             f"calibration: temperature {best['val_temperature']:.3g}; expected calibration error "
             f"{best['val_ece_uncalibrated']:.3f} without it, {best['val_ece']:.3f} with it, on {rows:,} validation rows"
         )
@@ -73,4 +73,4 @@ def say_calibration(best: Mapping[str, float], thresholds: Mapping[str, float], 
     if moved:
         shown = ", ".join(f"{name} {value:.3g}" for name, value in list(moved.items())[:3])
         rest = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
-        say(f"thresholds from the validation rows, used only with --threshold best: {shown}{rest}")
+        note(f"thresholds from the validation rows, used only with --threshold best: {shown}{rest}")

@@ -14,7 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_textclf.data.rows.labels import Target
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.messages import UserError, note
 
 
 class CheckpointFiles(TorchCheckpointIO):
@@ -64,6 +64,11 @@ class LastCheckpoint(ModelCheckpoint):
         super().__init__(filename="last", save_on_train_epoch_end=True, **kwargs)
         self._best = best
 
+    @property
+    def state_key(self) -> str:
+        """Finds this callback's state in a checkpoint; fixed, whatever the class is called."""
+        return f"LastCheckpoint{super().state_key.removeprefix(type(self).__qualname__)}"
+
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
         best = self._best
         saved = best is not None and best._last_global_step_saved == trainer.global_step
@@ -94,6 +99,11 @@ class StepCheckpoint(ModelCheckpoint):
 
     def __init__(self, steps: int, **kwargs: Any) -> None:
         super().__init__(filename="last", every_n_train_steps=steps, enable_version_counter=False, **kwargs)
+
+    @property
+    def state_key(self) -> str:
+        """Finds this callback's state in a checkpoint; fixed, whatever the class is called."""
+        return f"StepCheckpoint{super().state_key.removeprefix(type(self).__qualname__)}"
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         """Writes it, if it is time to."""
@@ -126,7 +136,7 @@ def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:
         return []
     if not best.exists():
         if validated:
-            say("no validation took place: best.ckpt is the same as last.ckpt")
+            note("no validation took place: best.ckpt is the same as last.ckpt")
         link_whole(last, best)
     return [best, last]
 

@@ -57,4 +57,4 @@ class CollectOutcomes(Callback):
         row, logits, targets = (part.cpu() for part in parts)
         order = row.argsort()
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        self.outcomes = Outcomes.of(data, split, row[order], logits[order], targets[order])
+        self.outcomes = Outcomes.from_rows(data, split, row[order], logits[order], targets[order])

@@ -14,10 +14,10 @@ from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.utils.messages import UserError, note, plural
 
 
-class FitReport(Callback):
+class EpochReport(Callback):
     """Says what was chosen, then a line an epoch; keeps the best epoch's metrics and the speed.
 
     Args:
@@ -48,6 +48,11 @@ class FitReport(Callback):
         self.training_seconds = 0.0
         self._started = self._train_started = self._batch_started = time.perf_counter()
 
+    @property
+    def state_key(self) -> str:
+        """Finds this callback's state in a checkpoint: the class's name in version 0.1.0, kept for ever."""
+        return "FitReport"
+
     def state_dict(self) -> dict[str, Any]:
         """The best epoch's metrics, the batch size and all steps, to go on with after a resume."""
         return {"best": dict(self.best), "plan": dict(self._plan)}
@@ -73,11 +78,11 @@ class FitReport(Callback):
         data: TextDataModule = trainer.datamodule  # type: ignore[attr-defined]
         parameters = sum(parameter.numel() for parameter in pl_module.parameters())
         budget = data.max_tokens_per_batch
-        batch = count(data.batch_size, "row") if budget is None else f"up to {count(budget, 'token')}"
-        say(
+        batch = plural(data.batch_size, "row") if budget is None else f"up to {plural(budget, 'token')}"
+        note(
             f"fit: {data.summary()}; {type(pl_module.model).__name__} of {parameters / 1e6:.1f} M parameters; "
             f"{trainer.precision} on {trainer.num_devices} {pl_module.device.type}; "
-            f"{count(int(trainer.estimated_stepping_batches), 'step')} of {batch}"
+            f"{plural(int(trainer.estimated_stepping_batches), 'step')} of {batch}"
         )
         self._plan = {"batch_size": data.batch_size, "steps": int(trainer.estimated_stepping_batches)}
         if self._saved_plan and self._saved_plan != self._plan:
@@ -88,12 +93,12 @@ class FitReport(Callback):
                     f"rate would be 0; it had {then['steps']} steps of {then['batch_size']} rows, now of "
                     f"{now['batch_size']}; raise trainer.max_epochs, or go on with the same rows and data.batch_size"
                 )
-            say(
-                f"schedule: {then['steps']:,} steps of {count(then['batch_size'], 'row')} in the checkpoint, "
+            note(
+                f"schedule: {then['steps']:,} steps of {plural(then['batch_size'], 'row')} in the checkpoint, "
                 f"{now['steps']:,} of {now['batch_size']} now"
             )
         if "validation" not in data.rows:
-            say("no validation rows: best.ckpt will be the same as last.ckpt (data.validation_file or _split)")
+            note("no validation rows: best.ckpt will be the same as last.ckpt (data.validation_file or _split)")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock of training, which stands still while validation runs."""
@@ -166,7 +171,7 @@ class FitReport(Callback):
         rows, tokens = self.speed
         left = self.seconds_left(trainer)
         rest = f"; {timedelta(seconds=round(left))} left" if left else ""
-        say(
+        note(
             f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {metrics}; {rows:,.0f} rows/s, "
             f"{tokens:,.0f} tokens/s, {self._padding():.1%} padding{rest}"
         )

@@ -14,7 +14,7 @@ import numpy as np
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.utils.messages import UserError, say
+from lit_textclf.utils.messages import UserError, note
 
 OPTION = "metrics.evaluate"
 
@@ -79,7 +79,7 @@ class EvaluateMetrics(CollectOutcomes):
             except UserError as error:
                 if not lenient:
                     raise
-                say(str(error))
+                note(str(error))
                 continue
             for name, value in results.items():
                 unique = name if name not in found else f"{name}_{metric.arguments_in_words}"
@@ -166,11 +166,11 @@ class _EvaluateMetric:
             elif np.ndim(value) == 0 and isinstance(value, int | float | np.number):
                 found[name] = float(value)
             else:
-                say(f"{OPTION}: {self.path}: {key!r} is no number, and is left out")
+                note(f"{OPTION}: {self.path}: {key!r} is no number, and is left out")
         if not found:
             raise UserError(f"{OPTION}: {self.path}: gave no number; it gave {results!r:.80}")
         if unusable := [name for name, value in found.items() if math.isnan(value)]:
-            say(f"{OPTION}: {self.path}: {', '.join(unusable)} is not a number on these rows")
+            note(f"{OPTION}: {self.path}: {', '.join(unusable)} is not a number on these rows")
         return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
 
-from lit_textclf.training.callbacks.fit_report import FitReport
+from lit_textclf.training.callbacks.fit_report import EpochReport
 
 _FEWEST_STEPS = 5
 """Steps before a speed is more than the start's."""
@@ -21,7 +21,7 @@ class Progress(RichProgressBar):
         report: has the counts of `fit`; None for other commands.
     """
 
-    def __init__(self, report: FitReport | None = None) -> None:
+    def __init__(self, report: EpochReport | None = None) -> None:
         super().__init__(console_kwargs={"stderr": True})
         self.report = report
 

@@ -14,17 +14,22 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lit_textclf.data.batches.loaders import ResumableLoader
 from lit_textclf.training.callbacks.checkpoints import LastCheckpoint
-from lit_textclf.utils.messages import say
+from lit_textclf.utils.messages import note
 
 
 class ExactResume(Callback):
-    """Seeds each training step, and stops all ranks after the same step at SIGTERM, see :func:`heed_sigterm`."""
+    """Seeds each training step, and stops all ranks after the same step at SIGTERM, see :func:`stop_on_sigterm`."""
 
     def __init__(self) -> None:
         self.seed: int | None = None
         self.asked_to_stop = False
         self._loader: Any = None
         self._loader_state: dict[str, Any] | None = None
+
+    @property
+    def state_key(self) -> str:
+        """Finds this callback's state in a checkpoint; fixed, whatever the class is called."""
+        return "ExactResume"
 
     def state_dict(self) -> dict[str, Any]:
         """The seed, and where the training loader is."""
@@ -70,7 +75,7 @@ class ExactResume(Callback):
             trainer._signal_connector.received_sigterm = True
 
 
-def heed_sigterm(trainer: pl.Trainer, callback: ExactResume) -> None:
+def stop_on_sigterm(trainer: pl.Trainer, callback: ExactResume) -> None:
     """Lets SIGTERM end a run between two steps, on all ranks together; other commands between two batches."""
     connector = trainer._signal_connector
 
@@ -83,7 +88,7 @@ def heed_sigterm(trainer: pl.Trainer, callback: ExactResume) -> None:
     connector._sigterm_notifier_fn = heed  # type: ignore[method-assign,assignment]
 
 
-class SayStopped(Callback):
+class SaveOnSigterm(Callback):
     """Says that a signal stopped the run, where, and how to go on: Lightning ends without a word."""
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -92,7 +97,7 @@ class SayStopped(Callback):
             return
         name = "SIGTERM" if isinstance(exception, SIGTERMException) else "Ctrl-C"
         if trainer.state.fn is not None and trainer.state.fn != "fit":
-            say(f"{trainer.state.fn.value} was stopped by {name}")
+            note(f"{trainer.state.fn.value} was stopped by {name}")
             return
         stopped = f"fit was stopped by {name} at step {trainer.global_step:,} of {trainer.estimated_stepping_batches:,}"
         last = next(
@@ -101,10 +106,10 @@ class SayStopped(Callback):
         now = last is not None and name == "SIGTERM" and last.save_now(trainer)
         path = None if last is None or last.dirpath is None else Path(last.dirpath, "last.ckpt")
         if path is None or not path.is_file():
-            say(f"{stopped}; no checkpoint was saved yet")
+            note(f"{stopped}; no checkpoint was saved yet")
             return
         since = "from this step" if now else "from the last checkpoint"
-        say(f"{stopped}; go on {since} with --ckpt_path {os.path.relpath(path)}")
+        note(f"{stopped}; go on {since} with --ckpt_path {os.path.relpath(path)}")
 
     def on_predict_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         """Stops at SIGTERM, which Lightning heeds only while it trains."""

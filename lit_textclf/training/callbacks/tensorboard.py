@@ -22,8 +22,8 @@ from lit_textclf.data.tokens.long_text import pool
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.training.callbacks.fit_report import FitReport
-from lit_textclf.utils.messages import UserError, count, say
+from lit_textclf.training.callbacks.fit_report import EpochReport
+from lit_textclf.utils.messages import UserError, note, plural
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -83,7 +83,7 @@ class ShowInTensorBoard(Callback):
     """
 
     def __init__(
-        self, options: TensorBoardOptions, collected: CollectOutcomes, report: FitReport | None, config: Path
+        self, options: TensorBoardOptions, collected: CollectOutcomes, report: EpochReport | None, config: Path
     ) -> None:
         self.options, self.collected, self.report, self.config = options, collected, report, config
         self._counted = (0, 0, 0, 0.0)
@@ -148,7 +148,9 @@ class ShowInTensorBoard(Callback):
             outcomes, epoch = report.best_outcomes, report.best_epoch
             temperature = report.best.get("val_temperature", 1.0)
         if outcomes is not None:
-            self._show(writer, trainer, Evaluation.of(outcomes, temperature), f"the validation after epoch {epoch}")
+            self._show(
+                writer, trainer, Evaluation.from_outcomes(outcomes, temperature), f"the validation after epoch {epoch}"
+            )
         if self.options.graph:
             write_graph(writer, pl_module, trainer)
         if self.options.embeddings and self.collected.outcomes is not None:
@@ -175,7 +177,9 @@ class ShowInTensorBoard(Callback):
     def _show_measured(self, writer: SummaryWriter, trainer: pl.Trainer, classifier: TextClassifier, what: str) -> None:
         if self.collected.outcomes is not None:
             temperature, thresholds = classifier.calibration.temperature, classifier.thresholds
-            self._show(writer, trainer, Evaluation.of(self.collected.outcomes, temperature, thresholds), what)
+            self._show(
+                writer, trainer, Evaluation.from_outcomes(self.collected.outcomes, temperature, thresholds), what
+            )
 
     def _show(self, writer: SummaryWriter, trainer: pl.Trainer, evaluation: Evaluation, what: str) -> None:
         if not self.options.figures:
@@ -183,7 +187,7 @@ class ShowInTensorBoard(Callback):
         started = time.perf_counter()
         figures = write_evaluation(writer, evaluation, _step(trainer))
         writer.flush()
-        say(f"tensorboard: {count(figures, 'figure')} of {what} in {time.perf_counter() - started:.1f} s")
+        note(f"tensorboard: {plural(figures, 'figure')} of {what} in {time.perf_counter() - started:.1f} s")
 
 
 def _writer(trainer: pl.Trainer) -> SummaryWriter | None:
@@ -283,7 +287,7 @@ def write_graph(writer: SummaryWriter, classifier: TextClassifier, trainer: pl.T
             warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
             writer.add_graph(_Graph(classifier.model.eval(), list(inputs)), tuple(inputs.values()))
     except RuntimeError as error:
-        say(f"tensorboard.graph: the model cannot be traced, no graph ({str(error).strip().splitlines()[0]})")
+        note(f"tensorboard.graph: the model cannot be traced, no graph ({str(error).strip().splitlines()[0]})")
     finally:
         classifier.train(training)
 
@@ -334,13 +338,13 @@ class _Embeddings:
         from lit_textclf.evaluation.worst_errors import described
 
         if not self._rows:
-            say("tensorboard.embeddings: this model has no layer whose input is one vector a text; none are written")
+            note("tensorboard.embeddings: this model has no layer whose input is one vector a text; none are written")
             return
         rows = sorted(self._rows)
-        evaluation = Evaluation.of(outcomes)
+        evaluation = Evaluation.from_outcomes(outcomes)
         vectors = torch.stack([self._rows[row] for row in rows])
         writer.add_embedding(
             vectors, [list(described(evaluation, row)) for row in rows], global_step=step,
             tag=outcomes.split, metadata_header=["text", "true", "predicted"],
         )  # fmt: skip
-        say(f"tensorboard: embeddings of {count(len(rows), 'text')}")
+        note(f"tensorboard: embeddings of {plural(len(rows), 'text')}")

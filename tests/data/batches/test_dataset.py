@@ -17,8 +17,8 @@ from torch import Tensor
 from transformers import BertTokenizer, DataCollatorWithPadding, PreTrainedTokenizerFast
 
 from lit_textclf.data.batches.collate import Batch, Collator
-from lit_textclf.data.batches.dataset import EncodedRows
-from lit_textclf.data.tokens.special_tokens import Template, truncated_lengths
+from lit_textclf.data.batches.dataset import TokenizedDataset
+from lit_textclf.data.tokens.special_tokens import SpecialTokens, truncated_lengths
 from lit_textclf.data.tokens.token_cache import tokenize
 from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from lit_textclf.utils.messages import UserError
@@ -99,13 +99,13 @@ def encoded(
     pairs: Sequence[str] | None,
     max_length: int,
     **more: object,
-) -> EncodedRows:
+) -> TokenizedDataset:
     first, second = (
         None if of is None else tokenize(pa.chunked_array([pa.array(of, pa.string())]), tokenizer)
         for of in (texts, pairs)
     )
     assert first is not None
-    return EncodedRows(first, second, Template.of(tokenizer), max_length, **more)
+    return TokenizedDataset(first, second, SpecialTokens.from_tokenizer(tokenizer), max_length, **more)
 
 
 def batch_of(
@@ -224,7 +224,9 @@ def test_the_longer_text_gives_first_as_in_tokenizers(budget: int) -> None:
 
 def test_a_template_knows_its_special_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
     for pair in (False, True):
-        assert Template.of(tokenizer).special_tokens(pair=pair) == tokenizer.num_special_tokens_to_add(pair=pair)
+        assert SpecialTokens.from_tokenizer(tokenizer).special_tokens(pair=pair) == tokenizer.num_special_tokens_to_add(
+            pair=pair
+        )
 
 
 def test_rows_targets_and_indices(kinds: dict[str, PreTrainedTokenizerFast]) -> None:

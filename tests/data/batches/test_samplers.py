@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.utils.data import BatchSampler
 
 from lit_textclf import TextDataModule, UserError, main
-from lit_textclf.data.batches.samplers import LikeLengthSampler, SortedWindows, TokenBudgetBatches
+from lit_textclf.data.batches.samplers import LengthGroupedSampler, SortedWindowSampler, TokenBudgetBatchSampler
 from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from tests.conftest import sentences, write_csv
 
@@ -31,7 +31,7 @@ def padding(lengths: np.ndarray, order: list[int], batch_size: int) -> float:
 @repeatable
 @given(st.integers(1, 500), st.integers(1, 40), st.integers(0, 5))
 def test_every_row_once_an_epoch(rows: int, batch_size: int, epoch: int) -> None:
-    sampler = LikeLengthSampler(lengths_of(rows), batch_size, seed=1)
+    sampler = LengthGroupedSampler(lengths_of(rows), batch_size, seed=1)
     sampler.set_epoch(epoch)
     order = list(sampler)
     assert len(order) == len(sampler) == rows
@@ -43,7 +43,7 @@ def test_every_row_once_an_epoch(rows: int, batch_size: int, epoch: int) -> None
 @given(st.integers(1, 300), st.integers(1, 20), st.integers(2, 5))
 def test_ranks_share_the_rows(rows: int, batch_size: int, replicas: int) -> None:
     lengths = lengths_of(rows)
-    orders = [list(LikeLengthSampler(lengths, batch_size, 1, replicas, rank)) for rank in range(replicas)]
+    orders = [list(LengthGroupedSampler(lengths, batch_size, 1, replicas, rank)) for rank in range(replicas)]
     assert len({len(order) for order in orders}) == 1
     taken = sorted(row for order in orders for row in order)
     assert len(taken) - rows == -rows % replicas
@@ -52,38 +52,38 @@ def test_ranks_share_the_rows(rows: int, batch_size: int, replicas: int) -> None
 
 def test_ranks_have_batches_of_like_length_at_the_same_time() -> None:
     lengths = lengths_of(6400)
-    orders = [np.array(list(LikeLengthSampler(lengths, 32, 1, 2, rank))).reshape(-1, 32) for rank in range(2)]
+    orders = [np.array(list(LengthGroupedSampler(lengths, 32, 1, 2, rank))).reshape(-1, 32) for rank in range(2)]
     longest = [lengths[order].max(1) for order in orders]
     assert np.abs(longest[0] - longest[1]).mean() < 1
 
 
 def test_epochs_and_seeds_differ() -> None:
     lengths = lengths_of(1000)
-    sampler = LikeLengthSampler(lengths, 32, seed=1)
+    sampler = LengthGroupedSampler(lengths, 32, seed=1)
     orders = []
     for epoch in range(3):
         sampler.set_epoch(epoch)
         orders.append(list(sampler))
     assert orders[0] != orders[1] != orders[2]
-    assert list(LikeLengthSampler(lengths, 32, seed=2)) != orders[0]
-    assert list(LikeLengthSampler(lengths, 32, seed=1)) == orders[0]
+    assert list(LengthGroupedSampler(lengths, 32, seed=2)) != orders[0]
+    assert list(LengthGroupedSampler(lengths, 32, seed=1)) == orders[0]
     pairs = [{frozenset(batch) for batch in BatchSampler(order, 32, drop_last=False)} for order in orders]
     assert len(pairs[0] & pairs[1]) <= 1  # not the same rows together again
 
 
 def test_little_is_padded_and_batches_are_not_in_the_order_of_their_lengths() -> None:
     lengths = lengths_of(6920)
-    order = list(LikeLengthSampler(lengths, 32, seed=0))
+    order = list(LengthGroupedSampler(lengths, 32, seed=0))
     shuffled = np.random.default_rng(0).permutation(6920).tolist()
     assert padding(lengths, order, 32) < 0.05 < 0.4 < padding(lengths, shuffled, 32)
-    assert padding(lengths, list(SortedWindows(lengths, 6400)), 64) < 0.05
+    assert padding(lengths, list(SortedWindowSampler(lengths, 6400)), 64) < 0.05
     longest = np.array([lengths[batch].max() for batch in BatchSampler(order, 32, drop_last=False)])
     assert abs(np.corrcoef(longest[1:], longest[:-1])[0, 1]) < 0.2
 
 
 def test_no_length_is_more_likely_to_be_in_the_smaller_batch() -> None:
     lengths = np.arange(330)
-    sampler = LikeLengthSampler(lengths, 32, seed=0)
+    sampler = LengthGroupedSampler(lengths, 32, seed=0)
     left_out = []
     for epoch in range(200):
         sampler.set_epoch(epoch)
@@ -93,7 +93,7 @@ def test_no_length_is_more_likely_to_be_in_the_smaller_batch() -> None:
 
 def test_evaluation_holds_one_window() -> None:
     lengths = lengths_of(1000)
-    sampler = SortedWindows(lengths, 400)
+    sampler = SortedWindowSampler(lengths, 400)
     order = list(sampler)
     assert len(sampler) == 1000
     for start in range(0, 1000, 400):
@@ -142,7 +142,7 @@ def test_it_can_be_turned_off(reviews: dict[str, Path], tiny_bert: Path) -> None
             train_file=str(reviews["train"]), batch_by_length=by_length, batch_size=8, tokenizer=tokenizer
         )
         data.setup("fit")
-        assert isinstance(data.train_dataloader().sampler, LikeLengthSampler) == by_length
+        assert isinstance(data.train_dataloader().sampler, LengthGroupedSampler) == by_length
         rows = [row for batch in data.train_dataloader() for row in batch["row"].tolist()]
         assert sorted(rows) == list(range(48)) != rows
 
@@ -158,7 +158,7 @@ def test_the_padding_share_is_written(fit_args: list[str], capfd: pytest.Capture
 @given(st.integers(1, 200), st.integers(1, 50), st.integers(1, 6))
 def test_ranks_evaluate_every_row_once(rows: int, window: int, replicas: int) -> None:
     lengths = lengths_of(rows)
-    samplers = [SortedWindows(lengths, window, replicas, rank) for rank in range(replicas)]
+    samplers = [SortedWindowSampler(lengths, window, replicas, rank) for rank in range(replicas)]
     taken = [list(sampler) for sampler in samplers]
     assert [len(sampler) for sampler in samplers] == [len(order) for order in taken]
     assert sorted(row for order in taken for row in order) == list(range(rows))
@@ -172,7 +172,7 @@ def test_ranks_evaluate_every_row_once(rows: int, window: int, replicas: int) ->
 def test_a_budget_of_tokens_holds_for_every_row_and_epoch(rows: int, share: int, epoch: int) -> None:
     lengths = lengths_of(rows)
     budget = int(lengths.max(initial=1)) * share
-    batches = TokenBudgetBatches(lengths, budget, seed=1)
+    batches = TokenBudgetBatchSampler(lengths, budget, seed=1)
     batches.set_epoch(epoch)
     found = list(batches)
     assert len(found) == len(batches)
@@ -183,7 +183,7 @@ def test_a_budget_of_tokens_holds_for_every_row_and_epoch(rows: int, share: int,
 
 def test_a_budget_is_used_up_and_other_rows_meet_each_epoch() -> None:
     lengths = lengths_of(5000)
-    batches = TokenBudgetBatches(lengths, 2048, seed=1)
+    batches = TokenBudgetBatchSampler(lengths, 2048, seed=1)
     first = list(batches)
     assert lengths.sum() / (len(first) * 2048) > 0.92
     assert 1 - lengths.sum() / sum(lengths[batch].max() * len(batch) for batch in first) < 0.05
@@ -196,7 +196,7 @@ def test_a_budget_is_used_up_and_other_rows_meet_each_epoch() -> None:
 
 def test_a_row_that_does_not_fit_is_refused() -> None:
     with pytest.raises(UserError, match=r"data\.max_tokens_per_batch 10: the longest row has 12 tokens"):
-        TokenBudgetBatches(np.array([3, 12, 4]), 10, seed=0)
+        TokenBudgetBatchSampler(np.array([3, 12, 4]), 10, seed=0)
 
 
 def test_fit_with_a_budget(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:

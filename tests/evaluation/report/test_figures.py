@@ -83,7 +83,7 @@ def numpy(values: Tensor) -> np.ndarray:
     ],
 )
 def test_each_task_has_its_figures(target: Target, names: set[str]) -> None:
-    figures = figures_of(Evaluation.of(outcomes(target), 1.5))
+    figures = figures_of(Evaluation.from_outcomes(outcomes(target), 1.5))
     assert figures.keys() == names
     for figure in figures.values():
         image = Image.open(io.BytesIO(png(figure)))
@@ -102,7 +102,7 @@ def test_each_task_has_its_figures(target: Target, names: set[str]) -> None:
     ],
 )
 def test_nothing_is_cut_off_and_ticks_do_not_overlap(target: Target) -> None:
-    for name, figure in figures_of(Evaluation.of(outcomes(target, 400), 1.2)).items():
+    for name, figure in figures_of(Evaluation.from_outcomes(outcomes(target, 400), 1.2)).items():
         pixels(figure)
         renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
         tight = figure.get_tightbbox(renderer)
@@ -183,7 +183,7 @@ def test_labels_without_rows_have_no_curve() -> None:
         found.split, found.target, found.rows, found.logits, torch.ones_like(found.targets), found.lengths, 9
     )
     assert precision_recall_figure(one) is None
-    assert {"roc", "precision_recall"}.isdisjoint(figures_of(Evaluation.of(one)))
+    assert {"roc", "precision_recall"}.isdisjoint(figures_of(Evaluation.from_outcomes(one)))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
@@ -219,7 +219,7 @@ def test_rows_that_are_too_long_are_counted() -> None:
 def test_names_of_all_kinds() -> None:
     """No warning of missing glyphs or of hidden legend entries, and no formula where a name has dollar signs."""
     names = ("差评", "$5_and_$6^{", "_hidden", "a\nb", "مرحبا", "🙂", "x" * 90)
-    for figure in figures_of(Evaluation.of(outcomes(Target("single_label", names)))).values():
+    for figure in figures_of(Evaluation.from_outcomes(outcomes(Target("single_label", names)))).values():
         png(figure)
     assert any("_hidden" in entry for entry in of_legend(roc_figure(outcomes(Target("single_label", names[:4])))))
 

@@ -16,7 +16,7 @@ from PIL import Image
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.evaluation.report.html import MOST_ROWS, MOST_SIGNS, write_report
+from lit_textclf.evaluation.report.html import MAX_CHARS, MOST_ROWS, write_report
 from tests.browser import chromium, page
 from tests.evaluation.report.test_figures import outcomes
 
@@ -60,8 +60,8 @@ def written(tmp_path: Path) -> Callable[..., Path]:
     def write(target: Target, rows: int = 200, better: float = 2.0, temperature: float = 1.0) -> Path:
         given = outcomes(target, rows, better=better)
         texts = [f"{number} {HARMFUL} & more" for number in range(rows)]
-        texts[3] = "long " * MOST_SIGNS
-        evaluation = Evaluation.of(replace(given, rows=rows_of_texts(texts)), temperature)
+        texts[3] = "long " * MAX_CHARS
+        evaluation = Evaluation.from_outcomes(replace(given, rows=rows_of_texts(texts)), temperature)
         (tmp_path / "config.yaml").write_text(f"data:\n  labels: ['{HARMFUL}']\n", encoding="utf-8")
         return write_report(evaluation, {"val_loss": 0.25, "val_auroc": float("nan")}, tmp_path, f"<b>{HARMFUL}.ckpt")
 
@@ -107,12 +107,12 @@ def test_alone_and_harmless(target: Target, figures: int, written: Callable[...,
 
 def test_what_the_tables_say(written: Callable[..., Path]) -> None:
     target = Target("single_label", ("no", "yes", "maybe"))
-    evaluation = Evaluation.of(outcomes(target, better=0.5))
+    evaluation = Evaluation.from_outcomes(outcomes(target, better=0.5))
     assert len(evaluation.worst) > MOST_ROWS
     cells = Read(written(target, better=0.5).read_text(encoding="utf-8")).cells
     assert ["val_loss", "0.2500"] in cells
     assert ["val_auroc", "nan"] in cells
-    for label in evaluation.label_figures:
+    for label in evaluation.label_scores:
         shares = [f"{value:.3f}" for value in (label.f1, label.precision, label.recall)]
         assert [label.label, *shares, str(label.rows), str(label.predicted)] in cells
     assert evaluation.score is not None
@@ -130,8 +130,8 @@ def test_what_the_tables_say(written: Callable[..., Path]) -> None:
 
 def test_a_long_text_is_cut_and_a_model_without_errors(written: Callable[..., Path]) -> None:
     numbers = written(Target("regression")).read_text(encoding="utf-8")
-    assert numbers.count(f"[the first {MOST_SIGNS} characters]") <= 1
-    assert "long " * MOST_SIGNS not in numbers
+    assert numbers.count(f"[the first {MAX_CHARS} characters]") <= 1
+    assert "long " * MAX_CHARS not in numbers
     perfect = " ".join(Read(written(Target("single_label", ("no", "yes")), better=50.0).read_text("utf-8")).texts)
     assert "No row is predicted wrongly" in perfect
     assert "No label is doubted" in perfect
@@ -181,7 +181,9 @@ def test_thresholds_are_named(tmp_path: Path) -> None:
     pages = []
     for thresholds in (None, {HARMFUL: 0.3}):
         pages.append(
-            Read(write_report(Evaluation.of(outcomes(target), 1.0, thresholds), {}, tmp_path, "m").read_text())
+            Read(
+                write_report(Evaluation.from_outcomes(outcomes(target), 1.0, thresholds), {}, tmp_path, "m").read_text()
+            )
         )
     texts = ["".join(found.texts) for found in pages]
     assert "Labels are given by thresholds" not in texts[0]
