@@ -1,0 +1,95 @@
+"""Classes and functions that users name in options, as `{class_path: my_pkg.FocalLoss, init_args: {gamma: 2}}`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from lit_textclf.utils.messages import UserError, did_you_mean, first_line
+
+Spec = str | Mapping[str, Any]
+"""A dotted name, or `class_path` with optional `init_args`, as jsonargparse spells classes."""
+
+
+def split_spec(spec: Spec, option: str) -> tuple[str, dict[str, Any]]:
+    """Splits a spec into the dotted name and the arguments, without importing anything.
+
+    Args:
+        spec: see :data:`Spec`.
+        option: the option it was given to, for messages.
+
+    Raises:
+        UserError: if it is neither a dotted name nor a mapping with `class_path`.
+    """
+    path: Any = spec
+    arguments: Any = {}
+    if not isinstance(spec, str):
+        wrong = [str(key) for key in spec if key not in ("class_path", "init_args")]
+        if wrong or not isinstance(spec.get("class_path"), str):
+            problem = f"unknown key {wrong[0]!r}" if wrong else "class_path is missing"
+            raise UserError(f"{option}: {problem}; write {{class_path: package.Name, init_args: {{...}}}}")
+        path, arguments = spec["class_path"], spec.get("init_args") or {}
+        if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
+            raise UserError(f"{option} {path}: init_args must map argument names to values, got {arguments!r:.80}")
+    if "." not in path or not all(part.isidentifier() for part in path.split(".")):
+        raise UserError(f"{option} {path!r}: must be a dotted name, as package.module.Name")
+    return path, dict(arguments)
+
+
+def load_class(spec: Spec, option: str) -> Any:
+    """Imports the class or function that a spec names.
+
+    Args:
+        spec: see :data:`Spec`; `init_args` are ignored.
+        option: the option it was given to, for messages.
+
+    Raises:
+        UserError: if there is no such module or no such name in it, or the module cannot be imported.
+    """
+    path, _ = split_spec(spec, option)
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+            raise UserError(
+                f"{option} {path}: no module {error.name!r}; install it, or add its folder to PYTHONPATH"
+            ) from None
+        raise UserError(f"{option} {path}: importing {module_name} failed: {first_line(error)}") from error
+    except ImportError as error:
+        raise UserError(f"{option} {path}: importing {module_name} failed: {first_line(error)}") from error
+    found = getattr(module, name, None)
+    if found is None:
+        raise UserError(f"{option} {path}: {module_name} has no {name!r}{did_you_mean(name, vars(module))}")
+    if not callable(found):
+        raise UserError(f"{option} {path}: must be a class or function, but is a {type(found).__name__}")
+    return found
+
+
+def instantiate(spec: Spec, option: str, **kwargs: Any) -> Any:
+    """Calls what a spec names with its `init_args`.
+
+    Args:
+        spec: see :data:`Spec`.
+        option: the option it was given to, for messages.
+        **kwargs: further arguments of ours; `init_args` may not repeat them.
+
+    Raises:
+        UserError: as :func:`load_class`, or if the arguments do not fit.
+    """
+    path, arguments = split_spec(spec, option)
+    made = load_class(spec, option)
+    if repeated := sorted(arguments.keys() & kwargs.keys()):
+        raise UserError(f"{option} {path}: {repeated[0]!r} is set by lit_textclf; remove it from init_args")
+    try:
+        inspect.signature(made).bind(**arguments, **kwargs)
+    except TypeError as error:
+        raise UserError(f"{option} {path}: {first_line(error)}; change init_args") from None
+    except ValueError:  # a built-in without a signature: calling it shows what is wrong
+        pass
+    try:
+        return made(**arguments, **kwargs)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{option} {path}: {type(error).__name__}: {first_line(error)}; change init_args") from error
