@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import safetensors
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.data.rows.labels import Target
-from lit_textclf.utils.atomic import give_usual_permissions
 from lit_textclf.utils.messages import UserError, did_you_mean
 
 MODEL, CARRIED, TRAINED_ON = "model.onnx", "lit_textclf.json", "trained_on.safetensors"
@@ -130,8 +129,8 @@ def write_carried(stored: CheckpointInfo, folder: Path) -> None:
     }
     (folder / CARRIED).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if stored.trained_on is not None:
-        save_file({"trained_on": torch.from_numpy(stored.trained_on.view(np.int64))}, folder / TRAINED_ON)
-        give_usual_permissions(folder / TRAINED_ON)
+        keys = {"trained_on": torch.from_numpy(stored.trained_on.view(np.int64))}
+        (folder / TRAINED_ON).write_bytes(save(keys))  # save_file would make a file that only its owner reads
 
 
 def digest_of_folder(folder: Path, execution_provider: str) -> str:

@@ -1,15 +1,10 @@
-"""The last room: predictions as CSV, written batch by batch and put in place only when whole."""
+"""Predictions as CSV."""
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +13,8 @@ from torch import Tensor
 from lit_textclf.classifier.decisions import decided_by_logits
 from lit_textclf.data.rows.labels import Target, join_names
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.prediction.glue import GlueColumns
-from lit_textclf.utils.atomic import check_place, give_usual_permissions, open_beside, put_in_place
 from lit_textclf.utils.csv_format import csv_lines, format_float32
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import note
 
 
 class PredictionColumns:
@@ -120,125 +113,3 @@ class PredictionColumns:
         logits = logits.float()
         probabilities, best = logits.softmax(-1), decided_by_logits(self.target, logits, self.thresholds)
         return {"abstained": int((probabilities.gather(1, best[:, None])[:, 0] < self.min_score).sum())}
-
-
-class PredictionFile:
-    """A CSV of predictions, one row for each input row, in input order; see :class:`PredictionColumns`.
-
-    Args:
-        path: where the file is to be.
-        overwrite: whether a file that is there may be replaced.
-        encoding: the file's encoding, `utf-8` or `utf-8-sig` for spreadsheets.
-        with_logits: write the logits too.
-
-    Raises:
-        UserError: if the file exists and may not be replaced, or its folder cannot be written to.
-    """
-
-    def __init__(
-        self, path: Path, *, overwrite: bool = False, encoding: str = "utf-8", with_logits: bool = False
-    ) -> None:
-        check_place(path, overwrite)
-        try:
-            if not codecs.lookup(encoding)._is_text_encoding:  # type: ignore[attr-defined]
-                raise LookupError
-            "row".encode(encoding)
-        except (LookupError, UnicodeError):
-            raise UserError(f"--output_encoding {encoding!r}: no such encoding; use utf-8 or utf-8-sig") from None
-        self.path, self.overwrite, self.with_logits, self.encoding = path, overwrite, with_logits, encoding
-        self._temporary: Path | None = None
-        self._file: TextIOWrapper | None = None
-        self._make_temporary()
-        self.discard()  # it could be written: the rows are read first, which may take a while
-        self.rows: Rows | None = None
-        self.rows_written = 0
-
-    def _make_temporary(self) -> None:
-        """A file beside the one that is to be, which takes its place when it is whole."""
-        try:
-            self._file, self._temporary = open_beside(self.path, self.encoding)
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror}); choose another --output") from None
-
-    def begin(self, target: Target, rows: Rows) -> None:
-        """Writes the header of rows in memory, which :meth:`write` takes from there."""
-        self.rows = rows
-        kept = rows.kept.column_names if rows.kept is not None else []
-        self.columns = PredictionColumns(target, rows.columns.id, kept, with_logits=self.with_logits, where=self.path)
-        self.begin_with(self.columns)
-
-    def begin_with(self, columns: PredictionColumns | GlueColumns) -> None:
-        """Writes the header."""
-        self._make_temporary()
-        self._write(columns.header())
-
-    def write(self, row: Tensor, logits: Tensor) -> None:
-        """Writes a batch, which must go on where the last one ended.
-
-        Args:
-            row: places in the rows that :meth:`begin` was given, int64 `(batch,)`.
-            logits: float32 `(batch, outputs)`.
-        """
-        numbers = row.tolist()
-        if numbers != list(range(self.rows_written, self.rows_written + len(numbers))):
-            raise RuntimeError(f"rows {numbers} came after row {self.rows_written - 1}")
-        assert self.rows is not None
-        self._write(self.columns.lines(self.rows.slice(self.rows_written, len(numbers)), logits))
-        self.rows_written += len(numbers)
-
-    def append(self, lines: BinaryIO) -> None:
-        """Copies lines that were made, and encoded without a byte order mark, before."""
-        assert self._file is not None
-        try:
-            self._file.flush()
-            shutil.copyfileobj(lines, self._file.buffer, 1 << 20)
-        except OSError as error:
-            raise self._unwritable(error) from None
-
-    def _write(self, lines: str) -> None:
-        assert self._file is not None
-        try:
-            self._file.write(lines)
-        except UnicodeEncodeError as error:
-            raise unencodable(self.path, error) from None
-        except OSError as error:
-            raise self._unwritable(error) from None
-
-    def _unwritable(self, error: OSError) -> UserError:
-        return UserError(f"{self.path}: cannot be written ({error.strerror})")
-
-    def commit(self) -> None:
-        """Checks that every row is there and puts the file in place.
-
-        Raises:
-            UserError: if the disk is full, or another process has written the file meanwhile.
-        """
-        if self.rows is not None and self.rows_written != len(self.rows):
-            raise RuntimeError(f"{self.rows_written} of {len(self.rows)} rows were predicted")
-        assert self._file is not None
-        assert self._temporary is not None
-        try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            give_usual_permissions(self._temporary)
-            if self.overwrite:
-                self._temporary.replace(self.path.resolve())
-            else:
-                put_in_place(self._temporary, self.path)
-        except FileExistsError:
-            raise UserError(f"{self.path}: was written by another process meanwhile; choose another --output") from None
-        except OSError as error:
-            raise self._unwritable(error) from None
-
-    def discard(self) -> None:
-        """Removes what was written so far; does nothing after :meth:`commit`."""
-        if self._file is not None and self._temporary is not None:
-            with contextlib.suppress(OSError):  # a full disk fails once more when the rest is flushed
-                self._file.close()
-            self._temporary.unlink(missing_ok=True)
-
-
-def unencodable(path: Path, error: UnicodeEncodeError) -> UserError:
-    """Says which character an encoding lacks."""
-    return UserError(f"{path}: {error.object[error.start]!r} has no place in {error.encoding}; use utf-8")

@@ -6,11 +6,8 @@ other. It counts as done once its record is there, and its lines have the size a
 
 from __future__ import annotations
 
-import codecs
-import contextlib
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,8 +20,10 @@ import torch
 from torch import Tensor
 
 from lit_textclf.data.batches.predict_dataset import REMEMBERED, Part
-from lit_textclf.prediction.csv_output import PredictionColumns, PredictionFile, unencodable
+from lit_textclf.prediction.csv_output import PredictionColumns
 from lit_textclf.prediction.glue import GlueColumns
+from lit_textclf.prediction.output_file import PredictionFile
+from lit_textclf.utils.atomic import atomic_file
 from lit_textclf.utils.messages import UserError, note, plural
 
 
@@ -128,15 +127,12 @@ class PredictionParts:
         Raises:
             UserError: if the disk is full, or the encoding lacks a character; the parts that are done are kept.
         """
-        try:
-            lines = _without_mark(self.columns.lines(part.rows, logits), self.file.encoding)
-        except UnicodeEncodeError as error:
-            raise unencodable(self.file.path, error) from None
+        lines = self.file.encode(self.columns.lines(part.rows, logits))
         part.tally.update(self.columns.tally(logits))
         record = {
             "rows": len(part.rows),
             "bytes": len(lines),
-            "digest": hashlib.blake2b(lines, digest_size=16).hexdigest(),
+            "digest": _digest_of(lines),
             "unmeasured": part.unmeasured,
             "tally": dict(part.tally),
         }
@@ -170,25 +166,19 @@ class PredictionParts:
             UserError: if a part is missing or damaged, or the disk is full: the parts are kept.
         """
         tally: Counter[str] = Counter()
-        try:
-            self.file.begin_with(self.columns)
+        with self.file.writing():
+            self.file.append(self.file.encode(self.columns.header(), first=True))
             for index in range(self.number):
                 record = self.record(index)
                 path = self._path(index, "csv")
                 if record is None:
-                    raise UserError(f"{path}: missing or cut short; the same command makes it anew")
-                with path.open("rb") as lines:
-                    if hashlib.file_digest(lines, _digest).hexdigest() != record["digest"]:
-                        self._path(index, "json").unlink()
-                        raise UserError(f"{path}: damaged; the same command makes it anew")
-                    lines.seek(0)
-                    self.file.append(lines)
+                    raise UserError(f"{path}: missing or cut short; the same command writes it again")
+                lines = path.read_bytes()
+                if _digest_of(lines) != record["digest"]:
+                    self._path(index, "json").unlink()
+                    raise UserError(f"{path}: damaged; the same command writes it again")
+                self.file.append(lines)
                 tally.update(record["tally"])
-            self.file.commit()
-        except OSError as error:
-            raise self._unwritable(error) from None
-        finally:
-            self.file.discard()
         return tally
 
     def measured(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -251,26 +241,13 @@ class PredictionParts:
         return self.folder / f"part-{index:06}.{kind}"
 
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+        with atomic_file(path) as file:
+            file.write(content)
 
     def _unwritable(self, error: OSError) -> UserError:
         kept = f"; {plural(self.done, 'part')} are kept, and the same command goes on" if self.done else ""
         return UserError(f"{self.folder}: cannot be written ({error.strerror}){kept}")
 
 
-def _digest() -> Any:
-    return hashlib.blake2b(digest_size=16)
-
-
-def _without_mark(text: str, encoding: str) -> bytes:
-    """Encodes text that does not begin a file: without the byte order mark that some encodings put first."""
-    encoder = codecs.getincrementalencoder(encoding)()
-    encoder.encode("\n")
-    return encoder.encode(text, final=True)
+def _digest_of(lines: bytes) -> str:
+    return hashlib.blake2b(lines, digest_size=16).hexdigest()

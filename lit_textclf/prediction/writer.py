@@ -22,8 +22,9 @@ from lit_textclf.classifier.checkpoint import digest_of
 from lit_textclf.classifier.module import Prediction, TextClassifier
 from lit_textclf.data.batches.predict_dataset import Part, part_rows_for
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.prediction.csv_output import PredictionColumns, PredictionFile
+from lit_textclf.prediction.csv_output import PredictionColumns
 from lit_textclf.prediction.glue import GlueColumns
+from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.prediction.parts import PredictionParts
 from lit_textclf.utils.messages import SharedError, UserError, note, plural
 from lit_textclf.version import __version__
@@ -38,15 +39,16 @@ class PredictionWriter(Callback):
         ckpt_path: the checkpoint, by which a prediction that was stopped is known again.
         keep_columns: whether the input's columns are written too.
         progress: whether to show a bar.
+        with_logits: write the logits too.
         glue_task: the GLUE task whose submission is written, in place of a CSV.
         min_score: below it no label is given.
     """
 
     def __init__(
         self, file: PredictionFile, data: TextDataModule, ckpt_path: str | None, *, keep_columns: bool, progress: bool,
-        glue_task: str | None = None, min_score: float | None = None,
+        with_logits: bool = False, glue_task: str | None = None, min_score: float | None = None,
     ) -> None:  # fmt: skip
-        self.glue_task, self.min_score = glue_task, min_score
+        self.glue_task, self.min_score, self.with_logits = glue_task, min_score, with_logits
         self.file, self.data, self.ckpt_path, self.keep_columns = file, data, ckpt_path, keep_columns
         self.metrics: dict[str, float] = {}
         self._held: dict[int, _Held] = {}
@@ -60,7 +62,7 @@ class PredictionWriter(Callback):
         assert target is not None
         assert isinstance(pl_module, TextClassifier)
         columns: PredictionColumns | GlueColumns = PredictionColumns(
-            target, stream.columns.id, stream.kept, with_logits=self.file.with_logits, where=self.file.path,
+            target, stream.columns.id, stream.kept, with_logits=self.with_logits, where=self.file.path,
             thresholds=pl_module.thresholds, min_score=self.min_score,
         )  # fmt: skip
         if self.glue_task is not None:
@@ -106,7 +108,7 @@ class PredictionWriter(Callback):
                 "encoding": list(read.encodings), "delimiter": read.delimiter, "quote_char": read.quote_char,
                 "eval_batch_size": data.eval_batch_size, "batch_by_length": data.batch_by_length,
                 "pad_to_max_length": data.pad_to_max_length, "columns": [stream.columns.text, stream.columns.id],
-                "with_logits": self.file.with_logits, "keep_columns": self.keep_columns,
+                "with_logits": self.with_logits, "keep_columns": self.keep_columns,
                 "output_encoding": self.file.encoding, "glue_task": self.glue_task,
                 "threshold": pl_module.thresholds, "min_score": self.min_score, "precision": str(trainer.precision),
                 "device": trainer.strategy.root_device.type,

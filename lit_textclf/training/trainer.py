@@ -13,8 +13,8 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.prediction.csv_output import PredictionFile
 from lit_textclf.prediction.options import PREDICTIONS, check_form, submission_of
+from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.prediction.writer import PredictionWriter
 from lit_textclf.training import hardware
 from lit_textclf.training.callbacks.calibrate import Calibrate
@@ -137,7 +137,7 @@ class Trainer(pl.Trainer):
         if format == "glue":
             glue_task, output = submission_of(datamodule, output)
         path = self.predicted_to = expand_path(output, "--output")
-        file = PredictionFile(path, overwrite=overwrite, encoding=output_encoding, with_logits=with_logits)
+        file = PredictionFile(path, overwrite=overwrite, encoding=output_encoding)
         inputs = datamodule.sets.files["predict"] if text is None else None
         given = [] if inputs is None else resolve_files(inputs, "data.predict_file")
         refuse_input(path, [*given, *([expand_path(ckpt_path, "--ckpt_path")] if ckpt_path else [])])
@@ -151,6 +151,7 @@ class Trainer(pl.Trainer):
             ckpt_path,
             keep_columns=keep_columns,
             progress=bar,
+            with_logits=with_logits,
             glue_task=glue_task,
             min_score=min_score,
         )

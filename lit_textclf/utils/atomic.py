@@ -1,22 +1,136 @@
-"""Files that appear whole or not at all, never in place of a device, a pipe or an input."""
+"""Files and folders that appear complete or not at all, and never in place of a device, a pipe or an input."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable
-from io import TextIOWrapper
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, Literal
 
 from lit_textclf.utils.messages import UserError
 
+OTHER_OUTPUT = "choose another --output"
 
-def check_place(path: Path, overwrite: bool) -> None:
-    """Refuses a path where an output cannot or should not be put.
+
+@contextlib.contextmanager
+def atomic_path(path: Path, *, overwrite: bool = True, unique: bool = True) -> Iterator[Path]:
+    """A path beside another, which is renamed to it when the block ends without an error, and removed otherwise.
+
+    Args:
+        path: the file to make.
+        overwrite: whether to replace a file that another process has made in the meantime.
+        unique: whether each call gets a name of its own, so that several processes can write the same file. The
+            fixed name is for large files with one writer: what a killed process left is then overwritten.
+
+    Raises:
+        FileExistsError: if the file exists by now and must not be replaced.
+        OSError: if the file cannot be written.
+    """
+    middle = f".{secrets.token_hex(4)}" if unique else ""
+    temporary = path.with_name(f".{path.name:.60}{middle}.part")
+    try:
+        yield temporary
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _rename_to_new(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, *, overwrite: bool = True, unique: bool = True, fsync: bool = False) -> Iterator[BinaryIO]:
+    """Opens a file for writing that appears under its name when the block ends without an error.
+
+    Args:
+        path: as for :func:`atomic_path`.
+        overwrite: as for :func:`atomic_path`.
+        unique: as for :func:`atomic_path`.
+        fsync: wait until the content is on the disk before the file gets its name: it survives a power cut.
+
+    Raises:
+        FileExistsError: if the file exists by now and must not be replaced.
+        OSError: if the file cannot be written.
+    """
+    mode: Literal["xb", "wb"] = "xb" if unique else "wb"
+    with atomic_path(path, overwrite=overwrite, unique=unique) as temporary, temporary.open(mode) as file:
+        yield file
+        if fsync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_file(path: Path, content: str | bytes, *, remedy: str = OTHER_OUTPUT) -> None:
+    """Writes a file that appears complete or not at all; a symbolic link stays one, and what it points to is replaced.
+
+    Args:
+        path: the file.
+        content: text, written as UTF-8, or bytes.
+        remedy: what the error tells the user to do.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
+    try:
+        with atomic_file(path.resolve()) as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+    except OSError as error:
+        raise not_writable(path, error, remedy) from None
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside another, which takes its place when the block ends without an error.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    real, folder = path.resolve(), None
+    try:
+        folder = Path(tempfile.mkdtemp(dir=real.parent, prefix=f".{real.name:.60}."))
+        folder.chmod(0o755)
+        yield folder
+        if not real.exists():
+            folder.rename(real)
+            return
+        with tempfile.TemporaryDirectory(dir=real.parent, prefix=f".{real.name:.60}.old.") as old:
+            real.rename(Path(old, "old"))
+            folder.rename(real)
+    except OSError as error:
+        raise not_writable(path, error) from None
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rename_to_new(temporary: Path, path: Path) -> None:
+    """Renames a file, or raises FileExistsError where `os.replace` would overwrite."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EINVAL):
+            raise
+        # Some file systems have no hard links (FAT, many network mounts): claim the name, then replace the empty file.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        temporary.replace(path)
+
+
+# Checks before the work -----------------------------------------------------------------------------------------------
+
+
+def not_writable(path: Path | str, error: Exception, remedy: str = OTHER_OUTPUT) -> UserError:
+    """The error of a file that cannot be written, with the system's reason."""
+    return UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); {remedy}")
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Refuses a path where an output file cannot or should not be written.
 
     Raises:
         UserError: if it is a folder, a device or a pipe, exists and may not be replaced, or its folder does not exist.
@@ -25,134 +139,42 @@ def check_place(path: Path, overwrite: bool) -> None:
         if not path.name or path.is_dir():
             raise UserError(f"{path}: a folder; --output names a file")
         if path.exists() and not path.is_file():
-            raise UserError(f"{path}: a device or a pipe; --output names a file, which is put in place whole")
+            raise UserError(
+                f"{path}: a device or pipe; --output must be a regular file, because it is written atomically"
+            )
         if os.path.lexists(path) and not overwrite:
-            raise UserError(f"{path}: exists already; add --overwrite, or choose another --output")
-        real = path.resolve()  # a link stays a link, and what it points to is replaced
+            raise UserError(f"{path}: exists already; add --overwrite, or {OTHER_OUTPUT}")
+        real = path.resolve()
         if not real.parent.is_dir():
             folder = real.parent if path.is_symlink() else path.parent
-            raise UserError(f"{path}: the folder {folder} does not exist; make it, or choose another --output")
-    except (OSError, RuntimeError) as error:  # a name too long, links in a circle
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path!s:.80}: cannot be written ({reason}); choose another --output") from None
+            raise UserError(f"{path}: the folder {folder} does not exist; make it, or {OTHER_OUTPUT}")
+    except (OSError, RuntimeError) as error:  # a name that is too long, links in a circle
+        raise not_writable(f"{path!s:.80}", error) from None
+
+
+def check_output_folder(path: Path, overwrite: bool) -> None:
+    """Refuses a path where an output folder cannot or should not be written.
+
+    Raises:
+        UserError: if it is a file, a folder that export did not write or that may not be replaced, or its parent does
+            not exist.
+    """
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists() and not (overwrite and path.is_dir()):
+        remedy = f"add --overwrite, or {OTHER_OUTPUT}" if path.is_dir() else OTHER_OUTPUT
+        raise UserError(f"{path}: exists already; {remedy}")
+    if path.exists() and not (path / "config.json").is_file():
+        raise UserError(f"{path}: a folder without config.json, which export did not write; {OTHER_OUTPUT}")
+    if not path.resolve().parent.is_dir():
+        raise UserError(f"{path}: the folder {path.parent} does not exist; make it, or {OTHER_OUTPUT}")
 
 
 def refuse_input(path: Path, inputs: Iterable[Path]) -> None:
-    """Refuses to put an output in place of a file that the command reads.
+    """Refuses to overwrite a file that the command reads.
 
     Raises:
         UserError: if one of the inputs is the same file.
     """
-    if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
+    if path.exists() and any(file.exists() and path.samefile(file) for file in inputs):
         raise UserError(f"{path}: is an input of this command; --output names another file")
-
-
-def open_beside(path: Path, encoding: str = "utf-8") -> tuple[TextIOWrapper, Path]:
-    """Opens a new file beside one that is to be; renamed once it is whole, it takes its place.
-
-    Line ends are written as they are. A link stays a link, and what it points to is replaced.
-    """
-    real = path.resolve()
-    handle, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name:.60}.", suffix=".part")
-    return open(handle, "w", encoding=encoding, newline=""), Path(name)
-
-
-def give_usual_permissions(path: Path) -> None:
-    """Gives a file the permissions that the user's new files have; those of temporary ones are stricter."""
-    umask = os.umask(0)
-    os.umask(umask)
-    path.chmod(0o666 & ~umask)
-
-
-def write_whole(path: Path, content: str | bytes, *, remedy: str = "choose another --output") -> None:
-    """Writes a file so that it appears whole or not at all.
-
-    Args:
-        path: where it is to be.
-        content: text, written as UTF-8, or bytes.
-        remedy: what the error tells the user to do.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
-    try:
-        file, temporary = open_beside(path)
-        try:
-            with file:
-                file.buffer.write(content if isinstance(content, bytes) else content.encode())
-            give_usual_permissions(temporary)
-            temporary.replace(path.resolve())
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); {remedy}") from None
-
-
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Renames a file without replacing another.
-
-    Raises:
-        FileExistsError: if another process has made the file meanwhile.
-    """
-    try:
-        os.link(temporary, path)  # fails where os.replace would overwrite
-        temporary.unlink()
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EINVAL):
-            raise
-        # Some file systems have no hard links (FAT, many network mounts): the name is claimed first, then replaced.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        temporary.replace(path)
-
-
-def check_folder_place(output: Path, *, overwrite: bool) -> None:
-    """Refuses a path where a folder cannot or should not be put.
-
-    Raises:
-        UserError: if it is a file, or a folder that export did not write, or one that may not be replaced.
-    """
-    if output.is_dir() and not any(output.iterdir()):
-        return
-    if output.exists() and (not overwrite or not output.is_dir()):
-        remedy = "add --overwrite, or choose another --output" if output.is_dir() else "choose another --output"
-        raise UserError(f"{output}: exists already; {remedy}")
-    if output.exists() and not (output / "config.json").is_file():
-        raise UserError(f"{output}: a folder without config.json, which export did not write; choose another --output")
-    if not output.resolve().parent.is_dir():
-        raise UserError(f"{output}: the folder {output.parent} does not exist; make it, or choose another --output")
-
-
-@contextlib.contextmanager
-def folder_beside(output: Path) -> Any:
-    """A folder beside the one that is to be, removed if it does not take its place.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
-    folder = None
-    try:
-        folder = Path(tempfile.mkdtemp(dir=output.resolve().parent, prefix=f".{output.name:.60}."))
-        folder.chmod(0o755)
-        yield folder
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror or error}); choose another --output") from None
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def put_folder_in_place(folder: Path, output: Path) -> None:
-    """Renames a folder to its place; one that is there is removed once the new one stands."""
-    real = output.resolve()
-    if not real.exists():
-        folder.rename(real)
-        return
-    old = Path(tempfile.mkdtemp(dir=real.parent, prefix=f".{real.name:.60}.old."))
-    try:
-        real.rename(old / "old")
-        folder.rename(real)
-    finally:
-        shutil.rmtree(old, ignore_errors=True)

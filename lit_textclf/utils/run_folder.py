@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 from lightning_utilities.core.rank_zero import rank_zero_only
 
+from lit_textclf.utils.atomic import write_file
 from lit_textclf.utils.messages import UserError
 
 
@@ -68,10 +68,14 @@ def folder_of(checkpoint: Path, root: Path) -> Path | None:
 
 
 def write_metrics(metrics: dict[str, float], folder: Path) -> Path:
-    """Writes `metrics.json`, whole or not at all."""
-    path, temporary = folder / "metrics.json", folder / ".metrics.json.part"
+    """Writes `metrics.json`.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    path = folder / "metrics.json"
     # JSON has no NaN: the area under the curve of rows that all have one label is null.
     values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-    temporary.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    content = json.dumps(values, indent=2, allow_nan=False) + "\n"
+    write_file(path, content, remedy="change trainer.default_root_dir")
     return path

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lit_textclf import Trainer, UserError, main
 from lit_textclf.classifier.checkpoint import find_checkpoint, read_checkpoint
 from lit_textclf.data.rows.labels import Target
-from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, link_whole
+from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, link_or_copy
 
 
 class Runs:
@@ -89,9 +89,9 @@ def test_a_second_name_or_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     source, target = tmp_path / "best.ckpt", tmp_path / "last.ckpt"
     source.write_bytes(b"new")
     target.write_bytes(b"old")
-    link_whole(source, target)
+    link_or_copy(source, target)
     assert target.samefile(source)
-    link_whole(source, target)  # once more
+    link_or_copy(source, target)  # once more
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
     with monkeypatch.context() as patched:
 
@@ -99,11 +99,11 @@ def test_a_second_name_or_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             raise PermissionError(1, "Operation not permitted")
 
         patched.setattr(os, "link", no_links)
-        link_whole(source, target)
+        link_or_copy(source, target)
     assert not target.samefile(source)
     assert target.read_bytes() == b"new"
     with pytest.raises(UserError, match="cannot be written"):
-        link_whole(source, tmp_path / "none" / "last.ckpt")
+        link_or_copy(source, tmp_path / "none" / "last.ckpt")
 
 
 def test_a_checkpoint_that_does_not_fit_leaves_the_old_one(tmp_path: Path) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import errno
 import math
 import os
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +17,8 @@ from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.data.rows.read import ReadOptions, read_files
 from lit_textclf.data.rows.rows import Rows, rows_of_texts
-from lit_textclf.prediction.csv_output import PredictionFile
-from lit_textclf.utils.messages import UserError
+from lit_textclf.prediction.csv_output import PredictionColumns
+from lit_textclf.prediction.output_file import PredictionFile
 
 BINARY = Target("single_label", ("no", "yes"), "yes")
 REGRESSION = Target("regression")
@@ -45,14 +43,15 @@ def predict(
     encoding: str = "utf-8", with_logits: bool = False,
 ) -> str:  # fmt: skip
     """Writes the predictions batch by batch and returns the file's text."""
-    file = PredictionFile(OUTPUT, overwrite=overwrite, encoding=encoding, with_logits=with_logits)
-    try:
-        file.begin(target, rows)
-        for numbers in torch.arange(len(rows)).split(batch_size):
-            file.write(numbers, logits[numbers])
-        file.commit()
-    finally:
-        file.discard()
+    file, kept = PredictionFile(OUTPUT, overwrite=overwrite, encoding=encoding), rows.kept
+    columns = PredictionColumns(
+        target, rows.columns.id, [] if kept is None else kept.column_names, with_logits=with_logits, where=OUTPUT
+    )
+    with file.writing():
+        file.append(file.encode(columns.header(), first=True))
+        for start in range(0, len(rows), batch_size):
+            end = min(start + batch_size, len(rows))
+            file.append(file.encode(columns.lines(rows.slice(start, end - start), logits[start:end])))
     assert os.listdir() == [OUTPUT.name]
     return OUTPUT.read_bytes().decode(encoding)
 
@@ -191,177 +190,3 @@ def test_an_id_column_that_has_one_of_our_names(name: str) -> None:
     header, line = parsed(predict(BINARY, rows_with({"text": ["t"], name: ["k"]}, name), torch.zeros(1, 2)))
     assert len(set(header)) == len(header)
     assert (line[0], line[1], header[2]) == ("0", "k", "label")
-
-
-def test_an_encoding_for_spreadsheets() -> None:
-    rows = rows_with({"text": ["caf\u00e9", "b", "c"]})
-    text = predict(BINARY, rows, torch.zeros(3, 2), batch_size=1, encoding="utf-8-sig")
-    assert OUTPUT.read_bytes().startswith(b"\xef\xbb\xbfrow,")
-    assert OUTPUT.read_bytes().count(b"\xef\xbb\xbf") == 1
-    assert text.startswith("row,label")
-    assert parsed(text)[1][5] == "caf\u00e9"
-
-
-def test_a_text_that_the_encoding_lacks() -> None:
-    with pytest.raises(UserError) as raised:
-        predict(BINARY, rows_with({"text": ["caf\u00e9 \u4e2d"]}), torch.zeros(1, 2), encoding="latin-1")
-    for part in ("out.csv: ", "'\u4e2d'", "utf-8"):
-        assert part in str(raised.value)
-    assert os.listdir() == []
-
-
-@pytest.mark.parametrize("encoding", ["utf-9", "rot13", "base64"])
-def test_an_encoding_that_is_none(encoding: str) -> None:
-    with pytest.raises(UserError, match=rf"--output_encoding '{encoding}'.*utf-8-sig"):
-        PredictionFile(OUTPUT, encoding=encoding)
-    assert os.listdir() == []
-
-
-def test_a_file_that_exists_stays_unless_it_may_be_replaced() -> None:
-    OUTPUT.write_text("precious", encoding="utf-8")
-    with pytest.raises(UserError, match=r"out\.csv: exists already; add --overwrite"):
-        PredictionFile(OUTPUT)
-    assert OUTPUT.read_text(encoding="utf-8") == "precious"
-    assert predict(BINARY, rows_of_texts(["a"]), torch.zeros(1, 2), overwrite=True).startswith("row,")
-
-
-def test_a_file_that_appears_meanwhile_is_not_replaced() -> None:
-    file = PredictionFile(OUTPUT)
-    file.begin(BINARY, rows_of_texts(["a"]))
-    file.write(torch.tensor([0]), torch.zeros(1, 2))
-    OUTPUT.write_text("precious", encoding="utf-8")
-    with pytest.raises(UserError, match=r"out\.csv: .*--output"):
-        file.commit()
-    file.discard()
-    assert os.listdir() == [OUTPUT.name]
-    assert OUTPUT.read_text(encoding="utf-8") == "precious"
-
-
-def test_nothing_is_seen_before_the_end_and_discarding_leaves_nothing() -> None:
-    file = PredictionFile(OUTPUT)
-    file.begin(BINARY, rows_of_texts(["a", "b"]))
-    file.write(torch.tensor([0]), torch.zeros(1, 2))
-    assert not OUTPUT.exists()
-    file.discard()
-    assert os.listdir() == []
-
-
-def test_discarding_leaves_the_old_file() -> None:
-    OUTPUT.write_text("precious", encoding="utf-8")
-    file = PredictionFile(OUTPUT, overwrite=True)
-    file.begin(BINARY, rows_of_texts(["a"]))
-    file.discard()
-    assert os.listdir() == [OUTPUT.name]
-    assert OUTPUT.read_text(encoding="utf-8") == "precious"
-
-
-@pytest.mark.parametrize("numbers", [[1, 0], [1, 2], [0, 2], [0, 0]])
-def test_rows_out_of_order_are_refused(numbers: list[int]) -> None:
-    file = PredictionFile(OUTPUT)
-    file.begin(BINARY, rows_of_texts(["a", "b", "c"]))
-    with pytest.raises(RuntimeError, match="rows"):
-        file.write(torch.tensor(numbers), torch.zeros(2, 2))
-    file.discard()
-    assert os.listdir() == []
-
-
-def test_a_batch_that_comes_twice_is_refused() -> None:
-    file = PredictionFile(OUTPUT)
-    file.begin(BINARY, rows_of_texts(["a", "b", "c"]))
-    file.write(torch.tensor([0]), torch.zeros(1, 2))
-    with pytest.raises(RuntimeError, match="after row 0"):
-        file.write(torch.tensor([0]), torch.zeros(1, 2))
-    file.discard()
-
-
-def test_missing_rows_are_noticed() -> None:
-    file = PredictionFile(OUTPUT)
-    file.begin(BINARY, rows_of_texts(["a", "b", "c"]))
-    file.write(torch.tensor([0, 1]), torch.zeros(2, 2))
-    with pytest.raises(RuntimeError, match="2 of 3 rows"):
-        file.commit()
-    file.discard()
-    assert os.listdir() == []
-
-
-def test_places_that_cannot_be_written_to() -> None:
-    with pytest.raises(UserError, match=r"none/out\.csv: the folder none does not exist; .*--output"):
-        PredictionFile(Path("none/out.csv"))
-    Path("file").touch()
-    with pytest.raises(UserError, match=r"file/out\.csv: .*--output"):
-        PredictionFile(Path("file/out.csv"))
-    Path("folder").mkdir()
-    with pytest.raises(UserError, match=r"folder: a folder; --output names a file"):
-        PredictionFile(Path("folder"), overwrite=True)
-    assert sorted(os.listdir()) == ["file", "folder"]
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_the_file_has_the_usual_permissions(overwrite: bool) -> None:
-    before = os.umask(0o027)
-    try:
-        predict(BINARY, rows_of_texts(["a"]), torch.zeros(1, 2), overwrite=overwrite)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(OUTPUT.stat().st_mode) == 0o640
-
-
-def test_a_pipe_is_refused_and_left_alone() -> None:
-    os.mkfifo(OUTPUT)
-    with pytest.raises(UserError, match="a device or a pipe"):
-        PredictionFile(OUTPUT, overwrite=True)
-    assert stat.S_ISFIFO(OUTPUT.stat().st_mode)
-
-
-def test_a_link_stays_a_link() -> None:
-    Path("real").mkdir()
-    OUTPUT.symlink_to("real/out.csv")
-    with pytest.raises(UserError, match="exists already"):
-        PredictionFile(OUTPUT)
-    file = PredictionFile(OUTPUT, overwrite=True)
-    file.begin(BINARY, rows_of_texts(["a"]))
-    file.write(torch.arange(1), logits_of(0.5))
-    file.commit()
-    file.discard()
-    assert OUTPUT.is_symlink()
-    assert len(Path("real/out.csv").read_text(encoding="utf-8").splitlines()) == 2
-    assert os.listdir("real") == ["out.csv"]
-
-
-def test_a_file_system_without_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_links(*paths: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", no_links)
-    text = predict(BINARY, rows_of_texts(["a"]), logits_of(0.5))
-    assert len(text.splitlines()) == 2
-    file = PredictionFile(Path("other.csv"))
-    file.begin(BINARY, rows_of_texts(["a"]))
-    file.write(torch.arange(1), logits_of(0.5))
-    Path("other.csv").write_text("theirs", encoding="utf-8")
-    with pytest.raises(UserError, match="another process"):
-        file.commit()
-    file.discard()
-    assert Path("other.csv").read_text(encoding="utf-8") == "theirs"
-
-
-def test_links_in_a_circle() -> None:
-    OUTPUT.symlink_to(OUTPUT.name)
-    with pytest.raises(UserError, match="cannot be written"):
-        PredictionFile(OUTPUT, overwrite=True)
-
-
-def test_no_file_is_there_while_the_input_is_read() -> None:
-    PredictionFile(OUTPUT)
-    assert os.listdir() == []
-
-
-@pytest.mark.parametrize("encoding", ["base64", "rot13", "undefined"])
-def test_encodings_that_are_no_text(encoding: str) -> None:
-    with pytest.raises(UserError, match="--output_encoding"):
-        PredictionFile(OUTPUT, encoding=encoding)
-
-
-def test_a_name_that_is_too_long() -> None:
-    with pytest.raises(UserError, match="File name too long"):
-        PredictionFile(Path("n" * 300))

@@ -132,7 +132,7 @@ def test_a_part_with_other_bytes_is_noticed(fails: Callable[[list[str]], str]) -
     lines = PARTS / "part-000001.csv"
     content = lines.read_bytes()
     lines.write_bytes(content.replace(b"0.", b"1.", 1))
-    assert "part-000001.csv: damaged; the same command makes it anew" in fails(COMMAND)
+    assert "part-000001.csv: damaged; the same command writes it again" in fails(COMMAND)
     assert not Path("predictions.csv").exists()
     main(COMMAND)
     assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()

@@ -13,7 +13,7 @@ from lit_textclf.compare.figure import comparison_figure
 from lit_textclf.compare.runs import read_runs
 from lit_textclf.compare.tables import csv_of, show
 from lit_textclf.evaluation.report.figure_style import png
-from lit_textclf.utils.atomic import check_place, write_whole
+from lit_textclf.utils.atomic import check_output, write_file
 from lit_textclf.utils.messages import UserError, note
 from lit_textclf.utils.paths import expand_path
 
@@ -54,7 +54,7 @@ def compare(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     if output is not None:
         if output.suffix.lower() != ".png":
             raise UserError(f"{output}: the figure is a PNG; give --output a name that ends in .png")
-        check_place(output, options.overwrite)
+        check_output(output, options.overwrite)
     found = compared(read_runs(options.runs), options.resamples, options.seed)
     if options.format == "json":
         print(json.dumps(found.to_dict(), indent=2, allow_nan=False, default=str))
@@ -64,7 +64,7 @@ def compare(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         show(found)
     written = []
     if output is not None:
-        write_whole(output, png(comparison_figure(found)))
+        write_file(output, png(comparison_figure(found)))
         written.append(output)
     elif options.format == "table":
         note("next: the same as a figure with --output comparison.png, for machines with --format json or csv")

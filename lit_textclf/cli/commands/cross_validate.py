@@ -19,7 +19,8 @@ from lit_textclf.cli.lightning_cli import TextCLI
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.csv_files import write_label_errors, write_rows
-from lit_textclf.prediction.csv_output import PredictionFile
+from lit_textclf.prediction.csv_output import PredictionColumns
+from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.utils.atomic import refuse_input
 from lit_textclf.utils.messages import UserError, note
 from lit_textclf.utils.paths import expand_path, resolve_files
@@ -143,10 +144,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     assert root is not None
     file = file or PredictionFile(root / "predictions.csv")
     outcomes = Outcomes.joined(held_out, "train")
-    try:
-        _write(file, outcomes)
-    finally:
-        file.discard()
+    _write(file, outcomes)
     evaluation = Evaluation.from_outcomes(outcomes)
     suspects = [write_rows(evaluation, root), *write_label_errors(evaluation, root)]
     summary = _summary(metrics)
@@ -156,11 +154,13 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
 
 def _write(file: PredictionFile, outcomes: Outcomes) -> None:
     """Writes the predictions of all folds in the order of the training file."""
-    file.begin(outcomes.target, outcomes.rows)
-    for start in range(0, len(outcomes.rows), 4096):
-        part = outcomes.logits[start : start + 4096]
-        file.write(torch.arange(start, start + len(part)), part)
-    file.commit()
+    rows, kept = outcomes.rows, outcomes.rows.kept
+    columns = PredictionColumns(
+        outcomes.target, rows.columns.id, [] if kept is None else kept.column_names, with_logits=False, where=file.path
+    )
+    with file.writing():
+        file.append(file.encode(columns.header(), first=True))
+        file.append(file.encode(columns.lines(rows, outcomes.logits)))
 
 
 def _summary(folds: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from lit_textclf.export.huggingface import SAMPLES, push_to_hub, write_hf
 from lit_textclf.export.model_card import model_card
 from lit_textclf.export.onnx import write_onnx
 from lit_textclf.export.quantize import put_int8_in_place
-from lit_textclf.utils.atomic import check_folder_place, folder_beside, put_folder_in_place
+from lit_textclf.utils.atomic import atomic_folder, check_output_folder
 from lit_textclf.utils.messages import UserError, note
 from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import read_run_file
@@ -39,11 +39,11 @@ def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     if options.quantize is not None and options.format != "onnx":
         raise UserError(f"--quantize {options.quantize} is for --format onnx")
     output = expand_path(options.output, "--output")
-    check_folder_place(output, overwrite=options.overwrite)
+    check_output_folder(output, options.overwrite)
     root = expand_path(options.trainer.default_root_dir, "trainer.default_root_dir")
     stored = read_checkpoint(find_checkpoint(options.ckpt_path, root))
     data = _validation_rows(parser, args, stored) if options.quantize is not None else None
-    with folder_beside(output) as folder:
+    with atomic_folder(output) as folder:
         if options.format == "onnx":
             stored = write_onnx(stored, folder)
             if data is not None:
@@ -52,7 +52,6 @@ def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
             write_hf(stored, folder)
         card = model_card(stored, output.name, form=options.format, quantized=options.quantize)
         (folder / "README.md").write_text(card, encoding="utf-8")
-        put_folder_in_place(folder, output)
     if options.push_to_hub is not None:
         push_to_hub(output, options.push_to_hub)
     if options.format == "onnx":

@@ -20,7 +20,7 @@ from lit_textclf.cli.sections import NOT_OPTIONS
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
 from lit_textclf.training.trainer import Trainer
-from lit_textclf.utils.atomic import check_place, refuse_input, write_whole
+from lit_textclf.utils.atomic import check_output, refuse_input, write_file
 from lit_textclf.utils.messages import note, plural
 from lit_textclf.utils.paths import expand_path, resolve_files
 
@@ -55,7 +55,7 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     parser.add_argument("--overwrite", type=bool, default=False, help="replace it if it exists")
     options, given = parsed(parser, args)
     path = expand_path(options.output, "--output")
-    check_place(path, options.overwrite)
+    check_output(path, options.overwrite)
     refuse_input(
         path, [file for name in INPUTS if options.data[name] for file in resolve_files(options.data[name], name)]
     )
@@ -69,7 +69,7 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         values[section] |= {name: value for name, value in chosen.items() if name not in given_here}
         decided[section] = {name: value for name, value in chosen.items() if name not in given_here}
     text = _config(values, decided, found, unit)
-    write_whole(path, text)
+    write_file(path, text)
     for finding in found.severe():
         note(f"severe: {finding.line()}")
     note(f"next: lit-textclf fit --config {path}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ import pyarrow as pa
 import tokenizers
 
 from lit_textclf.data.rows.rows import text_digest
+from lit_textclf.utils.atomic import atomic_file
 from lit_textclf.utils.messages import note
 
 if TYPE_CHECKING:
@@ -83,20 +83,11 @@ def tokenize(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast, cache_d
         note(f"{path}: token cache unusable ({str(error).splitlines()[0]}), made anew")
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=cache_dir, suffix=".tmp")
-    except OSError as error:
-        note(f"{cache_dir}: tokens are not cached ({error.strerror})")
-        return tokenize(texts, tokenizer)
-    try:
-        with os.fdopen(handle, "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+        with atomic_file(path) as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+            os.fchmod(sink.fileno(), 0o600)  # tokens are as private as their texts
             for batch in _encoded(texts, tokenizer):
                 writer.write_batch(batch)
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if not isinstance(error, OSError):
-            raise
+    except OSError as error:
         note(f"{cache_dir}: tokens are not cached ({error.strerror})")
         return tokenize(texts, tokenizer)
     return _mapped(path, len(texts))

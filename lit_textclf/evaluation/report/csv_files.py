@@ -15,7 +15,7 @@ from lit_textclf.data.rows.rows import Rows
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.figure_style import png
 from lit_textclf.evaluation.report.figures import confusion_figure, reliability_figure
-from lit_textclf.utils.atomic import write_whole
+from lit_textclf.utils.atomic import write_file
 from lit_textclf.utils.csv_format import csv_lines, format_float32
 from lit_textclf.utils.messages import note, plural
 
@@ -54,7 +54,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
         if figure is not None:
             contents[name] = png(figure)
     for name, content in contents.items():
-        write_whole(folder / name, content, remedy=_REMEDY)
+        write_file(folder / name, content, remedy=_REMEDY)
     _say_errors(evaluation, folder)
     return [folder / name for name in contents]
 
@@ -75,7 +75,7 @@ def _say_errors(evaluation: Evaluation, folder: Path) -> None:
 def write_rows(evaluation: Evaluation, folder: Path) -> Path:
     """Writes `outcomes.csv` alone: what came out for every row, which `compare` reads."""
     path = folder / "outcomes.csv"
-    write_whole(path, _outcomes(evaluation), remedy=_REMEDY)
+    write_file(path, _outcomes(evaluation), remedy=_REMEDY)
     return path
 
 
@@ -146,7 +146,7 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
     }
     if suspicion.labels is not None:
         columns["doubted"] = [join_names(names) for names in evaluation.target.chosen(suspicion.labels[found])]
-    write_whole(path, table_with_ids(columns, rows, after="row"), remedy=_REMEDY)
+    write_file(path, table_with_ids(columns, rows, after="row"), remedy=_REMEDY)
     note(
         f"{evaluation.outcomes.split}: of {plural(len(found), 'row')} of {len(evaluation):,} the label may be wrong "
         f"(confident learning): {path}"

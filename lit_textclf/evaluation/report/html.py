@@ -18,7 +18,7 @@ from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.csv_files import row_numbers
 from lit_textclf.evaluation.report.figure_style import png
 from lit_textclf.evaluation.report.figures import figures_of
-from lit_textclf.utils.atomic import write_whole
+from lit_textclf.utils.atomic import write_file
 from lit_textclf.version import __version__
 
 MOST_ROWS = 50
@@ -94,7 +94,7 @@ def write_report(evaluation: Evaluation, metrics: Mapping[str, float], folder: P
         version=__version__,
         config=config.read_text(encoding="utf-8") if config.is_file() else "",
     )
-    write_whole(path, page, remedy="change trainer.default_root_dir")
+    write_file(path, page, remedy="change trainer.default_root_dir")
     return path
 
 

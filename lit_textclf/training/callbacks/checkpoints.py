@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -14,6 +13,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_textclf.data.rows.labels import Target
+from lit_textclf.utils.atomic import atomic_file, atomic_path
 from lit_textclf.utils.messages import UserError, note
 
 
@@ -33,20 +33,16 @@ class CheckpointFiles(TorchCheckpointIO):
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        place = Path(path)
-        temporary = place.with_name(f".{place.name}.part")
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(Path(path), unique=False) as file:
                 torch.save(checkpoint, file)
-            temporary.replace(place)
-        except (OSError, RuntimeError) as error:  # torch 2.13 makes an OSError of its own writer a RuntimeError
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            if isinstance(error, RuntimeError) and not isinstance(error.__context__, OSError):
+        except (OSError, RuntimeError) as error:
+            # torch 2.13 turns its own writer's OSError into a RuntimeError.
+            cause = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(cause, OSError):
                 raise
-            reason = getattr(error, "strerror", None) or getattr(error.__context__, "strerror", None) or error
-            raise UserError(f"{place}: the checkpoint cannot be written ({reason})") from None
+            raise UserError(f"{path}: the checkpoint cannot be written ({cause.strerror or cause})") from None
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -76,7 +72,7 @@ class LastCheckpoint(ModelCheckpoint):
             super()._save_checkpoint(trainer, filepath)
             return
         if trainer.is_global_zero:
-            link_whole(Path(best.best_model_path), Path(filepath))
+            link_or_copy(Path(best.best_model_path), Path(filepath))
         trainer.strategy.barrier()
         self._last_global_step_saved = trainer.global_step
         self._last_checkpoint_saved = filepath
@@ -137,25 +133,22 @@ def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:
     if not best.exists():
         if validated:
             note("no validation took place: best.ckpt is the same as last.ckpt")
-        link_whole(last, best)
+        link_or_copy(last, best)
     return [best, last]
 
 
-def link_whole(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Gives a file a second name, or a copy where the file system has no hard links; it appears whole or not at all.
 
     Raises:
         UserError: if it cannot be written.
     """
-    temporary = target.with_name(f".{target.name}.part")
     try:
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
-        temporary.unlink(missing_ok=True)  # renaming does nothing where both names were one file already
+        with atomic_path(target, unique=False) as temporary:
+            temporary.unlink(missing_ok=True)
+            try:
+                os.link(source, temporary)
+            except OSError:
+                shutil.copyfile(source, temporary)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(f"{target}: cannot be written ({error.strerror})") from None
