@@ -17,6 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from lit_textclf import main
+from lit_textclf.classifier.metric_table import higher_is_better
 
 
 class Prune(Callback):
@@ -55,7 +56,7 @@ def search(arguments: list[str] | None = None, pruner: optuna.pruners.BasePruner
 
     study = optuna.create_study(
         study_name="lit_textclf", storage=f"sqlite:///{options.study}", load_if_exists=True, pruner=pruner,
-        direction="minimize" if options.metric.endswith(("loss", "mse", "mae")) else "maximize",
+        direction="minimize" if higher_is_better(options.metric) is False else "maximize",
     )  # fmt: skip
     study.optimize(objective, n_trials=options.trials)
     if study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)):

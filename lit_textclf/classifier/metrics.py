@@ -1,73 +1,74 @@
-"""The sixth room: what is measured, by task, with torchmetrics."""
+"""The metrics of a stage, computed by torchmetrics from the table of metrics and from `model.metrics`."""
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
-from torchmetrics.classification import (
-    BinaryAUROC,
-    BinaryF1Score,
-    BinaryMatthewsCorrCoef,
-    BinaryPrecision,
-    BinaryRecall,
-    MulticlassAccuracy,
-    MulticlassF1Score,
-    MulticlassPrecision,
-    MulticlassRecall,
-    MultilabelExactMatch,
-    MultilabelF1Score,
-)
-from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, PearsonCorrCoef, SpearmanCorrCoef
+from torchmetrics.classification import BinaryAUROC, BinaryMatthewsCorrCoef
 from torchmetrics.utilities import dim_zero_cat
 
+from lit_textclf.classifier.metric_table import METRICS, metrics_of
 from lit_textclf.data.rows.labels import THRESHOLD, Target
-from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.class_path import Spec, instantiate, load_class, split_spec
+from lit_textclf.utils.messages import UserError, first_line
+
+_READS = ("predicted", "positive", "positive_score", "probabilities")
+"""What metrics are updated with, in the order in which they are logged."""
 
 
 class StageMetrics(nn.Module):
-    """All metrics of one stage, correct whatever the batch size: states are summed, never batch values averaged.
+    """All metrics of one stage, correct for any batch size: states are accumulated, batch values never averaged.
 
     Args:
         target: the task and its labels.
-        prefix: goes before each name, as `val_`.
+        prefix: goes before each name, such as `val_`.
+        added: the user's metrics by name, see :func:`check_metrics`.
     """
 
-    def __init__(self, target: Target, prefix: str) -> None:
+    def __init__(self, target: Target, prefix: str, added: Mapping[str, Spec] | None = None) -> None:
         super().__init__()
         self.target = target
         # Not "warn", which drops NaNs, nor "disable", which ignores the weights (torchmetrics 1.9.0, aggregation.py).
         self.loss = MeanMetric(nan_strategy="error")
         self.prefix = prefix
+        made: dict[str, dict[str, Metric | MetricCollection]] = {}
         with warnings.catch_warnings():
-            # AUROC and Spearman's rho keep all scores until the epoch ends; that is what exact values take.
+            # AUROC and Spearman's rho keep all scores until the epoch ends; exact values need them.
             warnings.filterwarnings("ignore", message=".*will save all (targets and predictions|.*predictions).*")
-            self._build(target, prefix)
-        # Sums of a thousand errors in float32 differ in the sixth digit with their order, that is with the ranks.
-        self._wide = torch.float32 if torch.backends.mps.is_available() else torch.float64  # which MPS has not
+            for entry in metrics_of(target.task, binary=target.positive_index is not None):
+                spec = {"class_path": entry.classes[target.task], "init_args": dict(entry.arguments)}
+                made.setdefault(entry.reads, {})[entry.name] = _build(spec, "the table of metrics", target)
+            for name, user_spec in (added or {}).items():
+                made.setdefault("probabilities", {})[name] = _build_added(user_spec, f"model.metrics.{name}", target)
+        self.collections: Any = nn.ModuleDict(
+            {
+                reads: MetricCollection(made[reads], prefix=prefix, compute_groups=False)
+                for reads in _READS
+                if reads in made
+            }
+        )
+        # A sum of a thousand float32 errors differs in the sixth digit with the order, that is with the ranks.
+        self._wide = torch.float32 if torch.backends.mps.is_available() else torch.float64  # MPS has no float64
         for metric in self.loggable().values():
             metric.set_dtype(self._wide)
 
-    def _build(self, target: Target, prefix: str) -> None:
-        self.outputs = MetricCollection(_output_metrics(target), prefix=prefix, compute_groups=False)
-        binary = target.positive_index is not None
-        self.positive = MetricCollection(_positive_metrics(), prefix=prefix, compute_groups=False) if binary else None
-        self.ranking = MetricCollection({"auroc": _AUROC()}, prefix=prefix) if binary else None
-
     def update(self, logits: Tensor, target: Tensor, loss: Tensor, predicted: Tensor | None = None) -> None:
-        """Takes one batch.
+        """Adds one batch.
 
         Args:
             logits: float32 `(batch, outputs)`.
             target: see :meth:`Target.encode`.
             loss: the batch's mean loss.
-            predicted: the labels that are given, where other thresholds decide: int64 `(batch,)`, or sets
-                `(batch, outputs)`.
+            predicted: the predicted labels, where thresholds decide: int64 `(batch,)`, or sets `(batch, outputs)`.
 
         Raises:
-            UserError: if the loss is not a number.
+            UserError: if the loss is NaN.
         """
         try:
             self.loss.update(loss.detach(), weight=len(target))
@@ -76,28 +77,35 @@ class StageMetrics(nn.Module):
                 f"{self.prefix}loss is NaN: the model's outputs are; train with a lower model.learning_rate, or set "
                 "trainer.precision to 32-true"
             ) from None
+        inputs = self._inputs(logits, target, predicted)
+        for reads, collection in self.collections.items():
+            collection.update(*inputs[reads])
+
+    def _inputs(self, logits: Tensor, target: Tensor, predicted: Tensor | None) -> dict[str, tuple[Tensor, Tensor]]:
+        """What metrics are updated with, by :data:`~lit_textclf.classifier.metric_table.Reads`."""
         if self.target.task == "regression":
-            self.outputs.update(logits.squeeze(-1).to(self._wide), target.to(self._wide))
-            return
+            values = (logits.squeeze(-1).to(self._wide), target.to(self._wide))
+            return {"predicted": values, "probabilities": values}
+        target = target.long()
         if self.target.task == "multi_label":
-            given = logits.sigmoid().ge(THRESHOLD).long() if predicted is None else predicted
-            self.outputs.update(given, target.long())
-            return
+            probabilities = logits.sigmoid()
+            predicted = probabilities.ge(THRESHOLD).long() if predicted is None else predicted
+            return {"predicted": (predicted, target), "probabilities": (probabilities, target)}
+        probabilities = logits.softmax(-1)
         predicted = logits.argmax(-1) if predicted is None else predicted
-        self.outputs.update(predicted, target)
-        if self.positive is not None and self.ranking is not None:
-            index = self.target.positive_index or 0
+        inputs = {"predicted": (predicted, target), "probabilities": (probabilities, target)}
+        if (index := self.target.positive_index) is not None:
             is_positive = target.eq(index).long()
-            self.positive.update(predicted.eq(index).long(), is_positive)
-            self.ranking.update(logits.softmax(-1)[:, index], is_positive)
+            inputs["positive"] = (predicted.eq(index).long(), is_positive)
+            inputs["positive_score"] = (probabilities[:, index], is_positive)
+        return inputs
 
     def loggable(self) -> dict[str, Metric]:
         """The metric objects by name, for `self.log`: Lightning computes and resets them once an epoch.
 
         Logging the objects is exact; logging what `collection(preds, target)` returns would average the batches.
         """
-        collections = [self.outputs, self.positive, self.ranking]
-        named = {name: metric for part in collections if part is not None for name, metric in part.items()}
+        named = {name: metric for collection in self.collections.values() for name, metric in collection.items()}
         return {f"{self.prefix}loss": self.loss, **named}
 
     def compute(self, *, alone: bool = False) -> dict[str, float]:
@@ -109,47 +117,22 @@ class StageMetrics(nn.Module):
         metrics = self.loggable()
         if alone:
             for metric in metrics.values():
-                metric.distributed_available_fn = _no_others
+                metric.distributed_available_fn = _not_distributed
         return {name: float(metric.compute()) for name, metric in metrics.items()}
 
     def reset(self) -> None:
-        """Forgets all rows, before the next epoch of a loop of one's own; Lightning does it by itself."""
+        """Forgets all rows, for a loop without Lightning, which resets metrics itself."""
         for metric in self.loggable().values():
             metric.reset()
 
 
-def _no_others() -> bool:
-    """What a metric hears that is not to look for other processes."""
+def _not_distributed() -> bool:
+    """Tells a metric not to synchronize across processes."""
     return False
 
 
-def _output_metrics(target: Target) -> dict[str, Metric | MetricCollection]:
-    if target.task == "regression":
-        return {
-            "mse": MeanSquaredError(),
-            "mae": MeanAbsoluteError(),
-            "pearson": PearsonCorrCoef(),
-            "spearman": SpearmanCorrCoef(),
-        }
-    classes = target.num_outputs
-    if target.task == "multi_label":
-        return {
-            "f1_micro": MultilabelF1Score(classes, average="micro"),
-            "f1_macro": MultilabelF1Score(classes, average="macro"),
-            "exact_match": MultilabelExactMatch(classes),
-        }
-    return {
-        "accuracy": MulticlassAccuracy(classes, average="micro"),
-        "precision_macro": MulticlassPrecision(classes, average="macro"),
-        "recall_macro": MulticlassRecall(classes, average="macro"),
-        "f1_macro": MulticlassF1Score(classes, average="macro"),
-        "f1_micro": MulticlassF1Score(classes, average="micro"),
-        "f1_weighted": MulticlassF1Score(classes, average="weighted"),
-    }
-
-
-class _MatthewsCorrCoef(BinaryMatthewsCorrCoef):
-    """0 where all rows or all predictions have one label, as scikit-learn has it; torchmetrics 1.9.0 gives others."""
+class MatthewsCorrCoef(BinaryMatthewsCorrCoef):
+    """0 where all rows or all predictions have one label, as in scikit-learn; torchmetrics 1.9.0 differs."""
 
     def compute(self) -> Tensor:
         """The coefficient, a scalar."""
@@ -159,8 +142,8 @@ class _MatthewsCorrCoef(BinaryMatthewsCorrCoef):
         return super().compute()
 
 
-class _AUROC(BinaryAUROC):
-    """NaN where all rows have one label, as scikit-learn has it: torchmetrics' 0 would read as all wrong."""
+class AUROC(BinaryAUROC):
+    """NaN where all rows have one label, as in scikit-learn: torchmetrics' 0 would read as all wrong."""
 
     def compute(self) -> Tensor:  # type: ignore[override]
         """The area, a scalar."""
@@ -168,10 +151,79 @@ class _AUROC(BinaryAUROC):
         return super().compute() if target.min() != target.max() else torch.tensor(torch.nan)
 
 
-def _positive_metrics() -> dict[str, Metric | MetricCollection]:
-    return {
-        "f1": BinaryF1Score(),
-        "precision": BinaryPrecision(),
-        "recall": BinaryRecall(),
-        "mcc": _MatthewsCorrCoef(),
-    }
+# Metrics of the user --------------------------------------------------------------------------------------------------
+_RESERVED = ("ece_uncalibrated", "temperature")
+
+
+def check_metrics(added: Mapping[str, Spec] | None) -> None:
+    """Checks the names and the form of `model.metrics`, without importing anything.
+
+    Args:
+        added: by name a dotted name, or `{class_path: ..., init_args: {...}}`.
+
+    Raises:
+        UserError: if a name is taken or unusable, or a value has another form.
+    """
+    for name, spec in (added or {}).items():
+        if not name.isidentifier():
+            raise UserError(f"model.metrics {name!r}: must be a name of letters, digits and _; rename it")
+        if name in {*(entry.name for entry in METRICS), *_RESERVED} or name.startswith("evaluate_"):
+            raise UserError(f"model.metrics {name!r}: the name is taken; choose another name")
+        split_spec(spec, f"model.metrics.{name}")
+
+
+def _build(spec: Spec, option: str, target: Target) -> Metric:
+    """Makes a metric, with the number of labels and the task where its constructor takes them and the spec is silent.
+
+    Raises:
+        UserError: if the class or its arguments are wrong.
+    """
+    path, arguments = split_spec(spec, option)
+    known: dict[str, Any] = {}
+    if target.task != "regression":
+        task = "multiclass" if target.task == "single_label" else "multilabel"
+        known = {"num_classes": target.num_outputs, "num_labels": target.num_outputs, "task": task}
+    accepted = inspect.signature(load_class(spec, option)).parameters
+    metric = instantiate(
+        spec, option, **{name: value for name, value in known.items() if name in accepted and name not in arguments}
+    )
+    if not isinstance(metric, Metric):
+        raise UserError(f"{option} {path}: must be a torchmetrics.Metric, but is a {type(metric).__name__}")
+    return metric
+
+
+def _build_added(spec: Spec, option: str, target: Target) -> Metric:
+    """Makes a metric of the user, and tries it on a row of each label: a misfit shows before training.
+
+    Raises:
+        UserError: if it does not take probabilities, or its value is not one number.
+    """
+    metric = _build(spec, option, target)
+    name = f"{option} {split_spec(spec, option)[0]}"
+    inputs, truth = _trial_rows(target)
+    trial = metric.clone()
+    trial.sync_on_compute = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about so few rows
+            trial.update(inputs, truth)
+            value = trial.compute()
+    except Exception as error:  # code of the user, or of a library that the user chose
+        raise UserError(
+            f"{name}: cannot be updated with predictions {tuple(inputs.shape)} and targets {tuple(truth.shape)} "
+            f"({type(error).__name__}: {first_line(error):.200}); choose another class or change init_args"
+        ) from error
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        raise UserError(
+            f"{name}: must compute one number, got {value!r:.80}; set init_args, for example {{average: macro}}"
+        )
+    return metric
+
+
+def _trial_rows(target: Target) -> tuple[Tensor, Tensor]:
+    """Probabilities `(labels, labels)` and targets, one row for each label; three values for regression."""
+    if target.task == "regression":
+        return torch.tensor([0.0, 1.0, 3.0]), torch.tensor([0.0, 2.0, 3.0])
+    labels = target.num_outputs
+    probabilities = torch.full((labels, labels), 0.1 / (labels - 1)).fill_diagonal_(0.9)
+    return probabilities, torch.arange(labels) if target.task == "single_label" else torch.eye(labels).long()

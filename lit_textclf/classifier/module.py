@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.decisions import check_threshold_for, decided_by_logits, describe
 from lit_textclf.classifier.losses import resolve_class_weights, task_loss
-from lit_textclf.classifier.metrics import StageMetrics
+from lit_textclf.classifier.metric_table import monitor_of
+from lit_textclf.classifier.metrics import StageMetrics, check_metrics
 from lit_textclf.classifier.optimizer import adamw, layerwise_groups, parameter_groups, schedule, take_up_changes
 from lit_textclf.classifier.options import check_model, check_tuning
 from lit_textclf.data.batches.collate import Batch
@@ -93,6 +94,9 @@ class TextClassifier(LightningModule):
             probabilities, so that these come true as often as they say; it changes no label
         threshold_for: what the stored thresholds of predict --threshold best are best for: f1, or precision=0.9 (the
             most recall among those that have it), or recall=0.9
+        metrics: further metrics by name, of torchmetrics or your own: {kappa:
+            torchmetrics.classification.MulticlassCohenKappa}, or {class_path: ..., init_args: {...}}; they are updated
+            with probabilities (batch, labels), or values (batch,) for regression, and logged as val_<name>
         target: task and labels; None takes them from the data module when the run begins
         calibration: temperature and thresholds; set by checkpoints
         architecture: the model's configuration as JSON, to build it without the pretrained folder; set by checkpoints
@@ -120,6 +124,7 @@ class TextClassifier(LightningModule):
         gradient_checkpointing: bool = False,
         calibrate: bool = True,
         threshold_for: str = "f1",
+        metrics: dict[str, str | dict[str, Any]] | None = None,
         target: Target | Mapping[str, Any] | None = None,
         calibration: Mapping[str, Any] | None = None,
         architecture: str | None = None,
@@ -130,6 +135,7 @@ class TextClassifier(LightningModule):
         check_model(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
         check_tuning(lora, freeze, layerwise_lr_decay)
         check_threshold_for(threshold_for)
+        check_metrics(metrics)
         self.calibrate, self.threshold_for = calibrate, threshold_for
         self.calibration = Calibration.from_dict(calibration)
         self.thresholds: dict[str, float] | None = None
@@ -251,7 +257,9 @@ class TextClassifier(LightningModule):
         """
         assert self.target is not None
         self.model, self.origin = model, origin
-        self.stages = nn.ModuleDict({stage: StageMetrics(self.target, f"{stage}_") for stage in STAGES})
+        self.stages = nn.ModuleDict(
+            {stage: StageMetrics(self.target, f"{stage}_", self.hparams["metrics"]) for stage in STAGES}
+        )
 
     def forward(self, **inputs: Tensor) -> Tensor:
         """Runs the model.
@@ -339,7 +347,7 @@ class TextClassifier(LightningModule):
         self.measure(stage, logits, batch["target"])
         if self._trainer is not None:
             metrics = self.stage_metrics(stage)
-            shown = ("val_loss", metrics.target.monitor[0])
+            shown = ("val_loss", monitor_of(metrics.target.task)[0])
             for name, metric in metrics.loggable().items():
                 self.log(name, metric, on_step=False, on_epoch=True, prog_bar=name in shown, batch_size=len(logits))
         return Evaluated(row=batch["row"], logits=logits.detach(), target=batch["target"])

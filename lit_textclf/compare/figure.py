@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from lit_textclf.compare.statistics import HIGHER_IS_BETTER, LEVEL, Interval
+from lit_textclf.classifier.metric_table import higher_is_better, shown_in
+from lit_textclf.compare.statistics import LEVEL, Interval
 from lit_textclf.evaluation.report.figure_style import canvas, short_names
 from lit_textclf.utils.messages import plural
 
@@ -39,7 +40,7 @@ def comparison_figure(found: Comparison) -> Figure:
             axes.set_yticks(places, names, fontsize=8.5)
             axes.set_ylim(-0.6, len(names) - 0.4)
             axes.margins(x=0.08)
-            better = HIGHER_IS_BETTER.get(metric.removeprefix("test_").removeprefix("val_"))
+            better = higher_is_better(metric)
             side = "" if better is None else " (more is better)" if better else " (less is better)"
             axes.set_xlabel(f"{metric}{side}", fontsize=9)
             axes.tick_params(axis="x", labelsize=8)
@@ -51,7 +52,7 @@ def _panels(found: Comparison) -> dict[str, list[Interval]]:
         return dict(found.intervals.of_runs)
     first = found.runs[0]
     panels = {}
-    for name in HIGHER_IS_BETTER:
+    for name in shown_in("interval"):
         values = [run.metrics.get(f"{run.prefix}{name}", math.nan) for run in found.runs]
         if not any(map(math.isnan, values)):
             label = f"{first.prefix}{name}" if len({run.prefix for run in found.runs}) == 1 else name

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import yaml
 
+from lit_textclf.classifier.metric_table import task_of
 from lit_textclf.data.rows.labels import in_order, join_names, split_names
 from lit_textclf.utils.messages import UserError, note
 from lit_textclf.utils.paths import expand_path
@@ -76,9 +77,7 @@ class RunResults:
     @cached_property
     def task(self) -> str | None:
         """The task that its metrics belong to; None where that cannot be known."""
-        names = {name.removeprefix(self.prefix).removesuffix("_mean") for name in self.metrics}
-        kinds = {"exact_match": "multi_label", "accuracy": "single_label", "mse": "regression"}
-        return next((task for name, task in kinds.items() if name in names), None)
+        return task_of(self.metrics)
 
     @property
     def positive_label(self) -> str | None:

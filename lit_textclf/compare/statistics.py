@@ -8,15 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lit_textclf.classifier.metric_table import shown_in
 from lit_textclf.data.rows.labels import split_names
 
 LEVEL = 0.95
 _CHUNK = 4_000_000
 """Drawn rows that are held at a time."""
-
-HIGHER_IS_BETTER = {"accuracy": True, "f1": True, "f1_macro": True, "f1_micro": True, "exact_match": True,
-                    "pearson": True, "mse": False, "mae": False, "loss": False}  # fmt: skip
-"""What can be resampled, in the order in which it is shown."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,7 @@ class Measure:
             drawn: places of rows, int `(draws, rows)`; None takes every row once.
 
         Returns:
-            By name, as in :data:`HIGHER_IS_BETTER`, `(runs, draws)`.
+            By name `(runs, draws)`.
         """
         drawn = np.arange(self.rows)[None] if drawn is None else drawn
         values = {"loss": np.stack([loss[drawn].mean(1) for loss in self.loss])}
@@ -185,7 +182,7 @@ def bootstrap(measure: Measure, resamples: int, seed: int) -> Intervals:
     """
     exact = measure.values()
     drawn = [measure.values(rows) for rows in _draws(measure.rows, resamples, seed)]
-    shown = [name for name in HIGHER_IS_BETTER if name in exact]
+    shown = [name for name in shown_in("interval") if name in exact]
     of_runs, differences = {}, {}
     for name in shown:
         values, all_drawn = exact[name][:, 0], np.concatenate([part[name] for part in drawn], axis=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lit_textclf.classifier.metric_table import higher_is_better
 from lit_textclf.compare.statistics import LEVEL, Interval, McNemar
 from lit_textclf.utils.csv_format import csv_lines
 
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from lit_textclf.compare.comparison import Comparison
 
 
-_HIGHER = re.compile(
-    r"(accuracy|exact_match|auroc|mcc|pearson|spearman|(precision|recall|f1)(_macro|_micro|_weighted)?)(_mean)?"
-)
-_LOWER = re.compile(r"(loss|mse|mae|ece)(_mean)?")
 _MOST_SIGNS = 60
 _ANY_WIDTH = 100_000
 
@@ -97,8 +93,8 @@ def metrics_of(found: Comparison) -> dict[str, list[float]]:
 
 def best_of(metric: str, numbers: Sequence[float]) -> set[int]:
     """The places of the best ones; none of what is not better or worse, as seconds, or where all are the same."""
-    name = metric.removeprefix("test_").removeprefix("val_")
-    choose = max if _HIGHER.fullmatch(name) else min if _LOWER.fullmatch(name) else None
+    higher = higher_is_better(metric)
+    choose = None if higher is None else max if higher else min
     finite = [number for number in numbers if math.isfinite(number)]
     if choose is None or len(finite) < 2 or min(finite) == max(finite):
         return set()

@@ -12,14 +12,12 @@ import torch
 from torch import nn
 
 from lit_textclf.classifier.checkpoint import CheckpointInfo
+from lit_textclf.classifier.metric_table import quality_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.export.onnx import megabytes, quiet
 from lit_textclf.export.onnx_runtime import MODEL, OnnxModel
 from lit_textclf.utils.messages import UserError, note, plural
-
-MEASURED_BY = {"single_label": "val_accuracy", "multi_label": "val_f1_micro", "regression": "val_pearson"}
-"""What int8 weights may cost."""
 
 
 def quantize_int8(path: Path, made: Path, *, narrowing: bool) -> None:
@@ -73,7 +71,7 @@ def put_int8_in_place(stored: CheckpointInfo, folder: Path, data: TextDataModule
         stored: the checkpoint.
         folder: what :func:`write_onnx` has filled.
         data: gives the validation rows.
-        most: the largest drop that is accepted, of :data:`MEASURED_BY`'s metric.
+        most: the largest drop that is accepted, of :func:`quality_of`'s metric.
 
     Raises:
         UserError: if both cost more.
@@ -81,7 +79,7 @@ def put_int8_in_place(stored: CheckpointInfo, folder: Path, data: TextDataModule
     data.sets.target, data.sets.trained_on = stored.target, stored.trained_on
     classifier = TextClassifier(**stored.model, **stored.carried())
     data.prepare("validate", classifier)
-    path, metric, warmth = folder / MODEL, MEASURED_BY[stored.target.task], classifier.calibration.temperature
+    path, metric, warmth = folder / MODEL, quality_of(stored.target.task), classifier.calibration.temperature
     exact = _measured(classifier, OnnxModel(path, temperature=warmth), data)
     rows = plural(len(exact["logits"]), "validation row")
     with tempfile.TemporaryDirectory(dir=folder) as name:

@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from lit_textclf import TextClassifier, main
+from lit_textclf.classifier.metric_table import quality_of
 from lit_textclf.export.onnx import largest_difference
 from lit_textclf.export.onnx_runtime import OnnxModel
-from lit_textclf.export.quantize import MEASURED_BY, quantize_int8
+from lit_textclf.export.quantize import quantize_int8
 from tests.conftest import sentences, write_csv
 
 
@@ -196,7 +197,7 @@ def test_int8_that_costs_too_much_is_refused(fit_args: list[str], fails: Callabl
     line = fails(["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx", "--quantize", "int8",
                   "--max_accuracy_drop", "-1"])  # fmt: skip
     assert "--quantize int8 costs" in line
-    assert MEASURED_BY["single_label"] in line
+    assert quality_of("single_label") in line
     assert not Path("model").exists()
     assert not list(Path().glob(".model*"))
 

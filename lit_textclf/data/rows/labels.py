@@ -72,11 +72,6 @@ class Target:
             return None
         return self.labels.index(self.positive_label or self.labels[-1])
 
-    @property
-    def monitor(self) -> tuple[str, Literal["min", "max"]]:
-        """The validation metric that tells the best epoch, and which way is better."""
-        return ("val_loss", "min") if self.task == "regression" else ("val_f1_macro", "max")
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a checkpoint that loads with `weights_only=True` needs them."""
         return {"task": self.task, "labels": list(self.labels), "positive_label": self.positive_label}

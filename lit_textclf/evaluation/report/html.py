@@ -14,6 +14,7 @@ import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from lit_textclf.classifier.metric_table import shown_in
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.csv_files import row_numbers
 from lit_textclf.evaluation.report.figure_style import png
@@ -26,7 +27,6 @@ MOST_ROWS = 50
 MAX_CHARS = 2000
 """Characters of a text that are shown; all are in the CSV."""
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-_HEAD = ("accuracy", "exact_match", "f1_macro", "f1", "pearson", "spearman", "mae", "loss")
 _FIGURES = {
     "confusion": "Confusion",
     "confusion_normalized": "Confusion, in per cent",
@@ -144,7 +144,7 @@ def _contents(evaluation: Evaluation, metrics: Mapping[str, float]) -> dict[str,
 def _head(metrics: Mapping[str, float]) -> dict[str, float]:
     """The metrics that stand above all, by name without the stage."""
     stripped = {name.partition("_")[2]: value for name, value in metrics.items()}
-    return {name: stripped[name] for name in _HEAD if name in stripped}
+    return {name: stripped[name] for name in shown_in("head") if name in stripped}
 
 
 def _rows(evaluation: Evaluation, indices: list[int]) -> list[Row]:

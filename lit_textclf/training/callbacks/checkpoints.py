@@ -12,6 +12,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from lit_textclf.classifier.metric_table import monitor_of
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.utils.atomic import atomic_file, atomic_path
 from lit_textclf.utils.messages import UserError, note
@@ -120,7 +121,7 @@ def checkpoint_callbacks(
         steps = [StepCheckpoint(every_n_steps, dirpath=folder / "checkpoints")]
     if not validated:
         return [LastCheckpoint(None, **common), *steps]
-    monitor, mode = target.monitor
+    monitor, mode = monitor_of(target.task)
     best = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common)
     return [best, LastCheckpoint(best, **common), *steps]
 

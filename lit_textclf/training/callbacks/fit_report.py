@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
+from lit_textclf.classifier.metric_table import monitor_of, shown_in
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.evaluation.outcomes import Outcomes
@@ -135,7 +136,7 @@ class EpochReport(Callback):
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         values = stage_metrics(trainer, "val_")
-        monitor, mode = pl_module.target.monitor
+        monitor, mode = monitor_of(pl_module.target.task)
         sign = 1 if mode == "max" else -1
         if not self.best or sign * values[monitor] > sign * self.best[monitor]:
             self.best, self.best_outcomes = values, self.collected.outcomes
@@ -143,11 +144,8 @@ class EpochReport(Callback):
             self.best_epoch = trainer.current_epoch + 1
         loss = trainer.callback_metrics.get("train_loss")
         shown = {"train_loss": float(loss)} if loss is not None else {}
-        shown |= {
-            name: values[name]
-            for name in ("val_loss", "val_accuracy", "val_f1_macro", "val_exact_match", "val_pearson")
-            if name in values
-        }
+        names = [f"val_{name}" for name in shown_in("epoch_line")]
+        shown |= {name: values[name] for name in names if name in values}
         line = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
         self._say_epoch(trainer, line)
 

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
+from lit_textclf.classifier.metric_table import charts_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.tokens.long_text import pool
 from lit_textclf.evaluation.evaluation import Evaluation
@@ -31,24 +32,14 @@ if TYPE_CHECKING:
 
 LAYOUT = {
     "loss": {"training and validation loss": ["Multiline", ["^train_loss$", "^val_loss$"]]},
-    "quality": {
-        "F1": ["Multiline", ["^val_f1"]],
-        "precision and recall": ["Multiline", ["^val_precision", "^val_recall"]],
-        "accuracy, exact matches, AUROC and MCC": [
-            "Multiline", ["^val_accuracy$", "^val_exact_match$", "^val_auroc$", "^val_mcc$"],
-        ],
-    },
+    "quality": {},  # from the table of metrics
     "speed": {
         "tokens a second": ["Multiline", ["^speed/tokens_per_second$"]],
         "padding share": ["Multiline", ["^speed/padding_share$"]],
         "learning rate": ["Multiline", ["^lr"]],
     },
-}  # fmt: skip
-"""The custom scalars: charts by group, each with patterns of the names of what is logged anyway."""
-REGRESSION_QUALITY = {
-    "errors": ["Multiline", ["^val_mse$", "^val_mae$"]],
-    "correlation": ["Multiline", ["^val_pearson$", "^val_spearman$"]],
 }
+"""The custom scalars: charts by group, each with patterns for the names of metrics that are logged anyway."""
 _DATA_OPTIONS = ("max_length", "batch_size", "max_tokens_per_batch")
 
 
@@ -98,8 +89,11 @@ class ShowInTensorBoard(Callback):
             return
         assert isinstance(pl_module, TextClassifier)
         assert pl_module.target is not None
-        regression = pl_module.target.task == "regression"
-        writer.add_custom_scalars({**LAYOUT, "quality": REGRESSION_QUALITY} if regression else LAYOUT)
+        quality = {
+            title: ["Multiline", [f"^val_{name}$" for name in names]]
+            for title, names in charts_of(pl_module.target.task).items()
+        }
+        writer.add_custom_scalars({**LAYOUT, "quality": quality})
         if self.config.is_file():
             text = self.config.read_text(encoding="utf-8")
             writer.add_text("config", "".join(f"    {line}\n" for line in text.splitlines()), _step(trainer))

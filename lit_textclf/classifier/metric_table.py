@@ -1,0 +1,152 @@
+"""The table of metrics: what each is computed with and where it is shown. Does not import torch.
+
+A new metric is one line of :data:`METRICS`. Logged names have a stage before them (`val_f1_macro`), and those of a
+cross-validation a statistic behind (`val_f1_macro_mean`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lit_textclf.data.rows.labels import Task
+
+Reads = Literal["predicted", "positive", "positive_score"]
+Shown = Literal["head", "epoch_line", "interval"]
+STAGES = ("val_", "test_", "predict_")
+
+
+@dataclass(frozen=True)
+class MetricEntry:
+    """One metric.
+
+    Attributes:
+        name: without the stage.
+        higher_is_better: the direction.
+        classes: by task the dotted name of a `torchmetrics.Metric`; none where other code computes the value.
+        arguments: of that class, besides the number of labels.
+        reads: what the metric is updated with, beside the true labels: the predicted labels, label sets or values;
+            whether the positive label is predicted; or its probability. The last two are for binary tasks.
+        chart: title of the chart in TensorBoard; none if empty.
+        head: position among the large numbers at the top of report.html; 0 leaves it out.
+        epoch_line: position in the line that `fit` prints after each epoch; 0 leaves it out.
+        interval: position among the bootstrap intervals of `compare`, which must be able to resample it; 0 leaves it
+            out.
+    """
+
+    name: str
+    higher_is_better: bool
+    classes: Mapping[Task, str] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    reads: Reads = "predicted"
+    chart: str = ""
+    head: int = 0
+    epoch_line: int = 0
+    interval: int = 0
+
+
+def _single(name: str) -> dict[Task, str]:
+    return {"single_label": f"torchmetrics.classification.{name}"}
+
+
+def _values(name: str) -> dict[Task, str]:
+    return {"regression": f"torchmetrics.regression.{name}"}
+
+
+_MACRO, _MICRO, _WEIGHTED = ({"average": average} for average in ("macro", "micro", "weighted"))
+_OWN = "lit_textclf.classifier.metrics."
+_F1: dict[Task, str] = _single("MulticlassF1Score") | {"multi_label": "torchmetrics.classification.MultilabelF1Score"}
+_SHARES = "accuracy, exact matches, AUROC and MCC"
+
+METRICS: tuple[MetricEntry, ...] = (
+    MetricEntry("f1_macro", True, _F1, _MACRO, chart="F1", head=3, epoch_line=3, interval=3),
+    MetricEntry("f1_micro", True, _F1, _MICRO, chart="F1", interval=4),
+    MetricEntry("f1_weighted", True, _single("MulticlassF1Score"), _WEIGHTED, chart="F1"),
+    MetricEntry("f1", True, _single("BinaryF1Score"), reads="positive", chart="F1", head=4, interval=2),
+    MetricEntry("precision_macro", True, _single("MulticlassPrecision"), _MACRO, chart="precision and recall"),
+    MetricEntry("precision", True, _single("BinaryPrecision"), reads="positive", chart="precision and recall"),
+    MetricEntry("recall_macro", True, _single("MulticlassRecall"), _MACRO, chart="precision and recall"),
+    MetricEntry("recall", True, _single("BinaryRecall"), reads="positive", chart="precision and recall"),
+    MetricEntry(
+        "accuracy", True, _single("MulticlassAccuracy"), _MICRO, chart=_SHARES, head=1, epoch_line=2, interval=1
+    ),
+    MetricEntry(
+        "exact_match", True, {"multi_label": "torchmetrics.classification.MultilabelExactMatch"}, chart=_SHARES,
+        head=2, epoch_line=4, interval=5,
+    ),
+    MetricEntry("auroc", True, {"single_label": f"{_OWN}AUROC"}, reads="positive_score", chart=_SHARES),
+    MetricEntry("mcc", True, {"single_label": f"{_OWN}MatthewsCorrCoef"}, reads="positive", chart=_SHARES),
+    MetricEntry("mse", False, _values("MeanSquaredError"), chart="errors", interval=7),
+    MetricEntry("mae", False, _values("MeanAbsoluteError"), chart="errors", head=7, interval=8),
+    MetricEntry("pearson", True, _values("PearsonCorrCoef"), chart="correlation", head=5, epoch_line=5, interval=6),
+    MetricEntry("spearman", True, _values("SpearmanCorrCoef"), chart="correlation", head=6),
+    MetricEntry("loss", False, head=8, epoch_line=1, interval=9),
+    MetricEntry("ece", False),
+)  # fmt: skip
+
+_MONITORED: dict[Task, str] = {"single_label": "f1_macro", "multi_label": "f1_macro", "regression": "loss"}
+_QUALITY: dict[Task, str] = {"single_label": "accuracy", "multi_label": "f1_micro", "regression": "pearson"}
+
+
+def metrics_of(task: Task, *, binary: bool = False) -> list[MetricEntry]:
+    """The metrics that a task computes with torchmetrics.
+
+    Args:
+        task: the task.
+        binary: whether there are two labels, one of them the positive one.
+    """
+    return [entry for entry in METRICS if task in entry.classes and (binary or entry.reads == "predicted")]
+
+
+def shown_in(where: Shown) -> list[str]:
+    """The names of the metrics that are shown somewhere, in the order in which they appear there."""
+    positions = {entry.name: getattr(entry, where) for entry in METRICS}
+    return sorted((name for name in positions if positions[name]), key=positions.__getitem__)
+
+
+def charts_of(task: Task) -> dict[str, list[str]]:
+    """The names of a task's metrics by the chart of TensorBoard that they share."""
+    charts: dict[str, list[str]] = {}
+    for entry in metrics_of(task, binary=True):
+        if entry.chart:
+            charts.setdefault(entry.chart, []).append(entry.name)
+    return charts
+
+
+def plain_name(logged: str) -> str:
+    """A metric's name without the stage and without `_mean`."""
+    for stage in STAGES:
+        logged = logged.removeprefix(stage)
+    return logged.removesuffix("_mean")
+
+
+def higher_is_better(logged: str) -> bool | None:
+    """The direction of a metric; None for numbers without one, such as seconds.
+
+    Example:
+        >>> higher_is_better("val_f1_macro"), higher_is_better("test_loss"), higher_is_better("seconds")
+        (True, False, None)
+    """
+    name = plain_name(logged)
+    return next((entry.higher_is_better for entry in METRICS if entry.name == name), None)
+
+
+def task_of(logged: Iterable[str]) -> Task | None:
+    """The task that metrics were computed for; None if no name belongs to exactly one task."""
+    names = {plain_name(name) for name in logged}
+    for entry in METRICS:
+        if entry.name in names and len(entry.classes) == 1:
+            return next(iter(entry.classes))
+    return None
+
+
+def monitor_of(task: Task) -> tuple[str, Literal["min", "max"]]:
+    """The validation metric that decides which epoch is best, and which direction is better."""
+    name = _MONITORED[task]
+    return f"val_{name}", "max" if higher_is_better(name) else "min"
+
+
+def quality_of(task: Task) -> str:
+    """The validation metric that limits what int8 weights may cost; higher is better."""
+    return f"val_{_QUALITY[task]}"
