@@ -14,7 +14,6 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.check.quick import say_severe_findings
@@ -46,6 +45,27 @@ from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import LOGS, folder_of, new_run_folder, write_metrics
 
 
+def run(args: Sequence[str], callbacks: Sequence[Callback] = ()) -> tuple[dict[str, float], list[Path]]:
+    """Runs `fit`, `validate`, `test` or `predict`.
+
+    Args:
+        args: the command and its options.
+        callbacks: Lightning's, besides the tool's own.
+
+    Returns:
+        The metrics, and the files that were written.
+
+    Raises:
+        UserError: for anything wrong in options or files.
+    """
+    cli = TextCLI(args, callbacks)
+    return cli.metrics, cli.written
+
+
+class TrainerParser(Parser, LightningArgumentParser):
+    """The parser that LightningCLI asks for."""
+
+
 class TextCLI(LightningCLI):
     """The commands `fit`, `validate`, `test` and `predict`."""
 
@@ -62,7 +82,7 @@ class TextCLI(LightningCLI):
                 TextClassifier,
                 TextDataModule,
                 trainer_class=Trainer,
-                parser_class=Parser,
+                parser_class=TrainerParser,
                 seed_everything_default=42,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
@@ -274,10 +294,7 @@ class TextCLI(LightningCLI):
             shown = self.config_init[self.subcommand].tensorboard
             report = self.report if self.subcommand == "fit" else None
             callbacks.append(ShowInTensorBoard(shown, self.collected, report, self.folder / "config.yaml"))
-        try:
-            return self._instantiate_trainer({**vars(options), **kwargs}, callbacks)  # type: ignore[return-value]
-        except (MisconfigurationException, ValueError, TypeError) as error:
-            raise UserError(f"trainer: {error}") from None
+        return self._instantiate_trainer({**vars(options), **kwargs}, callbacks)  # type: ignore[return-value]
 
     def _remove_folder_of_nothing(self) -> None:
         """Removes the folder of a run that failed before its first step."""

@@ -11,25 +11,15 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lit_textclf.cli.commands import COMMANDS
+from lit_textclf.cli.dispatch import run
 from lit_textclf.cli.precedence import ENVIRONMENT_PREFIX
-from lit_textclf.utils.messages import SharedError, UserError, did_you_mean
+from lit_textclf.utils.messages import SHOW_TRACEBACK, SharedError, UserError, did_you_mean, print_traceback
 from lit_textclf.version import __version__
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
-
-COMMANDS = {
-    "fit": "fine-tune a model on labelled rows",
-    "validate": "measure a checkpoint on the validation rows",
-    "test": "measure a checkpoint on the test rows",
-    "predict": "write a checkpoint's predictions to a CSV file",
-    "check": "look at the data before training: what is in it, and what is wrong with it",
-    "init": "write a complete, commented config for this data",
-    "export": "write a checkpoint as a folder that transformers loads",
-    "cross_validate": "fit once for each fold: the metrics' mean and spread, out-of-fold predictions",
-    "compare": "runs side by side: settings, metrics, and whether they differ by more than chance",
-}
 
 HELP = """\
 usage: lit-textclf [--help] [--version] {{{names}}} [options]
@@ -63,7 +53,7 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
     """
     arguments = list(sys.argv[1:] if args is None else args)
     if not arguments or arguments[0] in ("-h", "--help"):
-        commands = "\n".join(f"  {name:<16}{text}" for name, text in COMMANDS.items())
+        commands = "\n".join(f"  {name:<16}{command.help}" for name, command in COMMANDS.items())
         print(HELP.format(names=",".join(COMMANDS), commands=commands, prefix=ENVIRONMENT_PREFIX), end="")
         raise SystemExit(0)
     if arguments[0] == "--version":
@@ -74,10 +64,10 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
             raise UserError(
                 f"no command {arguments[0]!r}{did_you_mean(arguments[0], COMMANDS)}; see lit-textclf --help"
             )
-        from lit_textclf.cli.dispatch import run  # imports Lightning, which takes seconds
-
         return run(arguments, callbacks)
     except UserError as error:
+        if os.environ.get(SHOW_TRACEBACK, "") not in ("", "0"):
+            print_traceback(error)
         if not (isinstance(error, SharedError) and error.said_elsewhere):
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None

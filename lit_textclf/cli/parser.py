@@ -1,16 +1,16 @@
-"""The parser, with errors of one line."""
+"""The parser of every command, with errors of one line. It does without Lightning, for `compare`."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from lightning.pytorch.cli import LightningArgumentParser
+from jsonargparse import ArgumentParser
 
 from lit_textclf.utils.messages import UserError, did_you_mean
 
 
-class Parser(LightningArgumentParser):
+class Parser(ArgumentParser):
     """A parser whose errors are one line, and which guesses no option from its beginning."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

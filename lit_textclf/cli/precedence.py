@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lit_textclf.utils.messages import UserError, did_you_mean
+from lit_textclf.utils.messages import SHOW_TRACEBACK, UserError, did_you_mean
 
 FLAGS = ("--overwrite", "--with_logits", "--keep_columns", "--strict")
 SECTIONS = ("trainer", "model", "data", "metrics", "tensorboard")
@@ -54,7 +54,7 @@ def in_order_of_precedence(
     configs, flags = _typed(list(typed[1:]), found)
     variables: list[str] = []
     for variable, value in sorted(environment.items()):
-        if variable.startswith(ENVIRONMENT_PREFIX):
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable != SHOW_TRACEBACK:
             key = variable.removeprefix(ENVIRONMENT_PREFIX).replace("__", ".").lower()
             if key == "config":
                 configs.insert(0, value)

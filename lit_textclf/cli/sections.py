@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch.cli import LightningArgumentParser
+from jsonargparse import ArgumentParser
 
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
@@ -15,9 +15,9 @@ NOT_OPTIONS = {"target", "calibration", "architecture", "tokenizer"}
 """Arguments of the classes that only Python and checkpoints set."""
 
 
-def add_options(parser: LightningArgumentParser) -> None:
+def add_options(parser: ArgumentParser) -> None:
     """Adds the options of trainer, model, data, TensorBoard and metrics."""
-    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False, sub_configs=True)
     parser.add_class_arguments(TextClassifier, "model", skip=NOT_OPTIONS, sub_configs=False)
     parser.add_class_arguments(TextDataModule, "data", skip=NOT_OPTIONS, sub_configs=False)
     parser.add_class_arguments(TensorBoardOptions, "tensorboard")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 T = TypeVar("T")
+SHOW_TRACEBACK = "LIT_TEXTCLF_TRACEBACK"
+"""The environment variable that prints a traceback before an error of one line."""
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 # Lightning sets it when it is imported, from the same variables; until then rank_zero_only would refuse to run.
 if not hasattr(rank_zero_only, "rank"):
@@ -56,6 +59,15 @@ def quietly(items: Iterator[T]) -> Iterator[T]:
         finally:
             _hushed = False
         yield item
+
+
+def print_traceback(error: BaseException) -> None:
+    """Prints the traceback of an error and of all that led to it, those hidden by `from None` too."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__suppress_context__ = link.__cause__ is not None
+        link = link.__cause__ or link.__context__
+    traceback.print_exception(error)
 
 
 def plural(number: int, singular: str, several: str | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lit_textclf import __version__, main
+from lit_textclf.cli.commands import COMMANDS
 from lit_textclf.utils.messages import did_you_mean
 
 
@@ -33,6 +35,26 @@ def test_unknown_commands(command: str, capsys: pytest.CaptureFixture[str]) -> N
         main([command])
     assert raised.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_the_table_names_functions_that_exist() -> None:
+    for command in COMMANDS.values():
+        assert callable(pkgutil.resolve_name(f"lit_textclf.cli.{command.function}"))
+
+
+@pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False), ("", False)])
+def test_the_traceback_of_a_mistake_on_demand(
+    value: str, shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error that the line was made of is shown, though the line is raised `from None`."""
+    monkeypatch.setenv("LIT_TEXTCLF_TRACEBACK", value)
+    with pytest.raises(SystemExit) as raised:
+        main(["fit", "--config", "none.yaml"])
+    assert raised.value.code == 2
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith("error: none.yaml: the config cannot be read")
+    assert ("Traceback (most recent call last)" in err) == shown
+    assert ("FileNotFoundError: [Errno 2]" in err) == shown
 
 
 def test_what_is_registered_for_the_end_still_runs(tmp_path: Path) -> None:

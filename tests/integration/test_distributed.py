@@ -239,6 +239,6 @@ def test_a_rank_that_is_gone_ends_the_others(fit_args: list[str], tmp_path: Path
     others[0].kill()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "rank 0 ends: another one has ended" in err
+    assert "rank 0 exits because another rank failed" in err
     assert "Traceback" not in err
     main(["validate", "--ckpt_path", "last", "--data.validation_file", "validation.csv"])

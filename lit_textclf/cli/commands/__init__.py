@@ -1,1 +1,42 @@
-"""The commands that are none of Lightning's."""
+"""The table of commands. A new command is a file with a function, and a line here; nothing else is imported."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command of the tool.
+
+    Attributes:
+        help: one line of `lit-textclf --help`.
+        function: `module:function` below `lit_textclf.cli`; imported when the command runs. It takes the typed
+            arguments, the command's name first, and returns the metrics and the files that it wrote.
+        lightning: whether it needs Lightning, whose import takes seconds.
+        takes_callbacks: whether the function also takes `callbacks`, Lightning's, which `main` was called with.
+    """
+
+    help: str
+    function: str
+    lightning: bool = True
+    takes_callbacks: bool = False
+
+
+COMMANDS = {
+    "fit": Command("fine-tune a model on labelled rows", "lightning_cli:run", takes_callbacks=True),
+    "validate": Command("measure a checkpoint on the validation rows", "lightning_cli:run", takes_callbacks=True),
+    "test": Command("measure a checkpoint on the test rows", "lightning_cli:run", takes_callbacks=True),
+    "predict": Command("write a checkpoint's predictions to a CSV file", "lightning_cli:run", takes_callbacks=True),
+    "check": Command("look at the data before training: what is in it, and what is wrong", "commands.check:check"),
+    "init": Command("write a complete, commented config for this data", "commands.init:init"),
+    "export": Command("write a checkpoint as a folder that transformers loads", "commands.export:export"),
+    "cross_validate": Command(
+        "fit once for each fold: mean and spread of the metrics, out-of-fold predictions",
+        "commands.cross_validate:cross_validate",
+    ),
+    "compare": Command(
+        "runs side by side: settings, metrics, and whether they differ by more than chance",
+        "commands.compare:compare",
+        lightning=False,
+    ),
+}
