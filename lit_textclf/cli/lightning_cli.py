@@ -37,7 +37,7 @@ from lit_textclf.training.callbacks.fit_report import EpochReport, stage_metrics
 from lit_textclf.training.callbacks.hf_evaluate import EvaluateMetrics
 from lit_textclf.training.callbacks.progress_bar import Progress
 from lit_textclf.training.callbacks.save_config import SaveRunConfig
-from lit_textclf.training.callbacks.stop_and_resume import SaveOnSigterm
+from lit_textclf.training.callbacks.stop_and_resume import ReportStop
 from lit_textclf.training.callbacks.tensorboard import ShowInTensorBoard
 from lit_textclf.training.trainer import Trainer
 from lit_textclf.utils.messages import UserError, did_you_mean, note
@@ -252,7 +252,7 @@ class TextCLI(LightningCLI):
         options = self.config_init[self.subcommand].trainer
         root = Path(options.default_root_dir or ".")
         progress = sys.stderr.isatty() and options.enable_progress_bar is not False
-        callbacks: list[Callback] = [SaveOnSigterm(), *self.more_callbacks]
+        callbacks: list[Callback] = [ReportStop(), *self.more_callbacks]
         kwargs["enable_progress_bar"] = progress
         self.collected = CollectOutcomes()
         if self.subcommand != "predict":

@@ -20,7 +20,7 @@ from lit_textclf.training import hardware
 from lit_textclf.training.callbacks.calibrate import Calibrate
 from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, StepCheckpoint
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.training.callbacks.stop_and_resume import ExactResume, stop_on_sigterm
+from lit_textclf.training.callbacks.stop_and_resume import ExactResume, SaveOnSigterm, stop_on_sigterm
 from lit_textclf.training.hardware import Precision, choose_precision, device_kind
 from lit_textclf.utils.atomic import refuse_input
 from lit_textclf.utils.messages import UserError
@@ -75,17 +75,26 @@ class Trainer(pl.Trainer):
             **kwargs,
         )
         self.checkpoint_every_n_steps = checkpoint_every_n_steps
-        if checkpoint_every_n_steps is not None and not any(isinstance(c, StepCheckpoint) for c in self._callbacks):
-            self._callbacks.append(StepCheckpoint(checkpoint_every_n_steps))
-        if not any(isinstance(callback, Calibrate) for callback in self._callbacks):
-            collected = CollectOutcomes()
-            self._callbacks[:0] = [collected, Calibrate(collected)]
-        resume = ExactResume()
-        self._callbacks.insert(0, resume)
-        stop_on_sigterm(self, resume)
+        self._add_callbacks()
         plain = isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy))  # not sharded: one file, of rank 0
         if plain and type(self.strategy.checkpoint_io) is TorchCheckpointIO:
             self.strategy.checkpoint_io = CheckpointFiles()
+
+    def _add_callbacks(self) -> None:
+        """Adds what every run needs and the user has not given: before other callbacks, which may use what these do."""
+
+        def missing(kind: type[Callback]) -> bool:
+            return not any(isinstance(callback, kind) for callback in self._callbacks)
+
+        resume = ExactResume()
+        first: list[Callback] = [resume, SaveOnSigterm()]
+        if missing(Calibrate):
+            collected = CollectOutcomes()
+            first += [collected, Calibrate(collected)]
+        if self.checkpoint_every_n_steps is not None and missing(StepCheckpoint):
+            self._callbacks.append(StepCheckpoint(self.checkpoint_every_n_steps))  # Lightning wants checkpoints last
+        self._callbacks[:0] = first
+        stop_on_sigterm(self, resume)
 
     def predict(  # type: ignore[override]
         self,

@@ -78,12 +78,15 @@ class LastCheckpoint(ModelCheckpoint):
         self._last_global_step_saved = trainer.global_step
         self._last_checkpoint_saved = filepath
 
-    def save_now(self, trainer: pl.Trainer) -> bool:
-        """Writes `last.ckpt` of a run that is being stopped between two steps; whether it was not written already."""
-        if self._should_skip_saving_checkpoint(trainer):
-            return False
-        self._save_checkpoint(trainer, self.format_checkpoint_name({}))
-        return True
+    def save_now(self, trainer: pl.Trainer) -> None:
+        """Writes `last.ckpt` of a fit that is being stopped between two steps, unless it is of this step already."""
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_checkpoint(trainer, self.format_checkpoint_name({}))
+
+    @property
+    def saved_step(self) -> int:
+        """The step that this callback last saved; 0 if it has not saved yet."""
+        return self._last_global_step_saved
 
 
 class StepCheckpoint(ModelCheckpoint):

@@ -1,4 +1,4 @@
-"""A run that is stopped between two steps, and goes on to the same bits."""
+"""Stopping a run between two steps, and resuming it bit for bit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from lit_textclf.utils.messages import note
 
 
 class ExactResume(Callback):
-    """Seeds each training step, and stops all ranks after the same step at SIGTERM, see :func:`stop_on_sigterm`."""
+    """Makes a resumed run bit-identical: seeds each training step, and restores the position in the training rows.
+
+    At SIGTERM it stops all ranks after the same step, see :func:`stop_on_sigterm`.
+    """
 
     def __init__(self) -> None:
         self.seed: int | None = None
@@ -32,18 +35,18 @@ class ExactResume(Callback):
         return "ExactResume"
 
     def state_dict(self) -> dict[str, Any]:
-        """The seed, and where the training loader is."""
+        """The seed, and the position of the training loader."""
         return {"seed": self.seed, "loader": None if self._loader is None else self._loader.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with the seed and the batches of the run that was stopped."""
+        """Takes the seed and the position of the run that was stopped."""
         self.seed, self._loader_state = state_dict["seed"], state_dict["loader"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes the run's seed, unless a checkpoint gave one, and goes on with the batch after its last one.
+        """Takes the run's seed, unless a checkpoint gave one, and skips the batches that are done.
 
         Raises:
-            UserError: if the checkpoint stopped in the middle of an epoch of other rows, batches or ranks.
+            UserError: if the checkpoint was saved in the middle of an epoch with other rows, batches or ranks.
         """
         loader = trainer.train_dataloader
         if isinstance(loader, ResumableLoader):
@@ -51,8 +54,8 @@ class ExactResume(Callback):
             if self._loader_state is not None:
                 loader.load_state_dict(self._loader_state)
         if self.seed is None:
-            given = os.environ.get("PL_GLOBAL_SEED")
-            self.seed = int(given) if given is not None else torch.initial_seed() % 2**32
+            seed = os.environ.get("PL_GLOBAL_SEED")  # of seed_everything
+            self.seed = int(seed) if seed is not None else torch.initial_seed() % 2**32
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -65,34 +68,53 @@ class ExactResume(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Lets Lightning stop after this step if any rank was asked to, and no gradients are being accumulated.
+        """Lets Lightning stop after this step if any rank was asked to and no gradients are being accumulated.
 
-        Lightning's own way broadcasts from within the signal's handler, whichever rank has it first, and ranks then
-        wait for different things (lightning 2.6.6, `_SignalConnector._sigterm_notifier_fn`).
+        Lightning itself broadcasts from within the signal handler of whichever rank gets the signal first, and ranks
+        then wait for different things (lightning 2.6.6, `_SignalConnector._sigterm_notifier_fn`).
         """
-        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
-        if whole and trainer.strategy.reduce_boolean_decision(self.asked_to_stop, all=False):
+        complete = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        if complete and trainer.strategy.reduce_boolean_decision(self.asked_to_stop, all=False):
             trainer._signal_connector.received_sigterm = True
+
+    def on_predict_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Stops at SIGTERM, which Lightning itself checks only while it trains."""
+        if trainer.received_sigterm:
+            raise SIGTERMException
+
+    def on_test_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Stops at SIGTERM, as :meth:`on_predict_batch_start`."""
+        self.on_predict_batch_start(trainer)
 
 
 def stop_on_sigterm(trainer: pl.Trainer, callback: ExactResume) -> None:
-    """Lets SIGTERM end a run between two steps, on all ranks together; other commands between two batches."""
+    """Has SIGTERM end a fit between two steps, on all ranks together, and other commands between two batches."""
     connector = trainer._signal_connector
 
-    def heed(signum: int, frame: Any) -> None:
+    def stop(signum: int, frame: Any) -> None:
         if not callback.asked_to_stop and trainer.strategy.launcher is not None:
             trainer.strategy.launcher.kill(signum)  # type: ignore[arg-type]
         callback.asked_to_stop = True
         connector.received_sigterm = connector.received_sigterm or not trainer.training
 
-    connector._sigterm_notifier_fn = heed  # type: ignore[method-assign,assignment]
+    connector._sigterm_notifier_fn = stop  # type: ignore[method-assign,assignment]
 
 
 class SaveOnSigterm(Callback):
-    """Says that a signal stopped the run, where, and how to go on: Lightning ends without a word."""
+    """Writes `last.ckpt` when SIGTERM stops a fit between two steps."""
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Says it for Ctrl-C and SIGTERM; errors speak for themselves."""
+        """Saves on all ranks, which stop after the same step."""
+        last = _last_checkpoint(trainer)
+        if isinstance(exception, SIGTERMException) and last is not None:
+            last.save_now(trainer)
+
+
+class ReportStop(Callback):
+    """Prints what stopped the run and how to resume it; Lightning ends without a word."""
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Prints one line for Ctrl-C and SIGTERM; errors are reported where they are caught."""
         if not isinstance(exception, (KeyboardInterrupt, SIGTERMException)):
             return
         name = "SIGTERM" if isinstance(exception, SIGTERMException) else "Ctrl-C"
@@ -100,22 +122,14 @@ class SaveOnSigterm(Callback):
             note(f"{trainer.state.fn.value} was stopped by {name}")
             return
         stopped = f"fit was stopped by {name} at step {trainer.global_step:,} of {trainer.estimated_stepping_batches:,}"
-        last = next(
-            (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)), None
-        )
-        now = last is not None and name == "SIGTERM" and last.save_now(trainer)
+        last = _last_checkpoint(trainer)
         path = None if last is None or last.dirpath is None else Path(last.dirpath, "last.ckpt")
-        if path is None or not path.is_file():
+        if last is None or path is None or not path.is_file():
             note(f"{stopped}; no checkpoint was saved yet")
             return
-        since = "from this step" if now else "from the last checkpoint"
-        note(f"{stopped}; go on {since} with --ckpt_path {os.path.relpath(path)}")
+        since = "from this step" if last.saved_step == trainer.global_step else "from the last checkpoint"
+        note(f"{stopped}; resume {since} with --ckpt_path {os.path.relpath(path)}")
 
-    def on_predict_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Stops at SIGTERM, which Lightning heeds only while it trains."""
-        if trainer.received_sigterm:
-            raise SIGTERMException
 
-    def on_test_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Likewise."""
-        self.on_predict_batch_start(trainer)
+def _last_checkpoint(trainer: pl.Trainer) -> LastCheckpoint | None:
+    return next((callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)), None)

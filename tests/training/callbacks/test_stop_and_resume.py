@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import random
 import signal
 import subprocess
@@ -12,10 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch import Callback
 
-from lit_textclf import TextClassifier, main
+from lit_textclf import TextClassifier, TextDataModule, Trainer, main
+from lit_textclf.training import callbacks as training_callbacks
+from lit_textclf.training.callbacks.checkpoints import LastCheckpoint
 from tests.conftest import sentences, write_csv
 
 LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
@@ -178,6 +184,47 @@ def test_killed_five_times(way: str, long_run: list[str]) -> None:
     assert_equal_bits("whole" / LAST.with_name("best.ckpt"), "killed" / LAST.with_name("best.ckpt"))
 
 
+class Sigterm(Callback):
+    """Sends SIGTERM to its own process in the second epoch."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.global_step == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_saves_and_is_reported(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(fit_args, callbacks=[Sigterm()])
+    assert steps_of(LAST) == 9
+    line = "fit was stopped by SIGTERM at step 9 of 12; resume from this step with --ckpt_path"
+    assert line in capfd.readouterr().err
+
+
+def test_sigterm_saves_without_a_report(
+    reviews: dict[str, Path], tiny_bert: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """From Python nothing is printed, and the checkpoint is there all the same."""
+    data = TextDataModule(train_file=str(reviews["train"]), max_length=16, batch_size=8)
+    last = LastCheckpoint(None, dirpath="run")
+    options: dict[str, Any] = {"accelerator": "cpu", "precision": "32-true", "logger": False, "limit_val_batches": 0}
+    trainer = Trainer(max_epochs=2, callbacks=[Sigterm(), last], enable_progress_bar=False, **options)
+    with pytest.raises(SystemExit):
+        trainer.fit(TextClassifier(str(tiny_bert)), data)
+    assert "stopped" not in capfd.readouterr().err
+    assert steps_of(Path("run/last.ckpt")) == 9
+
+
+def test_states_in_checkpoints_do_not_depend_on_the_names_of_classes() -> None:
+    """A class that is renamed must go on finding its state in old checkpoints."""
+    callbacks: list[type] = []
+    for module in pkgutil.iter_modules(training_callbacks.__path__, f"{training_callbacks.__name__}."):
+        found = vars(importlib.import_module(module.name)).values()
+        callbacks += [each for each in found if isinstance(each, type) and each.__module__ == module.name]
+    stateful = {each for each in callbacks if issubclass(each, Callback) and each.state_dict is not Callback.state_dict}
+    assert {each.__name__ for each in stateful} == {"EpochReport", "ExactResume", "LastCheckpoint", "StepCheckpoint"}
+    assert all("state_key" in vars(each) for each in stateful)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["one", "ranks"])
 def test_sigterm_saves_at_the_current_step(way: str, long_run: list[str]) -> None:
@@ -190,7 +237,7 @@ def test_sigterm_saves_at_the_current_step(way: str, long_run: list[str]) -> Non
     err = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert "Traceback" not in err
-    assert "go on from this step with --ckpt_path stopped/lightning_logs/version_0/checkpoints/last.ckpt" in err
+    assert "resume from this step with --ckpt_path stopped/lightning_logs/version_0/checkpoints/last.ckpt" in err
     steps = steps_of("stopped" / LAST)
     assert f"fit was stopped by SIGTERM at step {steps:,} of" in err
     assert 0 < steps < steps_of("whole" / LAST)
