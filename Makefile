@@ -1,11 +1,16 @@
 # Two commands do everything: `make quickstart` and `make test`.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
+# Environments of their own, for `make test-min` and `make test-imports`.
+VENV_MIN ?= .venv-min
+VENV_BASE ?= .venv-base
 BIN := $(VENV)/bin
+# The quick suite, in as many processes as there are cores.
+QUICK := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: quickstart test test-slow install lint typecheck clean
+.PHONY: quickstart test test-slow test-min test-imports install lint typecheck clean
 
-# The stamp is remade when the requirements change; each install is held to the tested versions.
+# The stamp is renewed when the requirements change; each install is held to the tested versions.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --constraint constraints.txt 'torch==2.13.0'
@@ -32,10 +37,29 @@ typecheck: install
 	$(BIN)/mypy
 
 test: lint typecheck
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+	HF_HUB_OFFLINE=1 $(BIN)/python $(QUICK)
 
 test-slow: install
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
 
+# The quick suite on the lowest versions that pyproject.toml allows.
+test-min: $(VENV_MIN)/.installed
+	HF_HUB_OFFLINE=1 $(VENV_MIN)/bin/python $(QUICK)
+
+$(VENV_MIN)/.installed: pyproject.toml constraints-min.txt
+	test -x $(VENV_MIN)/bin/python || $(PYTHON) -m venv $(VENV_MIN)
+	$(VENV_MIN)/bin/python -m pip install -q --constraint constraints-min.txt --editable '.[dev]'
+	touch $@
+
+# Every module is imported in an environment without the extras.
+test-imports: $(VENV_BASE)/.installed
+	$(VENV_BASE)/bin/python -m tests.import_all
+
+$(VENV_BASE)/.installed: pyproject.toml constraints.txt
+	test -x $(VENV_BASE)/bin/python || $(PYTHON) -m venv $(VENV_BASE)
+	$(VENV_BASE)/bin/python -m pip install -q --constraint constraints.txt 'torch==2.13.0'
+	$(VENV_BASE)/bin/python -m pip install -q --constraint constraints.txt --editable .
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV_MIN) $(VENV_BASE) build dist *.egg-info

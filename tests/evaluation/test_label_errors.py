@@ -72,3 +72,19 @@ def test_label_sets() -> None:
     named = found.labels[flipped, which]
     assert named.sum() >= 45
     assert (found.labels.any(1) == (found.rank > 0)).all()
+
+
+@pytest.mark.parametrize("labels", [2, 3, 7])
+def test_cleanlab_agrees(labels: int) -> None:
+    """The same rows in the same order as the method's reference implementation, on random probabilities."""
+    cleanlab_filter = pytest.importorskip("cleanlab.filter", reason="make install installs cleanlab")
+    generator = np.random.default_rng(labels)
+    given = generator.integers(labels, size=500)
+    given[:labels] = np.arange(labels)  # every label has a row, as cleanlab needs
+    probabilities = made(generator, given, labels, 1.0)
+    expected = cleanlab_filter.find_label_issues(
+        given, probabilities, filter_by="confident_learning", return_indices_ranked_by="normalized_margin", n_jobs=1
+    )
+    found = find_label_issues(probabilities, given, probabilities.argmax(1))
+    assert len(expected) >= 20
+    assert found.rows.tolist() == expected.tolist()

@@ -1,0 +1,20 @@
+"""Imports every module of the package: `python -m tests.import_all`.
+
+Prints how many there are, and the packages named as arguments that were imported with them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import sys
+
+import lit_textclf
+
+if __name__ == "__main__":
+    names = [module.name for module in pkgutil.walk_packages(lit_textclf.__path__, "lit_textclf.")]
+    for name in names:
+        if name != "lit_textclf.__main__":  # it runs the command line
+            importlib.import_module(name)
+    print(json.dumps({"modules": len(names), "imported": [name for name in sys.argv[1:] if name in sys.modules]}))

@@ -1,0 +1,166 @@
+"""The English of messages, docstrings and documents: phrases that a native engineer would not write are forbidden."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Each with what to write instead.
+FORBIDDEN = {
+    r"\bis no\b(?! longer)": "is not a, has no",
+    r"\bare no\b(?! longer)": "are not, have no",
+    r"\bis none of\b|\bnone of ours\b": "is not one of",
+    r"\banew\b": "again",
+    r"\bmend(s|ed|ing)?\b": "fix",
+    r"\blikewise\b": "also, the same",
+    r"\bso many\b|\bso-manieth\b": "that many, a number of, every n-th",
+    r"\bfrom which on\b": "from which, at which",
+    r"\b(is|are|was|were) said\b": "is reported, is printed",
+    r"\bbut for\b": "except for",
+    r"\broom:": "a plain description",
+    r"\bof one's own\b": "its own",
+    r"\bwhat is to be\b": "what must be",
+}  # fmt: skip
+PATTERN = re.compile("|".join(FORBIDDEN), re.IGNORECASE)
+
+# Files that are not clean yet, with how often they use a forbidden phrase. A number may only fall.
+NOT_CLEAN: dict[str, int] = {
+    "CHANGELOG.md": 4,
+    "README.md": 12,
+    "benchmarks/engines.py": 1,
+    "benchmarks/label_errors.py": 2,
+    "benchmarks/predict.py": 2,
+    "benchmarks/scaling.py": 1,
+    "benchmarks/train.py": 1,
+    "configs/quickstart.yaml": 2,
+    "configs/single_text.yaml": 1,
+    "configs/strategies/tpu.yaml": 2,
+    "lit_textclf/check/duplicates.py": 2,
+    "lit_textclf/check/labels.py": 4,
+    "lit_textclf/check/lengths.py": 2,
+    "lit_textclf/check/texts.py": 1,
+    "lit_textclf/classifier/calibration.py": 1,
+    "lit_textclf/classifier/checkpoint.py": 3,
+    "lit_textclf/classifier/decisions.py": 5,
+    "lit_textclf/classifier/losses.py": 1,
+    "lit_textclf/classifier/metrics.py": 2,
+    "lit_textclf/classifier/module.py": 3,
+    "lit_textclf/cli/commands/check.py": 2,
+    "lit_textclf/cli/commands/compare.py": 1,
+    "lit_textclf/cli/commands/cross_validate.py": 1,
+    "lit_textclf/cli/dispatch.py": 1,
+    "lit_textclf/cli/engine.py": 1,
+    "lit_textclf/cli/lightning_cli.py": 2,
+    "lit_textclf/compare/comparison.py": 1,
+    "lit_textclf/compare/runs.py": 1,
+    "lit_textclf/compare/statistics.py": 1,
+    "lit_textclf/data/batches/dataset.py": 2,
+    "lit_textclf/data/batches/predict_dataset.py": 1,
+    "lit_textclf/data/batches/samplers.py": 4,
+    "lit_textclf/data/datamodule.py": 13,
+    "lit_textclf/data/readers/class_folders.py": 1,
+    "lit_textclf/data/readers/columnar.py": 1,
+    "lit_textclf/data/readers/delimited.py": 3,
+    "lit_textclf/data/readers/json_lines.py": 4,
+    "lit_textclf/data/readers/open_text.py": 2,
+    "lit_textclf/data/readers/tables.py": 1,
+    "lit_textclf/data/rows/columns.py": 2,
+    "lit_textclf/data/rows/holdout.py": 1,
+    "lit_textclf/data/rows/hub.py": 1,
+    "lit_textclf/data/rows/labels.py": 9,
+    "lit_textclf/data/rows/normalize.py": 1,
+    "lit_textclf/data/rows/stream.py": 1,
+    "lit_textclf/data/splits.py": 2,
+    "lit_textclf/data/tokens/long_text.py": 1,
+    "lit_textclf/data/tokens/token_cache.py": 3,
+    "lit_textclf/data/tokens/tokenizer.py": 3,
+    "lit_textclf/evaluation/evaluation.py": 4,
+    "lit_textclf/evaluation/label_errors.py": 1,
+    "lit_textclf/evaluation/report/curves.py": 1,
+    "lit_textclf/evaluation/report/figure_style.py": 1,
+    "lit_textclf/evaluation/worst_errors.py": 2,
+    "lit_textclf/export/onnx.py": 1,
+    "lit_textclf/export/onnx_runtime.py": 4,
+    "lit_textclf/export/quantize.py": 1,
+    "lit_textclf/models/adapters.py": 4,
+    "lit_textclf/models/attention.py": 1,
+    "lit_textclf/models/build.py": 3,
+    "lit_textclf/models/last_layer.py": 1,
+    "lit_textclf/prediction/csv_output.py": 4,
+    "lit_textclf/prediction/parts.py": 3,
+    "lit_textclf/training/callbacks/checkpoints.py": 2,
+    "lit_textclf/training/callbacks/fit_report.py": 2,
+    "lit_textclf/training/callbacks/hf_evaluate.py": 2,
+    "lit_textclf/training/callbacks/stop_and_resume.py": 1,
+    "lit_textclf/training/callbacks/tensorboard.py": 1,
+    "lit_textclf/training/hardware.py": 2,
+    "lit_textclf/training/trainer.py": 1,
+    "lit_textclf/utils/class_path.py": 1,
+    "lit_textclf/utils/messages.py": 1,
+    "lit_textclf/utils/paths.py": 1,
+}
+
+FILES = [
+    *(path for folder in ("lit_textclf", "benchmarks", "configs") for path in sorted((ROOT / folder).rglob("*.py"))),
+    *sorted((ROOT / "configs").rglob("*.yaml")),
+    *sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("docs/**/*.md"))),
+    *sorted(ROOT.glob("lit_textclf/**/*.jinja")),
+]
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """The texts of a file with their lines: string literals, f-strings and docstrings of Python, else all of it."""
+    source = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        yield 1, source
+        return
+    inside = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            inside.update(map(id, node.values))
+            parts = [str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values]
+            yield node.lineno, "".join(parts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            yield node.lineno, node.value
+
+
+def phrases(path: Path) -> list[str]:
+    """The forbidden phrases of a file, as `line: phrase (what to write instead)`."""
+    found = []
+    for first, text in prose(path):
+        joined = re.sub(r"\s", " ", text)  # a phrase may continue on the next line; positions stay
+        for match in PATTERN.finditer(joined):
+            better = next(better for phrase, better in FORBIDDEN.items() if re.search(phrase, match[0], re.IGNORECASE))
+            found.append(f"{first + text[: match.start()].count(chr(10))}: {match[0]} (write: {better})")
+    return found
+
+
+def test_the_files_are_found() -> None:
+    assert len(FILES) > 120
+    assert {path.suffix for path in FILES} >= {".py", ".md", ".yaml", ".jinja"}
+    assert set(NOT_CLEAN) <= {path.relative_to(ROOT).as_posix() for path in FILES}
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("the file is no CSV file", 1), ("it is no longer there", 0), ("train\nanew, or mend it", 2),
+     ("Likewise: so many rows are said", 3), ("amend, recommend, renewed", 0)],
+)  # fmt: skip
+def test_phrases_are_found(text: str, number: int, tmp_path: Path) -> None:
+    python = tmp_path / "made.py"
+    python.write_text(f'def f(x):\n    """{text}"""\n', encoding="utf-8")
+    assert len(phrases(python)) == number
+    python.write_text(f"x = 1\ny = f{text + ' {x}'!r}\n", encoding="utf-8")
+    assert len(phrases(python)) == number
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_english(path: Path) -> None:
+    found = phrases(path)
+    assert len(found) <= NOT_CLEAN.get(path.relative_to(ROOT).as_posix(), 0), found
