@@ -42,6 +42,7 @@ LONG_FUNCTIONS = {
 ODD_FOLDERS: dict[str, str] = {}
 # Tests of more than one module, each with its reason.
 TESTS_OF_SEVERAL_MODULES = {
+    "classifier/test_user_metrics.py": "model.metrics on its way through options, metrics and checkpoint",
     "data/readers/test_damaged_files.py": "every reader on files that are cut off or corrupted",
     "data/readers/test_same_rows.py": "every reader gives the same rows",
     "data/rows/test_label_lists.py": "label sets on their way through columns, rows and labels",
