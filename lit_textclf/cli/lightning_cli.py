@@ -187,9 +187,9 @@ class TextCLI(LightningCLI):
         options = self.config_init[self.subcommand]
         self.model, self.datamodule = options.model, options.data
         if self.stored is not None:
-            sets = self.datamodule.sets
-            sets.trained_on = self.stored.trained_on
-            sets.columns = replace(sets.columns, id_required=self.given.set_by_user("data.id_column"))
+            self.datamodule.use_checkpoint(
+                self.stored.target, self.stored.trained_on, id_required=self.given.set_by_user("data.id_column")
+            )
         if self.engine is not None:
             self.engine.attach_to(self.model)
         if self.stored is not None and (wanted := options.get("threshold")) is not None:
@@ -242,9 +242,9 @@ class TextCLI(LightningCLI):
         if self.subcommand == "predict":
             if trainer.fast_dev_run:
                 raise UserError("trainer.fast_dev_run would leave rows out; use data.max_predict_samples")
-            if options.text is None and not self.datamodule.sets.has("predict"):
+            if options.text is None and not self.datamodule.has("predict"):
                 raise UserError("predict needs rows: set --data.predict_file, or --text")
-            if options.text is not None and self.datamodule.sets.columns.text_pair is not None:
+            if options.text is not None and self.datamodule.columns.text_pair is not None:
                 raise UserError("--text is one text, and the checkpoint's model reads pairs; use --data.predict_file")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

@@ -1,9 +1,10 @@
-"""The data module: from files to batches, one room after the other."""
+"""The data module: from files to batches."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,43 +18,21 @@ from lit_textclf.data.batches.collate import Collator
 from lit_textclf.data.batches.dataset import TokenizedDataset
 from lit_textclf.data.batches.loaders import ResumableLoader
 from lit_textclf.data.batches.predict_dataset import PredictDataset, part_rows_for
-from lit_textclf.data.batches.samplers import (
-    WINDOW_BATCHES,
-    LengthGroupedSampler,
-    ShuffledSampler,
-    SortedWindowSampler,
-    TokenBudgetBatchSampler,
-)
-from lit_textclf.data.options import check_data, delimiter_of
+from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSampler, batches_from, make_sampler
+from lit_textclf.data.options import CARRIED, check_data
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.labels import Target, TaskOption, label_counts
 from lit_textclf.data.rows.read import ReadOptions
-from lit_textclf.data.rows.rows import Rows, rows_of_texts
+from lit_textclf.data.rows.rows import Rows
+from lit_textclf.data.rows.stream import RowStream
 from lit_textclf.data.splits import SPLITS, STAGE_SPLITS, Splits
 from lit_textclf.data.tokens.long_text import LongText, Mode
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
-from lit_textclf.data.tokens.token_cache import default_cache_dir, tokenize
+from lit_textclf.data.tokens.token_cache import default_cache_dir
 from lit_textclf.utils.messages import UserError, note, plural
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-
-CARRIED = (
-    "text_column",
-    "text_pair_column",
-    "label_column",
-    "label_columns",
-    "id_column",
-    "task",
-    "labels",
-    "positive_label",
-    "max_length",
-    "long_text",
-    "window_stride",
-    "max_windows",
-)
-"""Options that shape what the model sees: a checkpoint carries them."""
 
 
 class ReadsText(Protocol):
@@ -116,6 +95,9 @@ class TextDataModule(LightningDataModule):
         batch_size: rows of a training batch, per device
         max_tokens_per_batch: in place of batch_size, as many rows of like length as fit into so many tokens, padding
             counted; in one process
+        sampler: the order of training rows: shuffled, length_grouped or token_budget (which needs
+            max_tokens_per_batch), or a sampler class of your own as {class_path: my_pkg.MySampler, init_args: {...}};
+            null decides by batch_by_length and max_tokens_per_batch
         eval_batch_size: rows of a batch in validation, test and prediction, per device
         num_workers: processes that prepare batches
         allow_blank_text: train and validate on rows without text, too
@@ -158,6 +140,7 @@ class TextDataModule(LightningDataModule):
         batch_by_length: bool = True,
         batch_size: int = 32,
         max_tokens_per_batch: int | None = None,
+        sampler: str | dict[str, Any] | None = None,
         eval_batch_size: int = 64,
         num_workers: int = 0,
         allow_blank_text: bool = False,
@@ -167,113 +150,134 @@ class TextDataModule(LightningDataModule):
         cache_dir: str | None = None,
         tokenizer: PreTrainedTokenizerFast | None = None,
     ) -> None:
+        options = locals()  # every argument by its name
         super().__init__()
         self.save_hyperparameters(*CARRIED)
-        encodings = (encoding,) if isinstance(encoding, str) else tuple(encoding)
-        self.sets = Splits(
-            files={"train": train_file, "validation": validation_file, "test": test_file, "predict": predict_file},
-            dataset_name=dataset_name,
-            dataset_config_name=dataset_config_name,
-            dataset_splits=dataset_splits or {},
-            shares={"validation": validation_split, "test": test_split},
-            folds=folds,
-            fold=fold,
-            columns=ColumnNames(
-                text_column,
-                text_pair_column,
-                None if label_columns else label_column,
-                id_column,
-                labels=tuple(label_columns or ()),
-            ),
-            read_options=ReadOptions(encodings or ("utf-8",), delimiter_of(delimiter), quote_char),
-            limits={
-                "train": max_train_samples,
-                "validation": max_eval_samples,
-                "test": max_eval_samples,
-                "predict": max_predict_samples,
-            },
-            allow_blank_text=allow_blank_text,
-            task=task,
-            labels=labels,
-            positive_label=positive_label,
-        )
+        check_data(options)
+        self._splits = Splits.from_options(options)
         self.long_text = LongText(long_text, window_stride, max_windows)
         self.max_length, self.pad_to_max_length = max_length, pad_to_max_length
-        self.batch_by_length, self.max_tokens_per_batch = batch_by_length, max_tokens_per_batch
+        self.batch_by_length, self.max_tokens_per_batch, self.sampler = batch_by_length, max_tokens_per_batch, sampler
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         self.encoded: dict[str, TokenizedDataset] = {}
-        self.part_rows: int | None = None
-        self.parts_left: Sequence[int] | None = None
-        self._trained_on: torch.Tensor | None = None
+        self._parts: tuple[int, set[int]] | None = None
         self._tokenizer = tokenizer
-        self._max_tokens: int | None = None
-        check_data(self)
+
+    # What the options name ------------------------------------------------------------------------------------------
 
     @property
     def rows(self) -> dict[str, Rows]:
-        """The rows by split, as far as they were read."""
-        return self.sets.rows
+        """The rows read so far, by split."""
+        return self._splits.rows
 
     @property
     def target(self) -> Target | None:
         """Task and labels, once they are known."""
-        return self.sets.target
+        return self._splits.target
+
+    @property
+    def columns(self) -> ColumnNames:
+        """The columns as the options name them; once a file is read, as they were found in it."""
+        return self._splits.columns
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """Encodings, delimiter and quote character."""
+        return self._splits.read_options
+
+    @property
+    def dataset_config_name(self) -> str | None:
+        """The configuration of `data.dataset_name`."""
+        return self._splits.dataset_config_name
+
+    @property
+    def stream(self) -> RowStream | None:
+        """The rows to predict, once `predict` has read them."""
+        return self._splits.stream
+
+    def files(self, split: str) -> str | list[str] | None:
+        """The files that `data.*_file` names for a split; None if it names none."""
+        return self._splits.files[split]
+
+    def has(self, split: str) -> bool:
+        """Whether the options name rows for a split."""
+        return self._splits.has(split)
+
+    def dataset_split(self, split: str) -> str | None:
+        """What `data.dataset_splits` calls a split; None if it does not say."""
+        return self._splits.dataset_split(split)
+
+    def predict_texts(self, texts: Sequence[str]) -> None:
+        """Makes `predict` read these texts in place of `data.predict_file`."""
+        self._splits.texts = list(texts)
+
+    def keep_columns(self, *splits: str) -> None:
+        """Keeps all columns of these splits' rows, and of no others."""
+        self._splits.keep_columns = set(splits)
+
+    def use_checkpoint(self, target: Target, trained_on: np.ndarray | None, *, id_required: bool = True) -> None:
+        """Takes over what a checkpoint knows of its training rows.
+
+        Args:
+            target: its task and labels.
+            trained_on: the keys of its training rows, uint64 `(texts,)`; None if it has none.
+            id_required: whether a missing id column is an error.
+        """
+        self._splits.use_checkpoint(target, trained_on, id_required=id_required)
+
+    # Rows -----------------------------------------------------------------------------------------------------------
+
+    def read(self, stage: str) -> None:
+        """Reads the rows of a stage and decides task and labels, once; needs no tokenizer.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`.
+
+        Raises:
+            UserError: for anything wrong in the options or the files, or rows that the checkpoint was trained on.
+        """
+        self._splits.read(stage)
+
+    def read_leniently(self) -> tuple[dict[str, Rows], str | None]:
+        """Reads all splits for inspection; see :meth:`Splits.read_leniently`."""
+        return self._splits.read_leniently()
 
     def prepare(self, stage: str, classifier: ReadsText | None = None) -> None:
         """Reads, tokenizes and encodes the rows of a stage, once.
 
         Args:
             stage: `fit`, `validate`, `test` or `predict`.
-            classifier: gives the tokenizer, the most tokens and, from a checkpoint, the target.
+            classifier: gives the tokenizer, the longest sequence and, from a checkpoint, the target.
 
         Raises:
             UserError: for anything wrong in the options or the files, or an unknown label.
         """
-        if classifier is not None:
-            self.sets.target = self.sets.target or classifier.target
-        first = self.sets.stream is None
-        self.sets.read(stage)
-        if classifier is not None:  # after the files, whose mistakes show without asking the Hub for a model
-            self._tokenizer = self._tokenizer or classifier.tokenizer
-            if classifier.max_tokens is not None and self.max_length > classifier.max_tokens:
-                raise UserError(
-                    f"data.max_length {self.max_length}: the model has positions for {classifier.max_tokens} tokens "
-                    "(max_position_embeddings); lower data.max_length"
-                )
+        if classifier is not None and self.target is None:
+            self._splits.target = classifier.target
+        first = self.stream is None
+        self.read(stage)
+        if classifier is not None:  # after the files: their mistakes show without asking the Hub for a model
+            self._use_model(classifier)
         assert self.target is not None
-        columns = self.sets.columns
         self.hparams.update(
-            text_column=columns.text, text_pair_column=columns.text_pair, task=self.target.task,
+            text_column=self.columns.text, text_pair_column=self.columns.text_pair, task=self.target.task,
             labels=list(self.target.labels) or None, positive_label=self.target.positive_label,
         )  # fmt: skip
-        if stage in ("validate", "test") and STAGE_SPLITS[stage][0] not in self.encoded:
-            self.sets.refuse_trained_on(STAGE_SPLITS[stage][0])
         for split in STAGE_SPLITS[stage]:
             if split in self.rows and split not in self.encoded:
                 self.encoded[split] = self._encode(split)
-        if stage == "predict" and first and self.sets.stream is not None:
-            note(f"predict: {plural(self.sets.stream.total, 'row')}")
-            self.no_rows()
+        if stage == "predict" and first and self.stream is not None:
+            note(f"predict: {plural(self.stream.total, 'row')}")
+            self._predict_budget()  # what can be wrong with the options shows before a model is loaded
 
-    # Tokens and batches -----------------------------------------------------------------------------------------------
-
-    def state_dict(self) -> dict[str, Any]:
-        """The keys of the training rows, int64 `(texts,)`: a checkpoint is not measured on them unnoticed."""
-        if "train" not in self.rows:
-            return {}
-        if self._trained_on is None:
-            self._trained_on = torch.from_numpy(self.sets.record().view(np.int64))
-        return {"trained_on": self._trained_on}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Says how many of the training rows a run that goes on was not begun with."""
-        saved = state_dict.get("trained_on")
-        if saved is not None and "train" in self.rows:
-            then, now = saved.numpy(), self.state_dict()["trained_on"].numpy()
-            added, gone = len(np.setdiff1d(now, then)), len(np.setdiff1d(then, now))
-            if added or gone:
-                note(f"training rows: {plural(added, 'text')} new since the checkpoint, {gone:,} no longer there")
+    def _use_model(self, classifier: ReadsText) -> None:
+        self._tokenizer = self._tokenizer or classifier.tokenizer
+        if classifier.max_tokens is not None and self.max_length > classifier.max_tokens:
+            raise UserError(
+                f"data.max_length {self.max_length}: the model has positions for {classifier.max_tokens} tokens "
+                f"(max_position_embeddings); lower it, as --data.max_length {classifier.max_tokens}"
+            )
 
     def setup(self, stage: str) -> None:
         """Reads, tokenizes and encodes the rows of a stage; called by the Trainer, or by hand without one.
@@ -283,22 +287,34 @@ class TextDataModule(LightningDataModule):
         """
         self.prepare(stage, self.trainer.lightning_module if self.trainer is not None else None)  # type: ignore[arg-type]
 
+    def state_dict(self) -> dict[str, Any]:
+        """The keys of the training rows, int64 `(texts,)`, by which a checkpoint recognizes them."""
+        if "train" not in self.rows:
+            return {}
+        return {"trained_on": torch.from_numpy(self._splits.record().view(np.int64))}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Reports how the training rows of a resumed run differ from those it began with."""
+        saved = state_dict.get("trained_on")
+        if saved is not None and "train" in self.rows:
+            then, now = saved.numpy(), self.state_dict()["trained_on"].numpy()
+            added, gone = len(np.setdiff1d(now, then)), len(np.setdiff1d(then, now))
+            if added or gone:
+                note(f"training rows: {plural(added, 'text')} new since the checkpoint, {gone:,} no longer there")
+
+    # Tokens and batches -----------------------------------------------------------------------------------------------
+
     def _encode(self, split: str) -> TokenizedDataset:
         rows = self.rows[split]
         assert self.target is not None
         targets = self.target.encode(rows)
         if self.target.task == "multi_label" and (empty := int((~targets.any(1)).sum())):
             note(f"{split}: {plural(empty, 'row')} with an empty label set, which is a label set like any other")
-        encoded = self._encoded(rows, targets, self.cache_dir)
+        encoded = TokenizedDataset.from_rows(
+            rows, self.tokenizer, self.max_length, self.long_text, targets, self.cache_dir
+        )
         note(f"{split}: {encoded.report()}")
         return encoded
-
-    def _encoded(self, rows: Rows, targets: np.ndarray | None, cache_dir: Path | None) -> TokenizedDataset:
-        tokens = tokenize(rows.text, self.tokenizer, cache_dir)
-        pairs = None if rows.text_pair is None else tokenize(rows.text_pair, self.tokenizer, cache_dir)
-        return TokenizedDataset(
-            tokens, pairs, SpecialTokens.from_tokenizer(self.tokenizer), self.max_length, self.long_text, targets
-        )
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -310,17 +326,16 @@ class TextDataModule(LightningDataModule):
         return self._tokenizer
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Training batches, shuffled anew each epoch."""
-        replicas, rank = self._ranks
-        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        lengths = self.encoded["train"].lengths
+        """Training batches, in a new order each epoch; see :data:`SAMPLERS`."""
+        default = "length_grouped" if self.batch_by_length else "shuffled"
+        lengths, size = self.encoded["train"].lengths, self.batch_size
         if self.max_tokens_per_batch is not None:
-            if replicas > 1:
-                raise UserError("data.max_tokens_per_batch works in one process; set data.batch_size in its place")
-            batches = TokenBudgetBatchSampler(self._padded(lengths), self.max_tokens_per_batch, seed)
-            return self._loader("train", 1, batches=batches)
-        order = LengthGroupedSampler if self.batch_by_length else ShuffledSampler
-        return self._loader("train", self.batch_size, sampler=order(lengths, self.batch_size, seed, replicas, rank))
+            default, size = "token_budget", self.max_tokens_per_batch
+            if self.pad_to_max_length:  # each row takes as much of the budget
+                lengths = np.full_like(lengths, self.max_length)
+        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        sampler = make_sampler(self.sampler or default, lengths, size, seed, *self._ranks)
+        return self._loader("train", self.batch_size, sampler)
 
     @property
     def _ranks(self) -> tuple[int, int]:
@@ -328,43 +343,51 @@ class TextDataModule(LightningDataModule):
         given = None if self.trainer is None else getattr(self.trainer.strategy, "distributed_sampler_kwargs", None)
         return (1, 0) if given is None else (given["num_replicas"], given["rank"])
 
-    def _padded(self, lengths: np.ndarray) -> np.ndarray:
-        return np.full_like(lengths, self.max_length) if self.pad_to_max_length else lengths
-
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Validation batches; an empty list where there are no validation rows."""
-        return self._loader("validation", self.eval_batch_size) if "validation" in self.encoded else []
+        return self._eval_loader("validation") if "validation" in self.encoded else []
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Test batches."""
-        return self._loader("test", self.eval_batch_size)
+        return self._eval_loader("test")
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Batches of the parts that this rank predicts, made as they are needed; see `part_batches.py`."""
-        stream, target = self.sets.stream, self.target
+        """Batches of the parts that this rank predicts, made as they are needed; see :class:`PredictDataset`."""
+        stream, target = self.stream, self.target
         assert stream is not None
         assert target is not None
         replicas, rank = self._ranks
-        part_rows = self.part_rows or part_rows_for(stream.total, self.eval_batch_size, replicas)
+        part_rows, left = self._parts or (part_rows_for(stream.total, self.eval_batch_size, replicas), None)
         parts = range(-(-stream.total // part_rows))
+        encode = partial(
+            TokenizedDataset.from_rows, tokenizer=self.tokenizer, max_length=self.max_length, long_text=self.long_text
+        )
         batches = PredictDataset(
-            stream, target, self.encoded_to_predict, self._collator(), self.eval_batch_size, self.batch_by_length,
-            part_rows, parts[rank::replicas], parts if self.parts_left is None else set(self.parts_left),
+            stream, target, encode, self._collator(), self.eval_batch_size, self.batch_by_length,
+            part_rows, parts[rank::replicas], parts if left is None else left,
         )  # fmt: skip
         return DataLoader(batches, batch_size=None, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
 
-    def encoded_to_predict(self, rows: Rows) -> TokenizedDataset:
-        """Rows to be predicted as tokens, without targets."""
-        return self._encoded(rows, None, None)
+    def predict_parts(self, part_rows: int, left: Sequence[int]) -> None:
+        """Sets which parts of the rows `predict` still has to predict.
 
-    def no_rows(self) -> TokenizedDataset:
-        """No rows to be predicted, encoded: what can be wrong with the options shows, before a model is loaded.
-
-        Raises:
-            UserError: if `data.max_length` or `data.long_text` cannot be.
+        Args:
+            part_rows: rows of a part.
+            left: the numbers of the parts, from 0.
         """
-        assert self.sets.stream is not None
-        return self.encoded_to_predict(rows_of_texts([], [] if self.sets.stream.columns.text_pair else None))
+        self._parts = part_rows, set(left)
+
+    def predict_report(self, tally: Mapping[str, int]) -> str:
+        """Reports what was done with long texts, from the parts' tallies added up."""
+        long_texts = self.long_text.report(tally, self._predict_budget(), self.max_length)
+        return f"{plural(tally['rows'], 'row')}, {long_texts}"
+
+    def _predict_budget(self) -> int:
+        """Tokens of text in a sequence of the rows to predict; refuses options that do not fit them."""
+        assert self.stream is not None
+        pair = self.stream.columns.text_pair is not None
+        special = SpecialTokens.from_tokenizer(self.tokenizer).special_tokens(pair=pair)
+        return self.long_text.budget(self.max_length, special, pair=pair)
 
     def _collator(self) -> Collator:
         on_xla = self.trainer is not None and isinstance(self.trainer.accelerator, XLAAccelerator)
@@ -374,30 +397,22 @@ class TextDataModule(LightningDataModule):
         pad_to = self.max_length if self.pad_to_max_length else None
         return Collator(self.tokenizer, pad_to, windows=self.long_text.mode == "window")
 
-    def _loader(
-        self,
-        split: str,
-        batch_size: int,
-        *,
-        sampler: Sampler[int] | None = None,
-        batches: Sampler[list[int]] | None = None,
-    ) -> DataLoader[Any]:
-        if sampler is None and batches is None:
-            (replicas, rank), rows = self._ranks, len(self.encoded[split])
-            if 0 < rows < replicas:
-                raise UserError(f"{split}: {plural(rows, 'row')} for {replicas} ranks; lower trainer.devices")
-            window = batch_size * WINDOW_BATCHES if self.batch_by_length else 1
-            sampler = SortedWindowSampler(self.encoded[split].lengths, window, replicas, rank)
+    def _eval_loader(self, split: str) -> DataLoader[Any]:
+        (replicas, rank), lengths = self._ranks, self.encoded[split].lengths
+        if 0 < len(lengths) < replicas:
+            raise UserError(f"{split}: {plural(len(lengths), 'row')} for {replicas} ranks; lower --trainer.devices")
+        window = self.eval_batch_size * WINDOW_BATCHES if self.batch_by_length else 1
+        return self._loader(split, self.eval_batch_size, SortedWindowSampler(lengths, window, replicas, rank))
+
+    def _loader(self, split: str, batch_size: int, sampler: Sampler[Any]) -> DataLoader[Any]:
         kind = ResumableLoader if split == "train" else DataLoader
         return kind(
             self.encoded[split],
-            batch_size=batch_size,
-            sampler=sampler,
-            batch_sampler=batches,
             collate_fn=self._collator(),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
+            **batches_from(sampler, batch_size),
         )
 
     def label_counts(self, split: str) -> dict[str, int]:

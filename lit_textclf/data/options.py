@@ -1,91 +1,94 @@
-"""Values of `data.*` that cannot be, refused before anything is read."""
+"""Checks the values of `data.*` before anything is read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import Any
 
-from lit_textclf.data.splits import SPLITS, Splits
-from lit_textclf.data.tokens.long_text import LongText
+from lit_textclf.data.batches.samplers import check_sampler
+from lit_textclf.data.splits import SPLITS
 from lit_textclf.utils.messages import UserError, did_you_mean, note
 
-if TYPE_CHECKING:
-    pass
+CARRIED = (
+    "text_column",
+    "text_pair_column",
+    "label_column",
+    "label_columns",
+    "id_column",
+    "task",
+    "labels",
+    "positive_label",
+    "max_length",
+    "long_text",
+    "window_stride",
+    "max_windows",
+)
+"""Options that shape what the model sees; a checkpoint carries them."""
+_NUMBERS = ("batch_size", "eval_batch_size")
+_NUMBERS_OR_NULL = ("max_tokens_per_batch", "max_train_samples", "max_eval_samples", "max_predict_samples")
 
 
-def delimiter_of(delimiter: str | None) -> str | None:
-    """The character that `data.delimiter` means.
+def check_data(options: Mapping[str, Any]) -> None:
+    """Refuses values of `data.*` that cannot work.
 
-    Raises:
-        UserError: if it is not one.
-    """
-    if delimiter is None or len(delimiter) == 1:
-        return delimiter
-    if delimiter == "\\t":
-        return "\t"
-    raise UserError(f"data.delimiter {delimiter!r}: one character is needed")
-
-
-class DataOptions(Protocol):
-    """What is checked of the data module's options."""
-
-    sets: Splits
-    long_text: LongText
-    batch_size: int
-    eval_batch_size: int
-    max_tokens_per_batch: int | None
-    num_workers: int
-    max_length: int
-
-
-def check_data(data: DataOptions) -> None:
-    """Refuses values of `data.*`.
+    Args:
+        options: the data module's arguments by name.
 
     Raises:
         UserError: naming the first one.
     """
-    positive: Sequence[tuple[str, int | None]] = (
-        ("batch_size", data.batch_size),
-        ("eval_batch_size", data.eval_batch_size),
-        ("max_tokens_per_batch", data.max_tokens_per_batch),
-        ("max_train_samples", data.sets.limits["train"]),
-        ("max_eval_samples", data.sets.limits["test"]),
-        ("max_predict_samples", data.sets.limits["predict"]),
-    )
-    for name, value in positive:
-        if value is None and name.endswith("batch_size"):
-            raise UserError(f"data.{name} is null: a number is needed")
-        if value is not None and value < 1:
-            raise UserError(f"data.{name} {value}: at least 1 is needed")
-    if data.max_tokens_per_batch is not None and data.long_text.mode == "window":
-        raise UserError("data.max_tokens_per_batch does not go with data.long_text window; set data.batch_size")
-    if data.num_workers < 0:
-        raise UserError(f"data.num_workers {data.num_workers}: below 0")
-    if data.max_length is None or data.max_length < 3:
-        raise UserError(f"data.max_length {data.max_length}: at least 3 is needed, two special tokens and one of text")
-    if len(data.sets.read_options.quote_char) > 1:
-        raise UserError(f"data.quote_char {data.sets.read_options.quote_char!r}: one character is needed, or none")
-    if unknown := [name for name in data.sets.dataset_splits if name not in SPLITS]:
-        near = did_you_mean(unknown[0], SPLITS)
-        raise UserError(f"data.dataset_splits: no split {unknown[0]!r}{near}; there are {', '.join(SPLITS)}")
-    if data.sets.dataset_splits and data.sets.dataset_name is None:
-        raise UserError("data.dataset_splits is for data.dataset_name, which is not set")
-    _check_folds(data.sets)
-    for split, share in data.sets.shares.items():
-        if share is not None and not 0 <= share < 1:
-            raise UserError(f"data.{split}_split {share}: a share between 0 and 1 is needed")
-        if share and data.sets.files[split] is not None:
-            note(f"data.{split}_split is not used: data.{split}_file is set")
-
-
-def _check_folds(sets: Splits) -> None:
-    if sets.folds is None and sets.fold is None:
-        return
-    if sets.folds is None or sets.folds < 2:
-        raise UserError(f"data.folds {sets.folds}: at least 2 are needed")
-    if sets.fold is None or not 0 <= sets.fold < sets.folds:
+    _check_numbers(options)
+    if options["max_tokens_per_batch"] is not None and options["long_text"] == "window":
         raise UserError(
-            f"data.fold {sets.fold}: a number from 0 to {sets.folds - 1}; cross_validate takes each in turn"
+            "data.max_tokens_per_batch does not go with data.long_text window; set --data.batch_size in its place"
         )
-    if sets.files["validation"] is not None or sets.shares["validation"]:
-        raise UserError("data.folds holds out validation rows: remove data.validation_file and data.validation_split")
+    quote_char = options["quote_char"]
+    if len(quote_char) > 1:
+        raise UserError(f"data.quote_char {quote_char!r}: must be one character, or empty")
+    names = options["dataset_splits"] or {}
+    if unknown := [name for name in names if name not in SPLITS]:
+        near = did_you_mean(unknown[0], SPLITS)
+        raise UserError(f"data.dataset_splits: no split {unknown[0]!r}{near}; the splits are {', '.join(SPLITS)}")
+    if names and options["dataset_name"] is None:
+        raise UserError("data.dataset_splits is for data.dataset_name, which is not set")
+    _check_shares(options)
+    if options["sampler"] is not None:
+        check_sampler(options["sampler"], options["max_tokens_per_batch"])
+
+
+def _check_numbers(options: Mapping[str, Any]) -> None:
+    for name in (*_NUMBERS, *_NUMBERS_OR_NULL):
+        value = options[name]
+        if value is None and name in _NUMBERS:
+            raise UserError(f"data.{name} null: must be a number")
+        if value is not None and value < 1:
+            raise UserError(f"data.{name} {value}: must be at least 1")
+    if options["num_workers"] < 0:
+        raise UserError(f"data.num_workers {options['num_workers']}: must be at least 0")
+    if (max_length := options["max_length"]) is None or max_length < 3:
+        raise UserError(
+            f"data.max_length {'null' if max_length is None else max_length}: must be at least 3 (two special tokens "
+            "and one of text)"
+        )
+
+
+def _check_shares(options: Mapping[str, Any]) -> None:
+    folds, fold = options["folds"], options["fold"]
+    if folds is not None or fold is not None:
+        if folds is None or folds < 2:
+            raise UserError(f"data.folds {'null' if folds is None else folds}: must be at least 2")
+        if fold is None or not 0 <= fold < folds:
+            raise UserError(
+                f"data.fold {'null' if fold is None else fold}: must be a number from 0 to {folds - 1}; "
+                "cross_validate takes each in turn"
+            )
+        if options["validation_file"] is not None or options["validation_split"]:
+            raise UserError(
+                "data.folds holds out validation rows: remove data.validation_file and data.validation_split"
+            )
+    for split in ("validation", "test"):
+        share = options[f"{split}_split"]
+        if share is not None and not 0 <= share < 1:
+            raise UserError(f"data.{split}_split {share}: must be a share between 0 and 1")
+        if share and options[f"{split}_file"] is not None:
+            note(f"data.{split}_split is not used: data.{split}_file is set")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,19 @@ STAGE_SPLITS: dict[str, tuple[str, ...]] = {
     "test": ("test",),
     "predict": (),
 }
+_AS_THEY_ARE = (
+    "dataset_name", "dataset_config_name", "folds", "fold", "allow_blank_text", "task", "labels", "positive_label",
+)  # fmt: skip
+"""Options that are attributes of :class:`Splits` under the same name."""
+
+
+def _delimiter_char(delimiter: str | None) -> str | None:
+    r"""The character that `data.delimiter` means; `\t` may be typed for a tab."""
+    if delimiter is None or len(delimiter) == 1:
+        return delimiter
+    if delimiter == r"\t":
+        return "\t"
+    raise UserError(f"data.delimiter {delimiter!r}: must be one character")
 
 
 @dataclass
@@ -74,6 +88,41 @@ class Splits:
     keep_columns: set[str] = field(default_factory=set)
     rows: dict[str, Rows] = field(default_factory=dict)
     stream: RowStream | None = None
+    _record: np.ndarray | None = None
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Splits:
+        """The splits that the data module's arguments describe, by name; :func:`check_data` has checked them."""
+        one_each = tuple(options["label_columns"] or ())
+        encoding = options["encoding"]
+        encodings = (encoding,) if isinstance(encoding, str) else tuple(encoding)
+        return cls(
+            files={split: options[f"{split}_file"] for split in SPLITS},
+            dataset_splits=options["dataset_splits"] or {},
+            shares={split: options[f"{split}_split"] for split in ("validation", "test")},
+            columns=ColumnNames(
+                options["text_column"],
+                options["text_pair_column"],
+                None if one_each else options["label_column"],
+                options["id_column"],
+                labels=one_each,
+            ),
+            read_options=ReadOptions(
+                encodings or ("utf-8",), _delimiter_char(options["delimiter"]), options["quote_char"]
+            ),
+            limits={
+                "train": options["max_train_samples"],
+                "validation": options["max_eval_samples"],
+                "test": options["max_eval_samples"],
+                "predict": options["max_predict_samples"],
+            },
+            **{name: options[name] for name in _AS_THEY_ARE},
+        )
+
+    def use_checkpoint(self, target: Target, trained_on: np.ndarray | None, *, id_required: bool) -> None:
+        """Takes over a checkpoint's target and the keys of its training rows; see `TextDataModule.use_checkpoint`."""
+        self.target, self.trained_on = target, trained_on
+        self.columns = replace(self.columns, id_required=id_required)
 
     def read(self, stage: str) -> None:
         """Reads the rows of a stage (`fit`, `validate`, `test`, `predict`) and decides the target, once.
@@ -83,7 +132,8 @@ class Splits:
         """
         if stage == "predict":
             self.stream = self.stream or self._to_predict()
-        for split in STAGE_SPLITS[stage]:
+        new = [split for split in STAGE_SPLITS[stage] if split not in self.rows]
+        for split in new:
             if split not in self.rows:
                 self._read_split(split)
         if stage == "fit" and "train" not in self.rows:
@@ -96,6 +146,9 @@ class Splits:
             raise UserError(f"{stage} needs a checkpoint, whose labels it uses: set --ckpt_path")
         if conflict := self.target.conflict(self.task, self.labels):
             raise UserError(conflict)
+        if stage in ("validate", "test"):
+            for split in new:
+                self._refuse_trained_on(split)
 
     def read_leniently(self) -> tuple[dict[str, Rows], str | None]:
         """Reads all labelled splits that are named, to be looked at: whatever is wrong with single rows is let pass.
@@ -128,6 +181,11 @@ class Splits:
                 splits[split] = found
         return {split: splits[split] for split in SPLITS if split in splits}, problem
 
+    def dataset_split(self, split: str) -> str | None:
+        """What `data.dataset_splits` calls a split, for `predict` that of `test` too; None if it does not say."""
+        named = self.dataset_splits.get("test") if split == "predict" else None
+        return self.dataset_splits.get(split, named)
+
     def has(self, split: str) -> bool:
         """Whether rows are named for a split."""
         return (
@@ -135,8 +193,10 @@ class Splits:
         )
 
     def record(self) -> np.ndarray:
-        """What a checkpoint keeps of the rows it was trained on: their keys, see :func:`text_keys`, sorted."""
-        return np.unique(text_keys(self.rows["train"]))
+        """What a checkpoint keeps of its training rows: their keys (:func:`text_keys`), uint64 `(texts,)`, sorted."""
+        if self._record is None:
+            self._record = np.unique(text_keys(self.rows["train"]))
+        return self._record
 
     def _read_split(self, split: str) -> None:
         if split == "train" or (self._is_held_out(split) and self.has("train")):
@@ -178,8 +238,7 @@ class Splits:
                 file, self.columns, self.read_options, option=option, label_required=required, keep_columns=keep
             )
         elif self.dataset_name is not None:
-            named = self.dataset_splits.get("test") if split == "predict" else None
-            named = self.dataset_splits.get(split, named)
+            named = self.dataset_split(split)
             found = read_dataset(
                 self.dataset_name, self.dataset_config_name, named or ("test" if split == "predict" else split),
                 self.columns, label_required=required, keep_columns=keep, split_required=named is not None,
@@ -233,14 +292,14 @@ class Splits:
                 parts[split] = rows.take(part)
         return {**parts, "train": rows.take(train)}
 
-    def refuse_trained_on(self, split: str) -> None:
+    def _refuse_trained_on(self, split: str) -> None:
         """Looks for rows to be measured that the checkpoint was trained on.
 
         Raises:
             UserError: if they were held out of training rows: with other shares or folds than in training. Of a file
                 that the user named, how many they are is said.
         """
-        if self.trained_on is None or split not in self.rows:
+        if self.trained_on is None:
             return
         rows = self.rows[split]
         known = np.flatnonzero(np.isin(text_keys(rows), self.trained_on))

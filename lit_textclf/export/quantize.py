@@ -76,7 +76,7 @@ def put_int8_in_place(stored: CheckpointInfo, folder: Path, data: TextDataModule
     Raises:
         UserError: if both cost more.
     """
-    data.sets.target, data.sets.trained_on = stored.target, stored.trained_on
+    data.use_checkpoint(stored.target, stored.trained_on)
     classifier = TextClassifier(**stored.model, **stored.carried())
     data.prepare("validate", classifier)
     path, metric, warmth = folder / MODEL, quality_of(stored.target.task), classifier.calibration.temperature

@@ -25,8 +25,7 @@ def check_form(form: str, min_score: float | None, *, other_columns: bool) -> No
 def submission_of(data: TextDataModule, output: str) -> tuple[str, str]:
     """The GLUE task of a prediction, and its file: the benchmark's own name where none was given."""
     named = None if output == PREDICTIONS else Path(output)
-    task = task_of(data.sets.dataset_config_name, named)
-    if data.sets.columns.id is not None:
-        note(f"--format glue: rows are known by their number; {data.sets.columns.id!r} is not written")
-    splits = data.sets.dataset_splits
-    return task, output if named else file_of(task, splits.get("predict", splits.get("test")))
+    task = task_of(data.dataset_config_name, named)
+    if data.columns.id is not None:
+        note(f"--format glue: rows are known by their number; {data.columns.id!r} is not written")
+    return task, output if named else file_of(task, data.dataset_split("predict"))

@@ -54,10 +54,11 @@ class PredictionWriter(Callback):
         self._held: dict[int, _Held] = {}
         self._progress = _Rows(progress)
         self.parts: PredictionParts | None = None
+        self._left: list[int] = []
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Opens the parts on the first process, and tells the others which are left."""
-        stream, target = self.data.sets.stream, self.data.target
+        stream, target = self.data.stream, self.data.target
         assert stream is not None
         assert target is not None
         assert isinstance(pl_module, TextClassifier)
@@ -77,8 +78,9 @@ class PredictionWriter(Callback):
             except UserError as error:
                 found = str(error)
         found = self._agreed(trainer, found)
-        self.data.part_rows, self.data.parts_left = found
-        seen = trainer.is_global_zero or self.parts.join(found[0])
+        part_rows, self._left = found
+        self.data.predict_parts(part_rows, self._left)
+        seen = trainer.is_global_zero or self.parts.join(part_rows)
         if not trainer.strategy.reduce_boolean_decision(seen, all=True):
             raise SharedError(
                 f"{self.parts.folder}: not seen by every process; with several nodes --output names a file in a folder "
@@ -95,9 +97,9 @@ class PredictionWriter(Callback):
     def _origin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """What predictions come from; parts of a prediction that was stopped are used where all of it is the same."""
         assert isinstance(pl_module, TextClassifier)
-        data, stream = self.data, self.data.sets.stream
+        data, stream = self.data, self.data.stream
         assert stream is not None
-        read, path = data.sets.read_options, Path(self.ckpt_path or "").expanduser()
+        read, path = data.read_options, Path(self.ckpt_path or "").expanduser()
         return {
             "input": stream.digest,
             # Weights in memory, or Lightning's `best`, are known by nothing: no other prediction has this token.
@@ -119,7 +121,7 @@ class PredictionWriter(Callback):
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
         assert self.parts is not None
-        left = {index: self.parts.rows_of(index) for index in self.data.parts_left or []}
+        left = {index: self.parts.rows_of(index) for index in self._left}
         own = [rows for index, rows in left.items() if index % trainer.world_size == trainer.global_rank]
         self._progress.start(sum(left.values()), sum(own))
 
@@ -175,7 +177,7 @@ class PredictionWriter(Callback):
             share = f"{without:,} of {plural(tally['rows'], 'row')} ({without / max(1, tally['rows']):.1%})"
             also = "; the metrics are of all rows, as if they had one" if measured else ""
             note(f"predict: {share} without a label, whose score is below {self.min_score:g}{also}")
-        note(f"predict: {self.data.no_rows().report(tally)}; {self._progress.speed()}")
+        note(f"predict: {self.data.predict_report(tally)}; {self._progress.speed()}")
         if equal := tally["equal"]:
             note(f"predict: {plural(equal, 'row')} equal to another one, computed once")
         if clipped := tally["clipped"]:

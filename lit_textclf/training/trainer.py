@@ -139,15 +139,15 @@ class Trainer(pl.Trainer):
             raise UserError("predict needs a TextClassifier and a TextDataModule")
         self._check_strategy()
         if text is not None:
-            datamodule.sets.texts = [text]
-        datamodule.sets.keep_columns = {"predict"} if keep_columns else set()
+            datamodule.predict_texts([text])
+        datamodule.keep_columns(*(["predict"] if keep_columns else []))
         check_form(format, min_score, other_columns=with_logits or keep_columns)
         glue_task = None
         if format == "glue":
             glue_task, output = submission_of(datamodule, output)
         path = self.predicted_to = expand_path(output, "--output")
         file = PredictionFile(path, overwrite=overwrite, encoding=output_encoding)
-        inputs = datamodule.sets.files["predict"] if text is None else None
+        inputs = datamodule.files("predict") if text is None else None
         given = [] if inputs is None else resolve_files(inputs, "data.predict_file")
         refuse_input(path, [*given, *([expand_path(ckpt_path, "--ckpt_path")] if ckpt_path else [])])
         datamodule.prepare("predict", model)

@@ -61,9 +61,10 @@ def test_batches_without_a_trainer(reviews: dict[str, Path], tokenizer: BertToke
 def test_held_out_rows_are_the_same_in_every_command(reviews: dict[str, Path]) -> None:
     options = {"train_file": str(reviews["train"]), "validation_split": 0.2, "test_split": 0.2}
     fit, test = TextDataModule(**options), TextDataModule(**options)
-    fit.sets.read("fit")
-    test.sets.target = fit.target
-    test.sets.read("test")
+    fit.read("fit")
+    assert fit.target is not None
+    test.use_checkpoint(fit.target, None)
+    test.read("test")
     for split in ("train", "validation", "test"):
         assert texts(fit, split) == texts(test, split)
     assert not set(texts(fit, "train")) & (set(texts(fit, "test")) | set(texts(fit, "validation")))
@@ -74,7 +75,7 @@ def test_a_file_beats_a_share(reviews: dict[str, Path], capsys: pytest.CaptureFi
     data = TextDataModule(
         train_file=str(reviews["train"]), validation_file=str(reviews["validation"]), validation_split=0.5
     )
-    data.sets.read("fit")
+    data.read("fit")
     assert len(data.rows["train"]) == 48
     assert "data.validation_split is not used" in capsys.readouterr().err
 
@@ -86,7 +87,7 @@ def test_samples(reviews: dict[str, Path], capsys: pytest.CaptureFixture[str], m
             train_file=str(reviews["train"]), validation_file=str(reviews["validation"]), max_train_samples=10,
             max_eval_samples=3,
         )  # fmt: skip
-        data.sets.read("fit")
+        data.read("fit")
         assert texts(data, "validation") == [text for text, _ in sentences(79)[48:51]]
         assert data.rows["train"].label is not None
         assert data.rows["train"].label.to_pylist().count("positive") == 5
@@ -109,8 +110,9 @@ def test_workers_give_the_same_batches(reviews: dict[str, Path], tokenizer: Bert
             test_file=str(reviews["test"]), num_workers=workers, eval_batch_size=4, tokenizer=tokenizer
         )
         fitted = TextDataModule(train_file=str(reviews["train"]))
-        fitted.sets.read("fit")
-        data.sets.target = fitted.target
+        fitted.read("fit")
+        assert fitted.target is not None
+        data.use_checkpoint(fitted.target, None)
         data.setup("test")
         found.append(torch.cat([batch["row"] for batch in data.test_dataloader()]).tolist())
     assert found[0] == found[1]
@@ -119,7 +121,7 @@ def test_workers_give_the_same_batches(reviews: dict[str, Path], tokenizer: Bert
 
 def test_a_hub_data_set_from_a_folder(hub: Path) -> None:
     data = TextDataModule(dataset_name=str(hub), max_eval_samples=9)
-    data.sets.read("fit")
+    data.read("fit")
     assert (len(data.rows["train"]), len(data.rows["validation"])) == (48, 9)
     assert texts(data, "train") == [text for text, _ in sentences(48)]
 
@@ -128,7 +130,7 @@ def test_the_own_split_of_a_data_set_is_not_passed_over_in_silence(
     hub: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = TextDataModule(dataset_name=str(hub), validation_split=0.25)
-    data.sets.read("fit")
+    data.read("fit")
     assert (len(data.rows["train"]), len(data.rows["validation"])) == (36, 12)
     assert "validation: the data set's own validation rows are not used" in capsys.readouterr().err
 
@@ -136,7 +138,7 @@ def test_the_own_split_of_a_data_set_is_not_passed_over_in_silence(
 def test_targets_of_rows_with_some_labels(tmp_path: Path) -> None:
     train = write_csv(tmp_path / "t.csv", ["text", "label"], sentences(6))
     fitted = TextDataModule(train_file=str(train))
-    fitted.sets.read("fit")
+    fitted.read("fit")
     assert fitted.target is not None
     for label, reason in (("", "the label is missing (1 such row)"), ("neutral", "'neutral' is unknown")):
         some = write_csv(tmp_path / "p.csv", ["text", "label"], [("a", "positive"), ("b", label)])
@@ -165,13 +167,16 @@ def test_a_checkpoint_is_not_measured_on_rows_it_was_trained_on(
     other_order = tmp_path / "reversed.csv"
     other_order.write_text("\n".join([lines[0], *lines[:0:-1]]), encoding="utf-8")
     fit = TextDataModule(train_file=train, validation_split=0.2)
-    fit.sets.read("fit")
+    fit.read("fit")
+
+    def use_checkpoint(data: TextDataModule) -> None:
+        assert fit.target is not None
+        data.use_checkpoint(fit.target, fit.state_dict()["trained_on"].numpy().view(np.uint64))
 
     def measured(split: str, file: str = train, **options: float) -> TextDataModule:
         data = TextDataModule(train_file=file, **options)
-        data.sets.target, data.sets.trained_on = fit.target, fit.sets.record()
-        data.sets.read("validate" if split == "validation" else split)
-        data.sets.refuse_trained_on(split)
+        use_checkpoint(data)
+        data.read("validate" if split == "validation" else split)
         return data
 
     assert texts(measured("validation", validation_split=0.2), "validation") == texts(fit, "validation")
@@ -185,9 +190,8 @@ def test_a_checkpoint_is_not_measured_on_rows_it_was_trained_on(
             measured("test", file, test_split=0.2)
     capsys.readouterr()
     data = TextDataModule(test_file=train)
-    data.sets.target, data.sets.trained_on = fit.target, fit.sets.record()
-    data.sets.read("test")
-    data.sets.refuse_trained_on("test")
+    use_checkpoint(data)
+    data.read("test")
     assert "test: 38 of 48 rows were trained on (first: " in capsys.readouterr().err
 
 
@@ -195,11 +199,11 @@ def test_labels_come_from_all_training_rows(tmp_path: Path) -> None:
     rows = [*sentences(6), ("a rare one", "rare")]
     train = write_csv(tmp_path / "t.csv", ["text", "label"], rows)
     data = TextDataModule(train_file=str(train), max_train_samples=3)
-    data.sets.read("fit")
+    data.read("fit")
     assert data.target is not None
     assert data.target.labels == ("negative", "positive", "rare")
     with pytest.raises(UserError, match=r"data\.max_train_samples 2: fewer than the 3 labels"):
-        TextDataModule(train_file=str(train), max_train_samples=2).sets.read("fit")
+        TextDataModule(train_file=str(train), max_train_samples=2).read("fit")
 
 
 def test_on_a_tpu_batches_are_padded_to_one_length(

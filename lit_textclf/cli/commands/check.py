@@ -79,10 +79,10 @@ def look(options: Any) -> tuple[Examination, str, int | None]:
         What was found, the unit of lengths (`tokens` or `words`), and the longest sequence of the tokenizer's model.
     """
     data = TextDataModule(**options.data.as_dict())
-    splits, problem = data.sets.read_leniently()
+    splits, problem = data.read_leniently()
     tokenizer = tokenizer_of(options.model)
     _check_long_text(data, splits["train"], tokenizer)
-    found = examine(splits, data.sets.target, data, tokenizer)
+    found = examine(splits, data.target, data, tokenizer)
     unlabelled = any(finding.kind == "unlabelled" and finding.split == "train" for finding in found.findings)
     if problem is not None and not unlabelled:
         found.findings.insert(
@@ -96,11 +96,9 @@ def look(options: Any) -> tuple[Examination, str, int | None]:
 
 def _check_long_text(data: TextDataModule, rows: Rows, tokenizer: PreTrainedTokenizerFast | None) -> None:
     """Refuses options for long texts that `fit` would refuse."""
-    if data.long_text.mode == "window" and rows.text_pair is not None:
-        raise UserError("data.long_text window reads single texts; use head_tail or truncate for pairs")
-    if tokenizer is not None:
-        special = SpecialTokens.from_tokenizer(tokenizer).special_tokens(pair=rows.text_pair is not None)
-        data.long_text.stride_for(data.max_length - special)
+    pair = rows.text_pair is not None
+    special = 0 if tokenizer is None else SpecialTokens.from_tokenizer(tokenizer).special_tokens(pair=pair)
+    data.long_text.budget(data.max_length, special, pair=pair)
 
 
 def _most_tokens(model: Any, tokenizer: PreTrainedTokenizerFast | None) -> int | None:

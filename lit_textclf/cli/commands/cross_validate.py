@@ -70,11 +70,11 @@ class FoldCLI(TextCLI):
 
     def prepare(self) -> None:
         """Reads the rows with all their columns, then makes the folder: a mistake in a file leaves nothing."""
-        self.datamodule.sets.keep_columns = {"train"}
-        files = self.datamodule.sets.files
+        self.datamodule.keep_columns("train")
         if self.output is not None:
-            for name in ("train", "test"):
-                refuse_input(self.output, resolve_files(files[name], f"data.{name}_file") if files[name] else [])
+            for split in ("train", "test"):
+                if files := self.datamodule.files(split):
+                    refuse_input(self.output, resolve_files(files, f"data.{split}_file"))
         super().prepare()
         options = self.config_init["fit"].trainer
         if self.root is None:

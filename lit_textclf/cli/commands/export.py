@@ -107,7 +107,7 @@ def _validation_rows(parser: Parser, args: Sequence[str], stored: CheckpointInfo
     defaults = {name: value for name, value in {**of_run, **carried}.items() if name in known}
     parser.set_defaults(defaults)
     data = TextDataModule(**parser.parse_args(list(args[1:])).data.as_dict())
-    if not any(data.sets.has(split) for split in ("train", "validation")):
+    if not any(data.has(split) for split in ("train", "validation")):
         raise UserError(
             "--quantize int8 measures what it costs on validation rows: set --data.validation_file (the run's own "
             "config.yaml is not beside the checkpoint)"

@@ -1,21 +1,25 @@
-"""The fourth room: tokens of one row become a sequence the model reads, and rows become padded batches."""
+"""The torch data set: the tokens of each row as the sequences that the model reads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
 
+from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.tokens.long_text import LongText
 from lit_textclf.data.tokens.special_tokens import SpecialTokens, truncated_lengths
-from lit_textclf.data.tokens.token_cache import TokenColumn
-from lit_textclf.utils.messages import UserError, plural
+from lit_textclf.data.tokens.token_cache import TokenColumn, tokenize
+from lit_textclf.utils.messages import plural
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 class Encoded(NamedTuple):
-    """One row: its place in the input, its sequences of token ids and segment ids `(tokens,)`, and its target, if any.
+    """One row: its index in the input, its sequences of token ids and segment ids `(tokens,)`, and its target, if any.
 
     A row has one sequence, or one for each window.
     """
@@ -32,10 +36,14 @@ class TokenizedDataset(Dataset[Encoded]):
         tokens: the first texts' tokens.
         pair_tokens: the second texts' tokens, or None.
         template: the special tokens.
-        max_length: the most tokens a sequence may have, special tokens counted.
-        long_text: what is done with longer ones.
-        targets: what is to be predicted, `(rows,)` or `(rows, outputs)`, or None.
-        indices: the rows of `tokens` that belong to this set, `(rows,)`; None for all.
+        max_length: the most tokens of a sequence, special tokens included.
+        long_text: how longer texts are read.
+        targets: `(rows,)` or `(rows, outputs)`, or None.
+
+    Attributes:
+        budget: tokens of text in a sequence.
+        full_lengths: tokens of each row's text before truncation, `(rows,)`.
+        lengths: tokens of each row as the model reads it, special tokens included, `(rows,)`.
     """
 
     def __init__(
@@ -46,51 +54,50 @@ class TokenizedDataset(Dataset[Encoded]):
         max_length: int,
         long_text: LongText | None = None,
         targets: np.ndarray | None = None,
-        indices: np.ndarray | None = None,
     ) -> None:
         self.tokens, self.pair_tokens, self.template = tokens, pair_tokens, template
-        self.long_text, self.max_length = long_text or LongText(), max_length
-        if self.long_text.mode == "window" and pair_tokens is not None:
-            raise UserError("data.long_text window reads single texts; use head_tail or truncate for pairs")
-        self.targets = targets
-        self.indices = np.arange(len(tokens)) if indices is None else indices
-        self.budget = max_length - template.special_tokens(pair=pair_tokens is not None)
-        if self.budget < 1 + (pair_tokens is not None):
-            raise UserError(f"data.max_length {max_length} leaves no room for text beside the special tokens")
-        lengths = tokens.lengths[self.indices]
-        if pair_tokens is not None:
-            lengths = lengths + pair_tokens.lengths[self.indices]
-        self.full_lengths = lengths
-        special = max_length - self.budget
-        self.lengths = self.long_text.read(lengths, self.budget) + special * self.long_text.windows(
-            lengths, self.budget
-        )
+        self.long_text, self.max_length, self.targets = long_text or LongText(), max_length, targets
+        pair = pair_tokens is not None
+        special = template.special_tokens(pair=pair)
+        self.budget = self.long_text.budget(max_length, special, pair=pair)
+        self.full_lengths = tokens.lengths if pair_tokens is None else tokens.lengths + pair_tokens.lengths
+        windows = self.long_text.windows(self.full_lengths, self.budget)
+        self.lengths = self.long_text.read(self.full_lengths, self.budget) + special * windows
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Rows,
+        tokenizer: PreTrainedTokenizerFast,
+        max_length: int,
+        long_text: LongText | None = None,
+        targets: np.ndarray | None = None,
+        cache_dir: Path | None = None,
+    ) -> TokenizedDataset:
+        """Tokenizes rows; see :func:`tokenize` for the cache."""
+        tokens = tokenize(rows.text, tokenizer, cache_dir)
+        pairs = None if rows.text_pair is None else tokenize(rows.text_pair, tokenizer, cache_dir)
+        return cls(tokens, pairs, SpecialTokens.from_tokenizer(tokenizer), max_length, long_text, targets)
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.tokens)
 
-    def __getitem__(self, position: int) -> Encoded:
-        index = int(self.indices[position])
+    def __getitem__(self, index: int) -> Encoded:
         first = self.tokens[index]
         if self.pair_tokens is None:
             sequences = [self.template.build(piece, None) for piece in self.long_text.pieces(first, self.budget)]
         else:
             second = self.pair_tokens[index]
             keep = truncated_lengths(len(first), len(second), self.budget)
-            ends = [self.long_text.pieces(text, room)[0] for text, room in zip((first, second), keep, strict=True)]
+            ends = [self.long_text.pieces(text, size)[0] for text, size in zip((first, second), keep, strict=True)]
             sequences = [self.template.build(*ends)]
         return Encoded(index, sequences, None if self.targets is None else self.targets[index])
 
-    @property
-    def truncated(self) -> int:
-        """How many rows are not read whole."""
-        return int((self.long_text.cut_off(self.full_lengths, self.budget) > 0).sum())
-
     def tally(self) -> dict[str, int]:
-        """Counts the rows and what is done with the long ones."""
+        """Counts the rows, and how the long ones are read."""
         return self.long_text.tally(self.full_lengths, self.budget)
 
-    def report(self, tally: Mapping[str, int] | None = None) -> str:
-        """Says how many rows there are and what is done with the long ones, of these rows or of a tally."""
-        tally = self.tally() if tally is None else tally
+    def report(self) -> str:
+        """Reports how many rows there are, and how the long ones are read."""
+        tally = self.tally()
         return f"{plural(tally['rows'], 'row')}, {self.long_text.report(tally, self.budget, self.max_length)}"

@@ -13,8 +13,6 @@ from lit_textclf.data.batches.dataset import TokenizedDataset
 from lit_textclf.data.batches.samplers import SortedWindowSampler
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.tokens.long_text import LongText
-from lit_textclf.data.tokens.special_tokens import SpecialTokens
-from lit_textclf.data.tokens.token_cache import tokenize
 from lit_textclf.utils.messages import UserError, note
 
 if TYPE_CHECKING:
@@ -33,12 +31,10 @@ def batches_of(
         read_as: `long_text`, `window_stride` and `max_windows`, as far as they are not the defaults.
         batch_size: rows of a batch.
     """
-    tokens = tokenize(rows.text, tokenizer)
-    pairs = None if rows.text_pair is None else tokenize(rows.text_pair, tokenizer)
     long_text = LongText(
         read_as.get("long_text", "truncate"), read_as.get("window_stride"), read_as.get("max_windows", 8)
     )
-    encoded = TokenizedDataset(tokens, pairs, SpecialTokens.from_tokenizer(tokenizer), max_length, long_text)
+    encoded = TokenizedDataset.from_rows(rows, tokenizer, max_length, long_text)
     collator = Collator(tokenizer, windows=long_text.mode == "window")
     order = SortedWindowSampler(encoded.lengths, max(1, len(encoded)))
     return DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=collator)
@@ -68,7 +64,7 @@ class ResumableLoader(DataLoader[Any]):
     @property
     def _source(self) -> Any:
         """The sampler that orders the rows, or the batch sampler that does."""
-        return self.batch_sampler if hasattr(self.batch_sampler, "skip") else self.sampler
+        return self.batch_sampler if getattr(self.batch_sampler, "yields_batches", False) else self.sampler
 
     def _plan(self) -> dict[str, int]:
         return {

@@ -1,14 +1,22 @@
-"""In which order rows are taken, so that a batch's rows are about equally long and little is padded."""
+"""The order in which rows are read: batches of rows of similar length need little padding.
+
+A training sampler is constructed with the keyword arguments `lengths`, `batch_size`, `seed`, `replicas` and `rank`, as
+:class:`ShuffledSampler` documents them, and with its own `init_args`. It yields row indices; one that yields lists of
+them, a batch each, has `yields_batches = True`. To resume exactly, its order may depend on its attributes `seed` and
+`epoch` alone. Lightning calls `set_epoch` on it (of a sampler of batches, on its attribute `sampler`; lightning 2.6).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
 from torch.utils.data.distributed import DistributedSampler
 
-from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.class_path import Spec, instantiate, load_class
+from lit_textclf.utils.messages import UserError, did_you_mean
 
 WINDOW_BATCHES = 100
 """Batches whose rows are sorted by length together.
@@ -17,32 +25,32 @@ Padding at 32 rows a batch, windows of 25, 50 and 100 batches: SST-2 5.8, 3.7 an
 Banking77 10.3, 5.9 and 3.5 %.
 """
 NOISE = 0.02
-"""Lengths are taken for up to so much more or less when they are sorted, so that the same rows do not meet each epoch,
-in small data sets and among the longest rows too. Half a percent of padding."""
+"""The relative noise added to lengths before they are sorted, so that batches differ from epoch to epoch, in small data
+sets and among the longest rows too. It costs half a percent of padding."""
 
 
 def _by_about_length(lengths: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The order of rows by their length, give or take :data:`NOISE`: `(rows,)`."""
+    """The order of rows by their length, within :data:`NOISE`, `(rows,)`."""
     return np.argsort(lengths * generator.uniform(1 - NOISE, 1 + NOISE, len(lengths)), kind="stable")
 
 
 class ShuffledSampler(DistributedSampler[int]):
-    """Training order: shuffled anew each epoch. Under several ranks each takes every so-manieth row.
+    """Training order: shuffled each epoch. With several ranks, rank r takes rows r, r + n, r + 2n, ... of n ranks.
 
     Rows that do not divide evenly are filled up with repeated ones, as torch does.
 
-    A `DistributedSampler` and no batch sampler, so that Lightning leaves it alone, counts its batches right, and tells
-    it the epoch (lightning 2.6, `_set_sampler_epoch`).
+    This is a `DistributedSampler` and not a batch sampler, so that Lightning leaves it alone, counts its batches
+    correctly, and tells it the epoch (lightning 2.6, `_set_sampler_epoch`).
 
     Args:
         lengths: tokens of each row, `(rows,)`.
         batch_size: rows of a batch, per rank.
         seed: the same seed gives the same order.
-        replicas: ranks.
-        rank: this one.
+        replicas: the number of ranks.
+        rank: this rank.
 
     Attributes:
-        skip: the batches that are left out where it is iterated next; 0 from then on.
+        skip: batches to leave out in the next iteration; 0 after that.
     """
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, replicas: int = 1, rank: int = 0) -> None:
@@ -62,11 +70,11 @@ class ShuffledSampler(DistributedSampler[int]):
 
 
 class LengthGroupedSampler(ShuffledSampler):
-    """Training order: shuffled anew each epoch, and such that every `batch_size` rows in a row are of like length.
+    """Training order: shuffled each epoch, with rows of similar length in each batch.
 
-    The rows are shuffled, cut into windows of :data:`WINDOW_BATCHES` batches, sorted by about their length within each
-    window, and cut into batches whose order is shuffled. Under several ranks each takes every so-manieth row of a joint
-    batch, so that all have about the same work.
+    The rows are shuffled, cut into windows of :data:`WINDOW_BATCHES` batches, sorted by approximate length within each
+    window, and cut into batches whose order is shuffled. Several ranks share each joint batch row by row, so that all
+    have about the same work.
     """
 
     def order(self) -> np.ndarray:
@@ -90,33 +98,39 @@ class LengthGroupedSampler(ShuffledSampler):
 
 
 class TokenBudgetBatchSampler(Sampler[list[int]]):
-    """Training batches of as many rows of like length as fit into a number of tokens, padding counted.
+    """Training batches with as many rows of similar length as fit into a number of tokens, padding included.
 
-    All rows are sorted by about their length, cut at the same places each epoch, and the batches shuffled: the number
-    of batches stays the same, as Lightning, which asks for it once, and the schedule need it to.
+    All rows are sorted by approximate length and cut at the same indices each epoch, and the batches are shuffled. The
+    number of batches stays constant, because Lightning asks for it only once, and so does the schedule.
 
     Args:
         lengths: tokens of each row, `(rows,)`.
-        budget: the most places of a batch: rows times the longest one's tokens.
+        batch_size: the most tokens of a batch: its rows times the tokens of its longest row.
         seed: the same seed gives the same order.
+        replicas: the number of ranks; only one works.
+        rank: this rank.
 
     Raises:
-        UserError: if the longest row does not fit.
+        UserError: if the longest row does not fit, or with several ranks.
     """
 
-    def __init__(self, lengths: np.ndarray, budget: int, seed: int) -> None:
+    yields_batches = True
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, replicas: int = 1, rank: int = 0) -> None:
+        if replicas > 1:
+            raise UserError("data.max_tokens_per_batch works in one process; set --data.batch_size in its place")
         self.lengths, self.seed, self.epoch, self.skip = lengths, seed, 0, 0
         self.sampler = self  # Lightning tells the epoch to the batch sampler's sampler (lightning 2.6)
-        if len(lengths) and (longest := int(lengths.max())) > budget:
-            raise UserError(f"data.max_tokens_per_batch {budget}: the longest row has {longest} tokens; raise it")
-        # A row is taken for up to NOISE shorter than it is, and the row whose place it takes for as much longer.
+        if len(lengths) and (longest := int(lengths.max())) > batch_size:
+            raise UserError(f"data.max_tokens_per_batch {batch_size}: the longest row has {longest} tokens; raise it")
+        # A row may be sorted as if it were NOISE shorter, and replace one that is sorted as if it were NOISE longer.
         bounds = np.minimum(np.sort(lengths) * (1 + NOISE) / (1 - NOISE), lengths.max(initial=0))
         self._cuts: list[int] = []
         start = 0
         while start < len(bounds):
-            following = bounds[start : start + budget]
-            places = following * np.arange(1, len(following) + 1)
-            start += int(np.searchsorted(places, budget, side="right"))
+            following = bounds[start : start + batch_size]
+            padded = following * np.arange(1, len(following) + 1)
+            start += int(np.searchsorted(padded, batch_size, side="right"))
             self._cuts.append(start)
 
     def set_epoch(self, epoch: int) -> None:
@@ -130,23 +144,24 @@ class TokenBudgetBatchSampler(Sampler[list[int]]):
         generator = np.random.default_rng((self.seed, self.epoch))
         batches = np.split(_by_about_length(self.lengths, generator), self._cuts[:-1]) if self._cuts else []
         done, self.skip = self.skip, 0
-        for place in generator.permutation(len(batches))[done:]:
-            yield batches[place].tolist()
+        for index in generator.permutation(len(batches))[done:]:
+            yield batches[index].tolist()
 
 
 class SortedWindowSampler(DistributedSampler[int]):
-    """Evaluation order: input order, but sorted by length within windows. Every row once, whatever the number of ranks.
+    """Evaluation order: sorted by length within windows of input order. Each row once, with any number of ranks.
 
-    Whoever needs input order holds one window at the most: rows `k * window` to `(k + 1) * window` come together.
+    To restore input order, no more than one window has to be held: rows `k * window` to `(k + 1) * window` come
+    together.
 
-    A `DistributedSampler`, so that Lightning does not put its own in its place, which repeats rows where they do not
+    This is a `DistributedSampler`, so that Lightning does not replace it by its own, which repeats rows that do not
     divide evenly; here some ranks take one row less.
 
     Args:
         lengths: tokens of each row, `(rows,)`.
         window: rows of a window; 1 is input order.
-        replicas: ranks.
-        rank: this one.
+        replicas: the number of ranks.
+        rank: this rank.
     """
 
     def __init__(self, lengths: np.ndarray, window: int, replicas: int = 1, rank: int = 0) -> None:
@@ -160,3 +175,73 @@ class SortedWindowSampler(DistributedSampler[int]):
         # The longest first: a batch that does not fit into memory is noticed at once.
         order = np.lexsort((-self.lengths, np.arange(len(self.lengths)) // self.window))
         return iter(order[self.rank :: self.num_replicas].tolist())
+
+
+SAMPLERS: dict[str, Callable[..., Sampler[Any]]] = {
+    "shuffled": ShuffledSampler,
+    "length_grouped": LengthGroupedSampler,
+    "token_budget": TokenBudgetBatchSampler,
+}
+"""The training orders by their name in `data.sampler`."""
+
+
+def check_sampler(sampler: Spec, max_tokens: int | None) -> None:
+    """Refuses values of `data.sampler` that cannot work.
+
+    Args:
+        sampler: a name of :data:`SAMPLERS`, or a class path.
+        max_tokens: `data.max_tokens_per_batch`.
+
+    Raises:
+        UserError: for an unknown name or class, or one that contradicts `max_tokens`.
+    """
+    if not isinstance(sampler, str) or "." in sampler:
+        load_class(sampler, "data.sampler")
+        return
+    if sampler not in SAMPLERS:
+        raise UserError(
+            f"data.sampler {sampler!r}: must be {', '.join(SAMPLERS)} or the dotted name of a class"
+            f"{did_you_mean(sampler, SAMPLERS)}"
+        )
+    if (sampler == "token_budget") != (max_tokens is not None):
+        raise UserError(
+            f"data.sampler {sampler}: needs --data.max_tokens_per_batch"
+            if max_tokens is None
+            else f"data.sampler {sampler}: does not go with data.max_tokens_per_batch; use token_budget"
+        )
+
+
+def make_sampler(
+    sampler: Spec, lengths: np.ndarray, batch_size: int, seed: int, replicas: int, rank: int
+) -> Sampler[Any]:
+    """Makes the training sampler that `data.sampler` names.
+
+    Args:
+        sampler: a name of :data:`SAMPLERS`, or a class path.
+        lengths: tokens of each row, `(rows,)`.
+        batch_size: rows of a batch, per rank; `data.max_tokens_per_batch` where that is set.
+        seed: the same seed gives the same order.
+        replicas: the number of ranks.
+        rank: this rank.
+
+    Raises:
+        UserError: if its class cannot be imported or constructed, or does not work with several ranks.
+    """
+    shared = {"lengths": lengths, "batch_size": batch_size, "seed": seed, "replicas": replicas, "rank": rank}
+    if isinstance(sampler, str) and sampler in SAMPLERS:
+        return SAMPLERS[sampler](**shared)
+    made: Sampler[Any] = instantiate(sampler, "data.sampler", **shared)
+    if replicas > 1 and not isinstance(made, DistributedSampler):
+        # Lightning would replace it by a DistributedSampler that shuffles.
+        raise UserError(
+            f"data.sampler {type(made).__name__}: must be a torch DistributedSampler to run on {replicas} ranks; "
+            "set --trainer.devices 1"
+        )
+    return made
+
+
+def batches_from(sampler: Sampler[Any], batch_size: int) -> dict[str, Any]:
+    """The arguments that make a `DataLoader` read rows, or batches of rows, in a sampler's order."""
+    if getattr(sampler, "yields_batches", False):
+        return {"batch_sampler": sampler}
+    return {"sampler": sampler, "batch_size": batch_size}

@@ -41,6 +41,26 @@ class LongText:
         if self.max_windows < 1:
             raise UserError(f"data.max_windows {self.max_windows}: at least 1 is needed")
 
+    def budget(self, max_length: int, special_tokens: int, *, pair: bool) -> int:
+        """Tokens of text in a sequence of `max_length` tokens, of which `special_tokens` are special ones.
+
+        Args:
+            max_length: tokens of a sequence.
+            special_tokens: how many of them the tokenizer adds.
+            pair: whether the text is a pair.
+
+        Raises:
+            UserError: if no text fits in, or windows are asked for where they cannot be read.
+        """
+        if self.mode == "window" and pair:
+            raise UserError("data.long_text window reads single texts; use head_tail or truncate for pairs")
+        budget = max_length - special_tokens
+        if budget < 1 + pair:
+            raise UserError(f"data.max_length {max_length} leaves no room for text beside the special tokens")
+        if self.mode == "window":
+            self.stride_for(budget)
+        return budget
+
     def stride_for(self, room: int) -> int:
         """The stride of windows of `room` tokens.
 

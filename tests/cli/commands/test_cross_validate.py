@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
 
@@ -78,7 +79,7 @@ def test_folds_hold_out_each_row_once(reviews: dict[str, Path]) -> None:
     texts: list[str] = []
     for fold in range(4):
         data = TextDataModule(train_file=str(reviews["train"]), folds=4, fold=fold, test_split=0.25)
-        data.sets.read("fit")
+        data.read("fit")
         held_out, trained = (set(data.rows[split].text.to_pylist()) for split in ("validation", "train"))
         assert not held_out & trained
         texts += held_out
@@ -88,13 +89,13 @@ def test_folds_hold_out_each_row_once(reviews: dict[str, Path]) -> None:
 
 def test_a_checkpoint_is_validated_on_its_own_fold_only(reviews: dict[str, Path]) -> None:
     fit = TextDataModule(train_file=str(reviews["train"]), folds=4, fold=1)
-    fit.sets.read("fit")
+    fit.read("fit")
     for options in ({"folds": 4, "fold": 2}, {"folds": 3, "fold": 1}, {"validation_split": 0.25}):
         data = TextDataModule(train_file=str(reviews["train"]), **options)
-        data.sets.target, data.sets.trained_on = fit.target, fit.sets.record()
-        data.sets.read("validate")
+        assert fit.target is not None
+        data.use_checkpoint(fit.target, fit.state_dict()["trained_on"].numpy().view(np.uint64))
         with pytest.raises(UserError, match="were trained on"):
-            data.sets.refuse_trained_on("validation")
+            data.read("validate")
 
 
 def test_a_checkpoint_is_refused_wherever_it_comes_from(
@@ -126,7 +127,7 @@ def test_the_training_file_is_not_replaced(args: list[str], fails: Callable[[lis
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--data.folds", "1"], "data.folds 1: at least 2"),
+        (["--data.folds", "1"], "data.folds 1: must be at least 2"),
         (["--data.folds", "99"], "data.folds 99: there are only 48 different texts"),
         (["--data.fold", "1"], "cross_validate takes each fold in turn"),
         (["--data.validation_split", "0.2"], "remove data.validation_file and data.validation_split"),

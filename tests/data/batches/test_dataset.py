@@ -199,15 +199,15 @@ def test_lengths_and_truncated_rows(
 ) -> None:
     rows = encoded(tokenizer, TEXTS, pairs, max_length)
     whole = [len(ids) for ids in tokenizer(TEXTS, pairs)["input_ids"]]
-    assert rows.truncated == sum(length > max_length for length in whole)
+    assert rows.tally()["cut_rows"] == sum(length > max_length for length in whole)
     assert rows.lengths.tolist() == [min(length, max_length) for length in whole]
     assert [len(rows[index].sequences[0][0]) for index in range(len(rows))] == rows.lengths.tolist()
 
 
 def test_lengths_that_just_fit_are_not_truncated(kinds: dict[str, PreTrainedTokenizerFast]) -> None:
     texts = ["good " * number for number in (3, 4, 5)]
-    assert encoded(kinds["tiny"], texts, None, 6).truncated == 1
-    assert encoded(kinds["tiny"], texts, ["bad"] * 3, 8).truncated == 1
+    assert encoded(kinds["tiny"], texts, None, 6).tally()["cut_rows"] == 1
+    assert encoded(kinds["tiny"], texts, ["bad"] * 3, 8).tally()["cut_rows"] == 1
 
 
 @pytest.mark.parametrize("budget", range(2, 12))
@@ -229,12 +229,11 @@ def test_a_template_knows_its_special_tokens(tokenizer: PreTrainedTokenizerFast)
         )
 
 
-def test_rows_targets_and_indices(kinds: dict[str, PreTrainedTokenizerFast]) -> None:
+def test_rows_and_targets(kinds: dict[str, PreTrainedTokenizerFast]) -> None:
     tiny, texts = kinds["tiny"], ["good", "bad film", "the book", "a very poor meal"]
-    chosen = np.array([3, 1])
-    rows = encoded(tiny, texts, None, 5, targets=np.array([7, 8, 9, 10]), indices=chosen)
-    assert (len(rows), rows.lengths.tolist(), rows.truncated) == (2, [5, 4], 1)
-    batch = Collator(tiny)([rows[0], rows[1]])
+    rows = encoded(tiny, texts, None, 5, targets=np.array([7, 8, 9, 10]))
+    assert (len(rows), rows.lengths.tolist(), rows.tally()["cut_rows"]) == (4, [3, 4, 4, 5], 1)
+    batch = Collator(tiny)([rows[3], rows[1]])
     assert batch["row"].tolist() == [3, 1]
     assert batch["target"].tolist() == [10, 8]
     assert batch["row"].dtype == batch["target"].dtype == torch.int64

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import BatchSampler
+from torch.utils.data import BatchSampler, Sampler
 
 from lit_textclf import TextDataModule, UserError, main
-from lit_textclf.data.batches.samplers import LengthGroupedSampler, SortedWindowSampler, TokenBudgetBatchSampler
+from lit_textclf.data.batches.samplers import (
+    LengthGroupedSampler,
+    ShuffledSampler,
+    SortedWindowSampler,
+    TokenBudgetBatchSampler,
+    make_sampler,
+)
 from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from tests.conftest import sentences, write_csv
 
@@ -211,3 +218,98 @@ def test_fit_with_a_budget(fit_args: list[str], capfd: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main([*fit_args, "--data.max_tokens_per_batch", "64", "--data.long_text", "window"])
     assert "does not go with data.long_text window" in capfd.readouterr().err
+
+
+class InOrder(Sampler[int]):
+    """What a user may write: input order, from `first` on."""
+
+    def __init__(
+        self, lengths: np.ndarray, batch_size: int, seed: int, replicas: int, rank: int, first: int = 0
+    ) -> None:
+        self.rows, self.first = len(lengths), first
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([*range(self.first, self.rows), *range(self.first)])
+
+
+class PairsInOrder(InOrder):
+    """The same, two rows at a time."""
+
+    yields_batches = True
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter([[row, row + 1] for row in range(0, self.rows, 2)])
+
+    def __len__(self) -> int:
+        return self.rows // 2
+
+
+MINE = f"{__name__}.InOrder"
+
+
+def order_of(data: TextDataModule) -> list[list[int]]:
+    return [batch["row"].tolist() for batch in data.train_dataloader()]
+
+
+def test_a_sampler_by_its_name_is_the_one_that_the_other_options_choose(
+    reviews: dict[str, Path], tiny_bert: Path
+) -> None:
+    tokenizer = load_tokenizer(str(tiny_bert), "the tokenizer")
+    chosen = {
+        "shuffled": {"batch_by_length": False},
+        "length_grouped": {"batch_by_length": True},
+        "token_budget": {"max_tokens_per_batch": 64},
+    }
+    found = []
+    for name, options in chosen.items():
+        orders = []
+        for more in ({}, {"sampler": name, **({"batch_by_length": False} if name == "length_grouped" else {})}):
+            data = TextDataModule(train_file=str(reviews["train"]), tokenizer=tokenizer, **{**options, **more})
+            data.setup("fit")
+            orders.append(order_of(data))
+        assert orders[0] == orders[1]
+        found.append(orders[0])
+    assert found[0] != found[1] != found[2]
+
+
+def test_a_sampler_of_ones_own(reviews: dict[str, Path], tiny_bert: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_bert), "the tokenizer")
+    for sampler, first in (
+        (MINE, [0, 1, 2, 3]),
+        ({"class_path": MINE, "init_args": {"first": 46}}, [46, 47, 0, 1]),
+        (f"{__name__}.PairsInOrder", [0, 1]),
+    ):
+        data = TextDataModule(train_file=str(reviews["train"]), tokenizer=tokenizer, batch_size=4, sampler=sampler)
+        data.setup("fit")
+        found = order_of(data)
+        assert found[0] == first
+        assert sorted(row for batch in found for row in batch) == list(range(48))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["sorted"], "data.sampler 'sorted': must be shuffled, length_grouped, token_budget or the dotted name of a"),
+        (["shufled"], "did you mean 'shuffled'?"),
+        (["token_budget"], "data.sampler token_budget: needs --data.max_tokens_per_batch"),
+        (["shuffled", "--data.max_tokens_per_batch", "64"], "does not go with data.max_tokens_per_batch"),
+        (["no_such_module.Mine"], "data.sampler no_such_module.Mine: no module 'no_such_module'"),
+        ([f"{{class_path: {MINE}, init_args: {{last: 1}}}}"], "unexpected keyword argument 'last'"),
+    ],
+)
+def test_samplers_that_cannot_be(
+    options: list[str], message: str, fit_args: list[str], fails: Callable[[Sequence[str]], str]
+) -> None:
+    assert message in fails([*fit_args, "--data.sampler", *options])
+
+
+def test_a_sampler_for_one_process_is_not_replaced_on_several() -> None:
+    lengths = lengths_of(20)
+    assert isinstance(make_sampler("shuffled", lengths, 4, 0, 2, 1), ShuffledSampler)
+    with pytest.raises(UserError, match=r"data\.sampler InOrder: must be a torch DistributedSampler to run on 2 ranks"):
+        make_sampler(MINE, lengths, 4, 0, 2, 1)
+    with pytest.raises(UserError, match="works in one process"):
+        make_sampler("token_budget", lengths, 400, 0, 2, 1)

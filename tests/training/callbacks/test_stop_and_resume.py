@@ -63,6 +63,7 @@ KINDS = {
     "by length": [],
     "shuffled": ["--data.batch_by_length", "false"],
     "by tokens": ["--data.max_tokens_per_batch", "64"],
+    "by a sampler of one's own": ["--data.sampler", "tests.data.batches.test_samplers.InOrder"],
     "accumulated": ["--trainer.accumulate_grad_batches", "2"],
     "validated often": ["--trainer.val_check_interval", "0.5"],
     "own dropout": ["--model.fast_kernels", "false"],
