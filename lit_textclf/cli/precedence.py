@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lit_textclf.utils.messages import SHOW_TRACEBACK, UserError, did_you_mean
+from lit_textclf.utils.run_folder import SECTIONS
 
 FLAGS = ("--overwrite", "--with_logits", "--keep_columns", "--strict")
-SECTIONS = ("trainer", "model", "data", "metrics", "tensorboard")
 ENVIRONMENT_PREFIX = "LIT_TEXTCLF_"
 
 

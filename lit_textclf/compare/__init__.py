@@ -1,1 +1,1 @@
-"""The command `compare`: what runs were set to, what they reached, and whether the difference is more than chance."""
+"""Runs side by side: settings, metrics, and whether they differ by more than chance; without torch and Lightning."""

@@ -1,4 +1,4 @@
-"""What there is to say of some runs."""
+"""Compares runs: settings, metrics, and tests on the rows that all runs share."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lit_textclf.utils.messages import UserError, note, plural
 
 @dataclass(frozen=True)
 class Comparison:
-    """What there is to say of some runs.
+    """Runs side by side.
 
     Attributes:
         runs: in the order in which they were named.
-        settings: those that differ, one value a run.
-        shared: the rows that all were measured on; None where there are none.
+        settings: the settings that differ, one value for each run.
+        shared: the rows that all runs were measured on; None if there are none.
         intervals: of the metrics on these rows.
-        tests: of each run but the first against it; none where nothing is right or wrong.
+        tests: each run except the first against the first; empty for regression.
         resamples: of the bootstrap.
         seed: of the bootstrap.
     """
@@ -36,15 +36,15 @@ class Comparison:
 
     @property
     def same_rows(self) -> bool:
-        """Whether each run's own metrics are of the same rows, so that they can be ranked."""
+        """Whether all runs were measured on the same rows, so that their metrics can be ranked."""
         return self.shared is not None and self.shared.all_rows
 
     def to_dict(self) -> dict[str, Any]:
-        """What `--format json` prints; null for what is no number."""
+        """What `--format json` prints; NaN and infinities become null."""
         found: dict[str, Any] = {
             "runs": [{"name": run.name, "folder": str(run.folder), "metrics": dict(run.metrics)} for run in self.runs],
             "settings": {name: list(values) for name, values in self.settings.items()},
-            "rows": 0 if self.shared is None else len(self.shared.given),
+            "rows": 0 if self.shared is None else len(self.shared.true),
         }
         if self.shared is not None and self.intervals is not None:
             found |= {
@@ -62,7 +62,7 @@ class Comparison:
         return plain
 
 
-def compared(runs: Sequence[RunResults], resamples: int, seed: int) -> Comparison:
+def compare_runs(runs: Sequence[RunResults], resamples: int, seed: int) -> Comparison:
     """Compares runs.
 
     Args:
@@ -71,67 +71,62 @@ def compared(runs: Sequence[RunResults], resamples: int, seed: int) -> Compariso
         seed: of the bootstrap.
 
     Raises:
-        UserError: if the runs' tasks differ, or a run's files contradict each other.
+        UserError: if the runs' tasks differ, or the files of a run contradict each other.
     """
     tasks = {run.task: run for run in runs if run.task is not None}
     if len(tasks) > 1:
         first, second = list(tasks)[:2]
         raise UserError(
-            f"{tasks[first].folder} is of the task {first}, {tasks[second].folder} of {second}: nothing to compare"
+            f"the task of {tasks[first].folder} is {first}, that of {tasks[second].folder} is {second}; compare runs "
+            "of one task"
         )
     for run in runs:
-        _check(run)
+        _check_loss(run)
     shared, task = shared_rows(runs), next(iter(tasks), None)
-    intervals, tests = None, []
     if shared is None or task is None:
-        shared = None
-        _say_why_not(runs)
-    else:
-        positive = {run.positive_label for run in runs}
-        measure = Measure(
-            task, shared.given, shared.predicted, shared.loss, positive.pop() if len(positive) == 1 else None
-        )
-        intervals = bootstrap(measure, resamples, seed)
-        if task != "regression":
-            tests = [mcnemar(measure.right[0], right) for right in measure.right[1:]]
-        _say_rows(runs, shared)
+        _note_no_intervals(runs)
+        return Comparison(runs, differing(runs), None, None, [], resamples, seed)
+    positive = {run.positive_label for run in runs}
+    positive_label = positive.pop() if len(positive) == 1 else None
+    measure = Measure(task, shared.true, shared.predicted, shared.loss, positive_label)
+    intervals = bootstrap(measure, resamples, seed)
+    tests = [mcnemar(measure.right[0], right) for right in measure.right[1:]]
+    _note_rows(runs, shared)
     return Comparison(runs, differing(runs), shared, intervals, tests, resamples, seed)
 
 
-def _check(run: RunResults) -> None:
-    """Finds an `outcomes.csv` that is not that of `metrics.json`: one of them was copied or changed."""
+def _check_loss(run: RunResults) -> None:
+    """Refuses an `outcomes.csv` that does not belong to its `metrics.json`: one of them was copied or changed."""
     stated = run.metrics.get(f"{run.prefix}loss")
     if run.rows is None or stated is None or not len(run.rows.loss):
         return
     found = float(run.rows.loss.mean())
     if math.isfinite(stated) and not math.isclose(found, stated, rel_tol=1e-4, abs_tol=1e-6):
         raise UserError(
-            f"{run.folder}: the mean loss of outcomes.csv is {found:.6f}, metrics.json says {stated:.6f}: they are not "
-            "of one evaluation; run it again"
+            f"{run.folder}: the mean loss is {found:.6f} in outcomes.csv and {stated:.6f} in metrics.json: they are "
+            "not of one evaluation; run it again"
         )
 
 
-def _say_why_not(runs: Sequence[RunResults]) -> None:
+def _note_no_intervals(runs: Sequence[RunResults]) -> None:
     without = [run.name for run in runs if run.rows is None]
     if without:
-        note(
-            f"compare: no outcomes.csv in {', '.join(without)}: no intervals; run test or validate with its checkpoint"
-        )
+        note(f"compare: no intervals without outcomes.csv ({', '.join(without)}); run test or validate first")
     else:
         note(
-            "compare: the runs have no labelled row in common: no intervals, and no best one; name those that were "
-            "measured on the same rows"
+            "compare: the runs share no labelled rows, so they cannot be ranked; compare runs that were evaluated on "
+            "the same rows"
         )
 
 
-def _say_rows(runs: Sequence[RunResults], shared: SharedRows) -> None:
+def _note_rows(runs: Sequence[RunResults], shared: SharedRows) -> None:
     if shared.relabelled:
-        note(f"compare: {plural(shared.relabelled, 'row')} labelled differently in the runs, left out")
+        note(f"compare: left out {plural(shared.relabelled, 'row')} labelled differently in the runs")
     if not shared.all_rows:
-        numbers = ", ".join(f"{len(run.rows.given):,}" for run in runs if run.rows is not None)
+        numbers = ", ".join(f"{len(run.rows.true):,}" for run in runs if run.rows is not None)
         note(
-            f"compare: the runs were measured on different rows ({numbers}); intervals and differences are of the "
-            f"{len(shared.given):,} that all have, the metrics each run's own"
+            f"compare: the runs were measured on different rows ({numbers}): intervals and differences are of the "
+            f"{len(shared.true):,} that all runs share, metrics of each run's own"
         )
 
 

@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from lit_textclf.classifier.metric_table import higher_is_better, shown_in
+from lit_textclf.compare.comparison import Comparison
 from lit_textclf.compare.statistics import LEVEL, Interval
 from lit_textclf.evaluation.report.figure_style import canvas, short_names
 from lit_textclf.utils.messages import plural
 
-if TYPE_CHECKING:
-    from lit_textclf.compare.comparison import Comparison
+_BLUE, _GREY = "#1f77b4", "#8c8c8c"
 
 
 def comparison_figure(found: Comparison) -> Figure:
-    """One panel a metric, one line a run, the first run on top."""
+    """One panel for each metric, one line for each run, the first run on top."""
     panels = _panels(found)
     names = short_names([run.name for run in found.runs])
-    title = f"{plural(len(names), 'run')}; {LEVEL:.0%} intervals on the same "
-    title += "rows" if found.shared is None else plural(len(found.shared.given), "row")
-    if found.intervals is None:
-        title = f"{plural(len(names), 'run')}, each on its own rows"
-    with canvas(title, 0.7 + len(panels) * (0.75 + 0.22 * len(names))) as (figure, whole):
-        whole.remove()
-        for axes, (metric, values) in zip(
-            figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True
-        ):
-            places = np.arange(len(names))[::-1]
-            for place, one in zip(places, values, strict=True):
+    title = plural(len(names), "run")
+    if found.shared is None:
+        title += ", each on its own rows"
+    else:
+        title += f"; {LEVEL:.0%} intervals on the same {plural(len(found.shared.true), 'row')}"
+    with canvas(title, 0.7 + len(panels) * (0.75 + 0.22 * len(names))) as (figure, single):
+        single.remove()
+        all_axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+        for axes, (metric, values) in zip(all_axes, panels.items(), strict=True):
+            heights = np.arange(len(names))[::-1]
+            for height, one in zip(heights, values, strict=True):
                 low, high = (one.value, one.value) if math.isnan(one.low) else (one.low, one.high)
-                axes.plot([low, high], [place, place], color="#1f77b4", linewidth=2, solid_capstyle="butt")
-                axes.plot([one.value], [place], "o", color="#1f77b4", markersize=5)
-            # What the first run reached, to see on which side the others are.
-            axes.axvline(values[0].value, color="#8c8c8c", linestyle=":", linewidth=1)
-            axes.set_yticks(places, names, fontsize=8.5)
+                axes.plot([low, high], [height, height], color=_BLUE, linewidth=2, solid_capstyle="butt")
+                axes.plot([one.value], [height], "o", color=_BLUE, markersize=5)
+            # The first run's value, to compare the others with.
+            axes.axvline(values[0].value, color=_GREY, linestyle=":", linewidth=1)
+            axes.set_yticks(heights, names, fontsize=8.5)
             axes.set_ylim(-0.6, len(names) - 0.4)
             axes.margins(x=0.08)
-            better = higher_is_better(metric)
-            side = "" if better is None else " (more is better)" if better else " (less is better)"
-            axes.set_xlabel(f"{metric}{side}", fontsize=9)
+            direction = {True: " (higher is better)", False: " (lower is better)", None: ""}[higher_is_better(metric)]
+            axes.set_xlabel(f"{metric}{direction}", fontsize=9)
             axes.tick_params(axis="x", labelsize=8)
     return figure
 
@@ -50,11 +48,11 @@ def comparison_figure(found: Comparison) -> Figure:
 def _panels(found: Comparison) -> dict[str, list[Interval]]:
     if found.intervals is not None:
         return dict(found.intervals.of_runs)
-    first = found.runs[0]
+    prefixes = {run.prefix for run in found.runs}
     panels = {}
     for name in shown_in("interval"):
         values = [run.metrics.get(f"{run.prefix}{name}", math.nan) for run in found.runs]
         if not any(map(math.isnan, values)):
-            label = f"{first.prefix}{name}" if len({run.prefix for run in found.runs}) == 1 else name
+            label = f"{prefixes.copy().pop()}{name}" if len(prefixes) == 1 else name
             panels[label] = [Interval(value, math.nan, math.nan) for value in values]
     return panels

@@ -1,4 +1,4 @@
-"""What a run's folder says of it: its options, its metrics, and what came out for each row."""
+"""Reads the folders of runs: options, metrics and per-row results, and matches rows between runs."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ import yaml
 
 from lit_textclf.classifier.metric_table import task_of
 from lit_textclf.data.rows.labels import in_order, join_names, split_names
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import UserError, note, plural
 from lit_textclf.utils.paths import expand_path
-from lit_textclf.utils.run_folder import LOGS
+from lit_textclf.utils.run_folder import LOGS, SECTIONS
 
 PREFIXES = ("test_", "val_")
 _NOT_SETTINGS = ("trainer.default_root_dir", "data.cache_dir", "data.predict_file")
-"""Where things lie, which says nothing of what comes out."""
+"""Paths that do not influence results."""
 _OF_EVALUATION = (
     "data.test_file", "data.validation_file", "data.max_eval_samples", "data.max_length", "data.long_text",
     "data.positive_label", "trainer.precision", "trainer.limit_test_batches", "trainer.limit_val_batches", "threshold",
     "engine", "model_dir",
 )  # fmt: skip
-"""Options of `validate` and `test` that what they measure depends on; the others are those of the training."""
+"""Options of `validate` and `test` that influence their metrics; all others are taken from the training."""
 
 
 @dataclass(frozen=True)
 class RowResults:
-    """What came out for each row of a run.
+    """The rows of a run's `outcomes.csv`.
 
     Attributes:
-        keys: a hash of each row's text, and how many rows with that hash came before it: what rows of several runs are
-            matched by.
-        given: the labels, label sets or values that the rows have.
-        predicted: those that the model gives.
+        keys: a hash of each row's text, and how many rows with that hash came before; rows of several runs are matched
+            by them.
+        true: the rows' labels, label sets or values.
+        predicted: the predicted ones.
         loss: of each row, float64 `(rows,)`.
     """
 
     keys: list[tuple[str, int]]
-    given: list[str]
+    true: list[str]
     predicted: list[str]
     loss: np.ndarray
 
@@ -56,11 +56,11 @@ class RunResults:
     """A run of `fit`, `validate`, `test` or `cross_validate`.
 
     Attributes:
-        name: how it is called in tables: the end of its path, from where the paths of all runs part.
-        folder: where it is.
-        settings: options by their dotted names.
+        name: in tables: the end of its path, from where the paths of all runs differ.
+        folder: its folder.
+        settings: options by dotted name.
         metrics: as in `metrics.json`; NaN where it has null.
-        rows: None where the run wrote no `outcomes.csv`.
+        rows: None if the run wrote no `outcomes.csv`.
     """
 
     name: str
@@ -71,22 +71,22 @@ class RunResults:
 
     @property
     def prefix(self) -> str:
-        """`test_` or `val_`, as its metrics' names begin; empty where they begin otherwise."""
+        """`test_` or `val_`, whichever its metrics' names start with; empty for other names."""
         return next((prefix for prefix in PREFIXES if any(name.startswith(prefix) for name in self.metrics)), "")
 
     @cached_property
     def task(self) -> str | None:
-        """The task that its metrics belong to; None where that cannot be known."""
+        """The task, known by the names of its metrics; None if they do not tell."""
         return task_of(self.metrics)
 
     @property
     def positive_label(self) -> str | None:
-        """The label that `f1` speaks of, in a binary task."""
+        """The label that `f1` refers to, in a binary task."""
         if self.rows is None or not {f"{self.prefix}f1", f"{self.prefix}f1_mean"} & self.metrics.keys():
             return None
         if self.settings.get("data.positive_label") is not None:
             return str(self.settings["data.positive_label"])
-        labels = self.settings.get("data.labels") or in_order({*self.rows.given, *self.rows.predicted})
+        labels = self.settings.get("data.labels") or in_order({*self.rows.true, *self.rows.predicted})
         return str(labels[-1])
 
 
@@ -94,20 +94,20 @@ def read_runs(paths: Sequence[str]) -> list[RunResults]:
     """Reads runs.
 
     Args:
-        paths: run folders, or folders such as `lightning_logs`, which stand for all runs in them.
+        paths: run folders, or folders such as `lightning_logs`, for all runs in them.
 
     Raises:
-        UserError: if one is no run that came to its end, or a file in it cannot be read.
+        UserError: if a path is not the folder of a finished run, or a file in it cannot be read.
     """
     folders: dict[Path, None] = {}
     for path in paths:
         for folder in _folders(path):
             if folder.resolve() in {known.resolve() for known in folders}:
-                note(f"compare: {folder} is given twice, and shown once")
+                note(f"compare: {folder} is named twice and shown once")
                 continue
             folders[folder] = None
     if len(folders) < 2:
-        raise UserError(f"compare needs two runs or more, and {' '.join(paths)} is one; add another run's folder")
+        raise UserError(f"compare {' '.join(paths)}: needs two runs or more; add another run's folder")
     names = _names(list(folders))
     return [_read(folder, name) for folder, name in zip(folders, names, strict=True)]
 
@@ -125,10 +125,10 @@ def _folders(path: str) -> list[Path]:
     inside = folder / LOGS if (folder / LOGS).is_dir() else folder
     runs = sorted((found.parent for found in inside.glob("*/metrics.json")), key=_number)
     if not runs:
-        raise UserError(f"{folder}: no metrics.json: not the folder of a fit, validate or test that came to its end")
+        raise UserError(f"{folder}: no metrics.json; name the folder of a finished fit, validate or test")
     unfinished = len([found for found in inside.glob("version_*") if found.is_dir() and found not in runs])
     if unfinished:
-        note(f"compare: {inside}: {unfinished} of its folders have no metrics.json, and are left out")
+        note(f"compare: {inside}: left out {plural(unfinished, 'run')} without metrics.json")
     return runs
 
 
@@ -138,7 +138,7 @@ def _number(folder: Path) -> tuple[str, int]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The paths below the folder that all are in, without the `lightning_logs` that all have."""
+    """Paths below the folders' common parent, without `lightning_logs`."""
     resolved = [folder.resolve() for folder in folders]
     top = Path(os.path.commonpath(resolved))
     parts = [[part for part in folder.relative_to(top).parts if part != LOGS] for folder in resolved]
@@ -160,15 +160,15 @@ def _read(folder: Path, name: str) -> RunResults:
 
 # Settings -------------------------------------------------------------------------------------------------------------
 def _settings(folder: Path) -> dict[str, Any]:
-    """The options of a training; of an evaluation those of the training it measures, and its own that matter."""
+    """The options of a training; for an evaluation, those of the measured training and :data:`_OF_EVALUATION`."""
     own = _config(folder / "config.yaml")
     if own is None:
-        own = _config(folder / LOGS / "version_0" / "config.yaml")  # of a cross-validation, the first fold's
+        own = _config(folder / LOGS / "version_0" / "config.yaml")  # the first fold of a cross-validation
         if own is None:
-            note(f"compare: {folder} has no config.yaml: its settings are not known")
+            note(f"compare: {folder}: no config.yaml, so its settings are unknown")
             return {}
         own.pop("data.fold", None)
-    if own.get("engine") == "torch":  # as fit has it, which has no such option
+    if own.get("engine") == "torch":  # the default, and not an option of fit
         own.pop("engine")
     checkpoint = own.pop("ckpt_path", None)
     if checkpoint is None:
@@ -176,11 +176,11 @@ def _settings(folder: Path) -> dict[str, Any]:
     measured = Path(str(checkpoint))
     training = _config(measured.parent.parent / "config.yaml")
     if training is None:
-        note(f"compare: {folder}: no config.yaml beside {measured}: its training is known from the checkpoint only")
+        note(f"compare: {folder}: no config.yaml next to {measured}, so the settings of its training are unknown")
         return {**own, "ckpt_path": str(checkpoint)}
     training.pop("ckpt_path", None)
-    mine = {key: value for key, value in own.items() if key in _OF_EVALUATION}
-    return {**training, **mine, "ckpt_path": str(checkpoint)}
+    of_evaluation = {key: value for key, value in own.items() if key in _OF_EVALUATION}
+    return {**training, **of_evaluation, "ckpt_path": str(checkpoint)}
 
 
 def _config(path: Path) -> dict[str, Any] | None:
@@ -191,16 +191,16 @@ def _config(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: not a mapping of options")
+        raise UserError(f"{path}: must be a mapping of options; restore it, or run the command again")
     flat = _flat(content)
     return {key: value for key, value in flat.items() if key not in _NOT_SETTINGS and not key.startswith("tensorboard")}
 
 
 def _flat(content: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"data": {"batch_size": 8}}` as `{"data.batch_size": 8}`; deeper mappings stay values."""
+    """`{"data": {"batch_size": 8}}` becomes `{"data.batch_size": 8}`; deeper mappings stay values."""
     flat: dict[str, Any] = {}
     for section, value in content.items():
-        if isinstance(value, dict) and section in ("trainer", "model", "data", "metrics", "tensorboard"):
+        if isinstance(value, dict) and section in SECTIONS:
             flat |= {f"{section}.{key}": inner for key, inner in value.items()}
         else:
             flat[str(section)] = value
@@ -208,7 +208,7 @@ def _flat(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differing(runs: Sequence[RunResults]) -> dict[str, list[Any]]:
-    """The settings that are not the same in all runs, in the order of the first one; null where a run lacks one."""
+    """The settings that differ between runs, in the order of the first run; None where a run lacks one."""
     names = dict.fromkeys(name for run in runs for name in run.settings)
     values = {name: [run.settings.get(name) for run in runs] for name in names}
     return {name: found for name, found in values.items() if any(value != found[0] for value in found)}
@@ -252,14 +252,14 @@ class SharedRows:
     """The rows that all runs were measured on, with the same labels.
 
     Attributes:
-        given: their labels.
-        predicted: of each run.
+        true: their labels.
+        predicted: the predictions of each run.
         loss: of each run, float64 `(runs, rows)`.
-        relabelled: rows that all runs have, but with different labels: not among these.
+        relabelled: number of further rows that all runs have, but with different labels.
         all_rows: whether these are all rows of every run.
     """
 
-    given: list[str]
+    true: list[str]
     predicted: list[list[str]]
     loss: np.ndarray
     relabelled: int
@@ -267,26 +267,25 @@ class SharedRows:
 
 
 def shared_rows(runs: Sequence[RunResults]) -> SharedRows | None:
-    """Matches the rows of runs by text; None where a run has none, or they have no row in common."""
-    results = [run.rows for run in runs]
-    known = [rows for rows in results if rows is not None]
+    """Matches the rows of runs by text; None if a run has no rows, or the runs share none."""
+    known = [run.rows for run in runs if run.rows is not None]
     if len(known) < len(runs):
         return None
-    places = [{key: place for place, key in enumerate(rows.keys)} for rows in known]
-    common = [key for key in known[0].keys if all(key in places_of for places_of in places)]
-    taken = [[places_of[key] for key in common] for places_of in places]
-    # The same sets, whatever the order of the labels was.
-    spelled = _sorted_names if runs[0].task == "multi_label" else str
-    given = [[spelled(rows.given[place]) for place in order] for rows, order in zip(known, taken, strict=True)]
-    same = [index for index, labels in enumerate(zip(*given, strict=True)) if len(set(labels)) == 1]
+    index_of = [{key: index for index, key in enumerate(rows.keys)} for rows in known]
+    common = [key for key in known[0].keys if all(key in indices for indices in index_of)]
+    taken = [[indices[key] for key in common] for indices in index_of]
+    # The order of the labels in a set does not matter.
+    normal = _sorted_names if runs[0].task == "multi_label" else str
+    true = [[normal(rows.true[index]) for index in order] for rows, order in zip(known, taken, strict=True)]
+    same = [row for row, labels in enumerate(zip(*true, strict=True)) if len(set(labels)) == 1]
     if not same:
         return None
     return SharedRows(
-        [given[0][index] for index in same],
-        [[rows.predicted[order[index]] for index in same] for rows, order in zip(known, taken, strict=True)],
+        [true[0][row] for row in same],
+        [[rows.predicted[order[row]] for row in same] for rows, order in zip(known, taken, strict=True)],
         np.array([rows.loss[np.array(order)[same]] for rows, order in zip(known, taken, strict=True)]),
         len(common) - len(same),
-        all(len(same) == len(rows.given) for rows in known),
+        all(len(same) == len(rows.true) for rows in known),
     )
 
 

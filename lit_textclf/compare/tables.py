@@ -6,27 +6,24 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lit_textclf.classifier.metric_table import higher_is_better
+from lit_textclf.compare.comparison import Comparison
 from lit_textclf.compare.statistics import LEVEL, Interval, McNemar
 from lit_textclf.utils.csv_format import csv_lines
 
-if TYPE_CHECKING:
-    from lit_textclf.compare.comparison import Comparison
-
-
-_MOST_SIGNS = 60
+_MAX_CHARS = 60
 _ANY_WIDTH = 100_000
 
 
 def show(found: Comparison) -> None:
     """Prints the comparison on standard output."""
-    # What is piped into a file is not cut to the width of a terminal that is not there.
+    # Without a terminal, lines are not cut to its width.
     console = Console(width=None if sys.stdout.isatty() else _ANY_WIDTH, highlight=False)
     names = [run.name for run in found.runs]
     if found.settings:
@@ -41,16 +38,16 @@ def show(found: Comparison) -> None:
     table = _table("metric", names)
     for metric, numbers in metrics_of(found).items():
         best = best_of(metric, numbers) if found.same_rows else set()
-        table.add_row(metric, *(_marked(metric, number, place in best) for place, number in enumerate(numbers)))
+        table.add_row(metric, *(_marked(metric, number, index in best) for index, number in enumerate(numbers)))
     console.print(table)
     if found.shared is None or found.intervals is None:
         return
     console.print(
-        f"on the same {len(found.shared.given):,} rows: {LEVEL:.0%} intervals of {found.resamples:,} bootstrap samples"
+        f"on the same {len(found.shared.true):,} rows: {LEVEL:.0%} intervals of {found.resamples:,} bootstrap samples"
     )
     table = _table("metric", names)
     for metric, intervals in found.intervals.of_runs.items():
-        table.add_row(metric, *map(_spelled, intervals))
+        table.add_row(metric, *map(_formatted, intervals))
     console.print(table)
     _show_differences(console, found, names)
 
@@ -60,7 +57,7 @@ def _show_differences(console: Console, found: Comparison, names: Sequence[str])
     console.print(Text(f"difference to {names[0]}, on the same samples; * is more than chance ({LEVEL:.0%})"))
     table = _table("metric", names[1:])
     for metric, intervals in found.intervals.differences.items():
-        table.add_row(metric, *(_spelled(one, sign=True) for one in intervals))
+        table.add_row(metric, *(_formatted(one, sign=True) for one in intervals))
     console.print(table)
     for name, test in zip(names[1:], found.tests, strict=bool(found.tests)):
         console.print(Text(sentence(names[0], name, test)), soft_wrap=True)
@@ -69,7 +66,7 @@ def _show_differences(console: Console, found: Comparison, names: Sequence[str])
 
 
 def sentence(first: str, second: str, test: McNemar) -> str:
-    """What McNemar's test says, in words."""
+    """McNemar's test in words."""
     return (
         f"{second} against {first}: {test.only_second:,} rows right only in {second}, {test.only_first:,} only in "
         f"{first}; McNemar's exact test p = {test.p_value:.2g}"
@@ -85,68 +82,68 @@ def _table(title: str, names: Sequence[str], justify: Any = "right") -> Table:
 
 
 def metrics_of(found: Comparison) -> dict[str, list[float]]:
-    """Each metric's numbers, one a run, NaN where a run has none; what was measured comes before speeds."""
+    """Each metric's numbers, one for each run, NaN where a run has none; speeds and the like come last."""
     names = list(dict.fromkeys(name for run in found.runs for name in run.metrics))
     names.sort(key=lambda name: not name.startswith(("test_", "val_")))
     return {name: [run.metrics.get(name, math.nan) for run in found.runs] for name in names}
 
 
 def best_of(metric: str, numbers: Sequence[float]) -> set[int]:
-    """The places of the best ones; none of what is not better or worse, as seconds, or where all are the same."""
+    """The indices of the best numbers; empty for metrics without a direction, and where all are equal."""
     higher = higher_is_better(metric)
     choose = None if higher is None else max if higher else min
     finite = [number for number in numbers if math.isfinite(number)]
     if choose is None or len(finite) < 2 or min(finite) == max(finite):
         return set()
     best = choose(finite)
-    return {place for place, number in enumerate(numbers) if number == best}
+    return {index for index, number in enumerate(numbers) if number == best}
 
 
 def _marked(metric: str, number: float, best: bool) -> Text:
     if math.isnan(number):
         return Text("")
-    spelled = f"{number:,.0f}" if metric == "epochs" else f"{number:,.4f}"
-    return Text(f"*{spelled}", style="bold") if best else Text(spelled)
+    formatted = f"{number:,.0f}" if metric == "epochs" else f"{number:,.4f}"
+    return Text(f"*{formatted}", style="bold") if best else Text(formatted)
 
 
-def _spelled(one: Interval, *, sign: bool = False) -> Text:
+def _formatted(one: Interval, *, sign: bool = False) -> Text:
+    """A value with its interval; with `sign` a difference, marked where it is more than chance."""
     if math.isnan(one.low):
         return Text("" if math.isnan(one.value) else f"{one.value:.4f}")
     form = "+.4f" if sign else ".4f"
-    # Without a sign a minus stays, and a zero has none.
-    spelled = f"{one.value:{form}} [{one.low:{form}}, {one.high:{form}}]"
+    formatted = f"{one.value:{form}} [{one.low:{form}}, {one.high:{form}}]"
     chance = one.low <= 0 <= one.high
-    return Text(f"*{spelled}", style="bold") if sign and not chance else Text(spelled)
+    return Text(f"*{formatted}", style="bold") if sign and not chance else Text(formatted)
 
 
 def _short(value: Any) -> str:
-    spelled = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    spelled = " ".join(spelled.split())
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = " ".join(text.split())
     # The end of a path says more than its beginning.
-    return spelled if len(spelled) <= _MOST_SIGNS else f"…{spelled[1 - _MOST_SIGNS :]}"
+    return text if len(text) <= _MAX_CHARS else f"…{text[1 - _MAX_CHARS :]}"
 
 
 def csv_of(found: Comparison) -> str:
-    """One line for each setting that differs, metric and interval of each run."""
+    """The comparison as CSV: a line for each differing setting, metric and interval of each run."""
     header = ["run", "kind", "name", "value", "low", "high"]
     lines: list[Sequence[Any]] = [header]
     metrics = metrics_of(found)
     intervals: Mapping[str, list[Interval]] = {} if found.intervals is None else found.intervals.of_runs
     differences = {} if found.intervals is None else found.intervals.differences
-    for place, run in enumerate(found.runs):
+    for index, run in enumerate(found.runs):
         for name, values in found.settings.items():
-            value = values[place]
+            value = values[index]
             lines.append([run.name, "setting", name, value if isinstance(value, str) else json.dumps(value), "", ""])
         for name, numbers in metrics.items():
-            if not math.isnan(numbers[place]):
-                lines.append([run.name, "metric", name, numbers[place], "", ""])
+            if not math.isnan(numbers[index]):
+                lines.append([run.name, "metric", name, numbers[index], "", ""])
         for name, each in intervals.items():
-            lines.append([run.name, "on_shared_rows", name, *_cells(each[place])])
+            lines.append([run.name, "on_shared_rows", name, *_cells(each[index])])
         for name, each in differences.items():
-            if place:
-                lines.append([run.name, "difference_to_first", name, *_cells(each[place - 1])])
-        if place and found.tests:
-            test = found.tests[place - 1]
+            if index:
+                lines.append([run.name, "difference_to_first", name, *_cells(each[index - 1])])
+        if index and found.tests:
+            test = found.tests[index - 1]
             lines.append([run.name, "mcnemar_to_first", "p_value", test.p_value, "", ""])
     return csv_lines(lines)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def csv_lines(rows: Iterable[Iterable[Any]]) -> str:
@@ -34,4 +35,4 @@ class _Appender:
 
 def format_float32(values: Tensor) -> list[str]:
     """The shortest decimal that reads back as the same float32, for each of `(batch,)`."""
-    return pc.cast(pa.array(values.to(torch.float32).numpy()), pa.string()).to_pylist()  # type: ignore[no-any-return]
+    return pc.cast(pa.array(values.float().numpy()), pa.string()).to_pylist()  # type: ignore[no-any-return]

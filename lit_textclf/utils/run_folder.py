@@ -13,6 +13,10 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from lit_textclf.utils.atomic import write_file
 from lit_textclf.utils.messages import UserError
 
+LOGS = "lightning_logs"
+SECTIONS = ("trainer", "model", "data", "metrics", "tensorboard")
+"""The sections of a config."""
+
 
 def read_run_file(checkpoint: Path, name: str) -> dict[str, Any]:
     """`config.yaml` or `metrics.json` of the run that a checkpoint lies in; empty where it has none."""
@@ -23,9 +27,6 @@ def read_run_file(checkpoint: Path, name: str) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-LOGS = "lightning_logs"
 
 
 def new_run_folder(root: Path) -> Path:

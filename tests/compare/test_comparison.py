@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -137,7 +139,7 @@ def test_of_fits_and_of_all_runs_in_a_folder(runs: Path, capfd: pytest.CaptureFi
     assert [run["name"] for run in mixed["runs"]] == [f"version_{number}" for number in range(4)]
     assert mixed["rows"] == 0
     out, err = capfd.readouterr()
-    assert "no labelled row in common" in err
+    assert "share no labelled rows" in err
     assert "*" not in out
 
 
@@ -166,13 +168,13 @@ def test_rows_are_matched_by_text(runs: Path, tmp_path: Path, capfd: pytest.Capt
     both = read_runs([str(runs / "version_2"), str(folder)])
     shared = shared_rows(both)
     assert shared is not None
-    assert (len(shared.given), shared.relabelled, shared.all_rows) == (27 - 4 - 1, 1, False)
+    assert (len(shared.true), shared.relabelled, shared.all_rows) == (27 - 4 - 1, 1, False)
     assert shared.predicted[0] == shared.predicted[1]
     np.testing.assert_array_equal(shared.loss[0], shared.loss[1])
     found = main(["compare", str(runs / "version_2"), str(folder), "--resamples", "100"])
     assert [one["value"] for one in found["differences_to_first"]["accuracy"]] == [0]
     out, err = capfd.readouterr()
-    assert "1 row labelled differently" in err
+    assert "left out 1 row labelled differently" in err
     assert "different rows (27, 24)" in err
     assert "*" not in out.partition("on the same")[0]  # each run's own metrics are not ranked
 
@@ -329,3 +331,17 @@ def test_bootstrap_of_values() -> None:
         assert (one.low, one.high) == pytest.approx(by_hand(measure, 0, metric, 200, 2))
     assert np.isnan(found.of_runs["pearson"][1].value)  # all predictions are alike
     assert np.isnan(found.differences["pearson"][0].low)
+
+
+# Imports --------------------------------------------------------------------------------------------------------------
+
+
+def test_neither_torch_nor_lightning_is_imported(runs: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom lit_textclf import main\n"
+        f"main(['compare', {', '.join(map(repr, paths(runs, 2, 3)))}, '--resamples', '100', '--output', 'c.png'])\n"
+        "print(sorted({'torch', 'lightning', 'transformers', 'datasets'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert (tmp_path / "c.png").is_file()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_textclf.cli.parser import Parser
-from lit_textclf.compare.comparison import compared
+from lit_textclf.compare.comparison import compare_runs
 from lit_textclf.compare.figure import comparison_figure
 from lit_textclf.compare.runs import read_runs
 from lit_textclf.compare.tables import csv_of, show
@@ -21,41 +21,41 @@ FEWEST_RESAMPLES = 100
 
 
 def compare(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
-    """Prints what runs were set to and what they reached, and whether their differences are more than chance.
+    """Compares runs: settings that differ, metrics, and whether the differences are more than chance.
 
     Args:
         args: the command, the runs' folders and options.
 
     Returns:
-        What `--format json` prints, and the figure, where one was asked for.
+        What `--format json` prints, and the figure's path with `--output`.
 
     Raises:
-        UserError: if a folder is no run's, or runs have different tasks.
+        UserError: if a folder is not a run's, or the runs' tasks differ.
     """
     parser = Parser(
         prog="lit-textclf compare",
-        description="Runs side by side: settings that differ, metrics, and on the rows that all were measured on "
-        "bootstrap intervals, differences to the first run, and McNemar's test.",
+        description="Shows runs side by side: settings that differ, metrics, and, on the rows that all runs were "
+        "measured on, bootstrap intervals, differences to the first run, and McNemar's test.",
     )
     parser.add_argument(
-        "runs", nargs="+", type=str, metavar="RUN", help="run folders; lightning_logs stands for all runs in it"
+        "runs", nargs="+", type=str, metavar="RUN", help="run folders; lightning_logs means all runs in it"
     )
     parser.add_argument("--format", choices=["table", "json", "csv"], default="table", help="json is for machines")
-    parser.add_argument("--output", type=str | None, default=None, help="also draw the figure, a PNG")
-    parser.add_argument("--overwrite", type=bool, default=False, help="replace the figure if it exists")
-    parser.add_argument("--resamples", type=int, default=10_000, help="draws of the bootstrap")
-    parser.add_argument("--seed", type=int, default=42, help="of the bootstrap; the same one gives the same intervals")
+    parser.add_argument("--output", type=str | None, default=None, help="PNG file for a figure of the comparison")
+    parser.add_argument("--overwrite", type=bool, default=False, help="overwrite the figure if it exists")
+    parser.add_argument("--resamples", type=int, default=10_000, help="number of bootstrap samples")
+    parser.add_argument("--seed", type=int, default=42, help="seed of the bootstrap")
     options = parser.parse_args([f"{name}=true" if name == "--overwrite" else name for name in args[1:]])
     if options.resamples < FEWEST_RESAMPLES:
-        raise UserError(f"--resamples {options.resamples}: at least {FEWEST_RESAMPLES} are needed for an interval")
+        raise UserError(f"--resamples {options.resamples}: must be at least {FEWEST_RESAMPLES} for an interval")
     if options.seed < 0:
-        raise UserError(f"--seed {options.seed}: 0 or more is needed")
+        raise UserError(f"--seed {options.seed}: must be 0 or more")
     output = None if options.output is None else expand_path(options.output, "--output")
     if output is not None:
         if output.suffix.lower() != ".png":
-            raise UserError(f"{output}: the figure is a PNG; give --output a name that ends in .png")
+            raise UserError(f"--output {output}: the figure is a PNG file; choose a name that ends in .png")
         check_output(output, options.overwrite)
-    found = compared(read_runs(options.runs), options.resamples, options.seed)
+    found = compare_runs(read_runs(options.runs), options.resamples, options.seed)
     if options.format == "json":
         print(json.dumps(found.to_dict(), indent=2, allow_nan=False, default=str))
     elif options.format == "csv":
@@ -67,5 +67,5 @@ def compare(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         write_file(output, png(comparison_figure(found)))
         written.append(output)
     elif options.format == "table":
-        note("next: the same as a figure with --output comparison.png, for machines with --format json or csv")
+        note("next: --output comparison.png draws this as a figure; --format json or csv is for machines")
     return found.to_dict(), written
