@@ -1,4 +1,8 @@
-"""How far a model's probabilities can be believed: temperature, calibration error, thresholds, from validation rows."""
+"""Calibration: the temperature and thresholds learned from validation rows, and how far probabilities are off.
+
+Logits are raw everywhere: what the model computes, what losses and metrics take, what `predict_step` returns and what
+outcomes and parts of predictions keep. :class:`Calibration` alone turns them into calibrated logits or probabilities.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +28,27 @@ class Calibration:
     """What was learned from validation rows.
 
     Attributes:
-        temperature: logits are divided by it before they become probabilities.
-        thresholds: by label the probability from which on it is given, where somebody asks for it; for two labels of
-            the positive one alone.
+        temperature: raw logits are divided by it before they become probabilities.
+        thresholds: decision thresholds by label, used only on request; with two labels, that of the positive one.
     """
 
     temperature: float = 1.0
     thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    def apply(self, logits: Tensor) -> Tensor:
+        """Calibrated logits of raw ones, `(rows, outputs)`; the only place that divides by the temperature."""
+        return logits / self.temperature
+
+    def undo(self, logits: Tensor) -> Tensor:
+        """Raw logits of calibrated ones: for an exported model, whose weights were divided by the temperature."""
+        return logits * self.temperature
+
+    def probabilities(self, target: Target, logits: Tensor) -> Tensor:
+        """Calibrated probabilities `(rows, labels)` of raw logits; for regression the values, `(rows, 1)`."""
+        if target.task == "regression":
+            return logits
+        calibrated = self.apply(logits)
+        return calibrated.sigmoid() if target.task == "multi_label" else calibrated.softmax(-1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a checkpoint that loads with `weights_only=True` needs them."""
@@ -38,7 +56,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any] | None) -> Calibration:
-        """The inverse of :meth:`to_dict`; of nothing, a calibration that changes nothing."""
+        """The inverse of :meth:`to_dict`; None gives a calibration that changes nothing."""
         return cls(values["temperature"], dict(values["thresholds"])) if values else cls()
 
 
@@ -94,7 +112,7 @@ def expected_calibration_error(target: Target, logits: Tensor, targets: Tensor) 
 
     Args:
         target: the task; a regression has none.
-        logits: `(rows, outputs)`, divided by the temperature if there is one.
+        logits: `(rows, outputs)`; calibrated ones give the error after calibration.
         targets: as in :func:`lit_textclf.losses.task_loss`.
     """
     if target.task == "multi_label":

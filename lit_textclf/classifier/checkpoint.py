@@ -7,13 +7,14 @@ import hashlib
 import pickle
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.utils.messages import UserError
 from lit_textclf.utils.paths import expand_path
@@ -33,7 +34,7 @@ class CheckpointInfo:
         architecture: the model's configuration, JSON.
         tokenizer: the tokenizer's files by name.
         trained_on: the keys of the rows it was trained on, uint64 `(texts,)`; None if it does not say.
-        calibration: temperature and thresholds as plain values; None if it has none.
+        calibration: temperature and thresholds; one that changes nothing if the checkpoint has none.
     """
 
     path: Path
@@ -43,12 +44,7 @@ class CheckpointInfo:
     architecture: str
     tokenizer: dict[str, str]
     trained_on: np.ndarray | None = None
-    calibration: dict[str, Any] | None = None
-
-    @property
-    def temperature(self) -> float:
-        """What logits are divided by before they become probabilities; 1 where the checkpoint has none."""
-        return float((self.calibration or {}).get("temperature", 1.0))
+    calibration: Calibration = field(default_factory=Calibration)
 
     def carried(self) -> dict[str, Any]:
         """The arguments of the classifier that only a checkpoint gives."""
@@ -111,7 +107,7 @@ def read_checkpoint(path: Path) -> CheckpointInfo:
         Target.from_dict(model.pop("target")),
         architecture=model.pop("architecture"),
         tokenizer=model.pop("tokenizer"),
-        calibration=model.pop("calibration", None),
+        calibration=Calibration.from_dict(model.pop("calibration", None)),
         model=model,
         data=dict(content.get("datamodule_hyper_parameters", {})),
         trained_on=None if keys is None else keys.numpy().view(np.uint64).copy(),

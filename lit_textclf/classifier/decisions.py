@@ -17,7 +17,7 @@ from lit_textclf.utils.messages import UserError, did_you_mean
 
 
 def describe(target: Target, logits: Tensor) -> list[dict[str, Any]]:
-    """What logits `(rows, outputs)` say, in words; see :meth:`TextClassifier.classify`."""
+    """What calibrated logits `(rows, outputs)` say, in words; see :meth:`TextClassifier.classify`."""
     if target.task == "regression":
         return [{"prediction": value} for value in logits.squeeze(-1).tolist()]
     if target.task == "multi_label":
@@ -89,7 +89,7 @@ def thresholds_of(target: Target, logits: Tensor, targets: Tensor, wanted: str =
 
     Args:
         target: task and labels.
-        logits: `(rows, outputs)`, divided by the temperature.
+        logits: calibrated, `(rows, outputs)`.
         targets: as in :func:`lit_textclf.losses.task_loss`.
         wanted: see :func:`best_threshold`.
     """

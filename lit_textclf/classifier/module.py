@@ -42,7 +42,7 @@ _NOT_CARRIED = (
 
 
 class Prediction(NamedTuple):
-    """What `predict_step` returns: the rows' places in the input `(batch,)` and logits, float32 `(batch, outputs)`."""
+    """What `predict_step` returns: row numbers in the input `(batch,)` and raw logits, float32 `(batch, outputs)`."""
 
     row: Tensor
     logits: Tensor
@@ -126,7 +126,7 @@ class TextClassifier(LightningModule):
         threshold_for: str = "f1",
         metrics: dict[str, str | dict[str, Any]] | None = None,
         target: Target | Mapping[str, Any] | None = None,
-        calibration: Mapping[str, Any] | None = None,
+        calibration: Calibration | Mapping[str, Any] | None = None,
         architecture: str | None = None,
         tokenizer: PreTrainedTokenizerFast | dict[str, str] | None = None,
     ) -> None:
@@ -137,7 +137,7 @@ class TextClassifier(LightningModule):
         check_threshold_for(threshold_for)
         check_metrics(metrics)
         self.calibrate, self.threshold_for = calibrate, threshold_for
-        self.calibration = Calibration.from_dict(calibration)
+        self.calibration = calibration if isinstance(calibration, Calibration) else Calibration.from_dict(calibration)
         self.thresholds: dict[str, float] | None = None
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
         self.lr_scheduler, self.dropout, self.fast_kernels = lr_scheduler, dropout, fast_kernels
@@ -318,21 +318,21 @@ class TextClassifier(LightningModule):
         return self._evaluate(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Prediction:
-        """Predicts one batch, calibrated."""
-        return Prediction(batch["row"], self.logits_of(batch) / self.calibration.temperature)
+        """Predicts one batch; its logits are raw, see :class:`Calibration`."""
+        return Prediction(batch["row"], self.logits_of(batch))
 
     def measure(self, stage: str, logits: Tensor, target: Tensor) -> None:
         """Adds rows to the metrics of `val`, `test` or `predict`.
 
         Args:
             stage: which metrics.
-            logits: float32 `(batch, outputs)`, not calibrated.
+            logits: raw, float32 `(batch, outputs)`.
             target: as in :class:`Batch`.
         """
         assert self.target is not None
         given = None
         if self.thresholds is not None:
-            given = decided_by_logits(self.target, logits / self.calibration.temperature, self.thresholds)
+            given = decided_by_logits(self.target, self.calibration.apply(logits), self.thresholds)
         self.stage_metrics(stage).update(logits, target, task_loss(self.target.task, logits, target), given)
 
     def stage_metrics(self, stage: str) -> StageMetrics:
@@ -440,12 +440,14 @@ class TextClassifier(LightningModule):
         loader = batches_of(
             texts_as_rows, self.tokenizer, min(longest, self.max_tokens or longest), self.trained_with, batch_size
         )
-        return describe(self.target, logits_in_order(self, loader)) if len(texts_as_rows) else []
+        if not len(texts_as_rows):
+            return []
+        return describe(self.target, self.calibration.apply(logits_in_order(self, loader)))
 
 
 @torch.inference_mode()
 def logits_in_order(classifier: TextClassifier, loader: DataLoader[Any]) -> Tensor:
-    """The logits of a loader's rows, in the rows' order, float32 `(rows, outputs)`; each module keeps its mode."""
+    """Raw logits of a loader's rows, in the rows' order, float32 `(rows, outputs)`; each module keeps its mode."""
     modes = {module: module.training for module in classifier.modules()}
     classifier.eval()
     try:

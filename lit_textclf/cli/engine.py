@@ -76,6 +76,6 @@ class Engine:
         Raises:
             UserError: if onnxruntime cannot run it.
         """
-        model = OnnxModel(self.stored.path, self.execution_provider, classifier.calibration.temperature)
+        model = OnnxModel(self.stored.path, self.execution_provider, folded=classifier.calibration)
         classifier.attach(model, digest_of_folder(self.folder, self.execution_provider))
         note(f"engine: onnxruntime, {self.execution_provider}, {self.stored.path}")

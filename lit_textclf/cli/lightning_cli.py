@@ -17,6 +17,7 @@ from lightning.pytorch.strategies import StrategyRegistry
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.check.quick import say_severe_findings
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
 from lit_textclf.classifier.decisions import resolve_threshold
 from lit_textclf.classifier.module import TextClassifier
@@ -322,7 +323,8 @@ class TextCLI(LightningCLI):
         checkpoints = written_checkpoints(self.folder, validated="validation" in self.datamodule.rows)
         self.written += [*checkpoints, write_metrics(self.metrics, self.folder)]
         if (best := self.report.best_outcomes) is not None:
-            write_rows(Evaluation.from_outcomes(best, self.metrics.get("val_temperature", 1.0)), self.folder)
+            calibration = Calibration(self.metrics.get("val_temperature", 1.0))
+            write_rows(Evaluation.from_outcomes(best, calibration), self.folder)
         self._say_next(self.folder, checkpoints)
 
     def _say_next(self, folder: Path, checkpoints: list[Path]) -> None:
@@ -364,7 +366,7 @@ class TextCLI(LightningCLI):
 
     def _look_at(self, outcomes: Outcomes, folder: Path) -> None:
         """Writes and prints what single rows and labels say."""
-        evaluation = Evaluation.from_outcomes(outcomes, self.model.calibration.temperature, self.model.thresholds)
+        evaluation = Evaluation.from_outcomes(outcomes, self.model.calibration, self.model.thresholds)
         print_labels(evaluation)
         write_evaluation(evaluation, folder)
         report = write_report(evaluation, self.metrics, folder, str(self._measured))

@@ -15,6 +15,7 @@ from torchmetrics.functional.classification import (
     multilabel_stat_scores,
 )
 
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.decisions import decided_by_logits
 from lit_textclf.data.rows.labels import Target, join_names
 from lit_textclf.evaluation.label_errors import LabelIssues, find_label_issues, find_label_set_issues
@@ -65,7 +66,7 @@ class Evaluation:
 
     Attributes:
         outcomes: of the split.
-        temperature: what the logits were divided by for probabilities.
+        calibration: turned the raw logits into probabilities.
         thresholds: by label the probability from which on it is given; None takes what wins by itself.
         probabilities: of each label, float32 `(rows, labels)`; the values, `(rows, 1)`, for regression.
         decided: label indices int64 `(rows,)`, label sets int64 `(rows, labels)`, or values float32 `(rows,)`.
@@ -73,7 +74,7 @@ class Evaluation:
     """
 
     outcomes: Outcomes
-    temperature: float
+    calibration: Calibration
     thresholds: Mapping[str, float] | None
     probabilities: Tensor
     decided: Tensor
@@ -81,23 +82,26 @@ class Evaluation:
 
     @classmethod
     def from_outcomes(
-        cls, outcomes: Outcomes, temperature: float = 1.0, thresholds: Mapping[str, float] | None = None
+        cls, outcomes: Outcomes, calibration: Calibration | None = None, thresholds: Mapping[str, float] | None = None
     ) -> Evaluation:
         """Decides each row.
 
         Args:
             outcomes: of a split.
-            temperature: what the logits are divided by for probabilities.
+            calibration: turns raw logits into probabilities; None is one that changes nothing.
             thresholds: by label the probability from which on it is given; None takes the most probable label, or all
                 those of 0.5 and more.
         """
-        target, logits = outcomes.target, outcomes.logits / temperature
-        if target.task == "regression":
-            probabilities, decided = outcomes.logits, outcomes.logits[:, 0]
-        else:
-            probabilities = logits.sigmoid() if target.task == "multi_label" else logits.softmax(-1)
-            decided = decided_by_logits(target, logits, thresholds)
-        return cls(outcomes, temperature, thresholds, probabilities, decided, outcomes.losses)
+        target, calibration = outcomes.target, calibration or Calibration()
+        probabilities, decided = calibration.probabilities(target, outcomes.logits), outcomes.logits[:, 0]
+        if target.task != "regression":
+            decided = decided_by_logits(target, calibration.apply(outcomes.logits), thresholds)
+        return cls(outcomes, calibration, thresholds, probabilities, decided, outcomes.losses)
+
+    @property
+    def temperature(self) -> float:
+        """The calibration's temperature."""
+        return self.calibration.temperature
 
     @property
     def decisions(self) -> Outcomes:

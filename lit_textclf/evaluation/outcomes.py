@@ -25,7 +25,9 @@ class Outcomes:
         split: `validation` or `test`; `train` where the rows were held out of training in turn.
         target: task and labels.
         rows: the rows, in the order of the tensors.
-        logits: float32 `(rows, outputs)`, before any calibration; those of several folds are of each fold's own.
+        logits: raw, float32 `(rows, outputs)`. The one exception is `cross_validate`: a fold's logits are calibrated by
+            its own temperature before :meth:`joined`, so that all rows are on one scale, and nothing calibrates them
+            again.
         targets: as :meth:`Target.encode` gives them, `(rows,)` or `(rows, outputs)`.
         lengths: each row's tokens, special tokens counted, int64 `(rows,)`.
         max_length: the most tokens of a sequence.

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.models.adapters import merged
@@ -31,7 +32,7 @@ def write_hf(stored: CheckpointInfo, folder: Path) -> None:
     classifier.eval()
     plain = merged(classifier.model)
     model = copy.deepcopy(plain)
-    temperature = fold_temperature(model, stored.target.num_outputs, stored.temperature)
+    folded = Calibration(fold_temperature(model, stored.target.num_outputs, stored.calibration.temperature))
     longest = int(stored.data.get("max_length", 256))
     tokenizer = classifier.tokenizer
     tokenizer.model_max_length = longest
@@ -44,7 +45,7 @@ def write_hf(stored: CheckpointInfo, folder: Path) -> None:
     )
     with torch.inference_mode():
         expected: Tensor = classifier(**inputs)
-        found: Tensor = loaded(**inputs).logits * temperature
+        found = folded.undo(loaded(**inputs).logits)
     difference = float((expected - found).abs().max())
     # Weights with LoRA's products added are rounded once more, in every layer.
     if not difference < (1e-5 if plain is classifier.model else 1e-4):

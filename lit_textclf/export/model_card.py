@@ -123,7 +123,7 @@ def _limits(stored: CheckpointInfo, form: str, quantized: str | None) -> str:
         f"- A text beyond {data.get('max_length', 256)} tokens is cut off; give `truncation=True`.",
         "- It knows texts like those it was trained on; of others it may be wrong and sure of it.",
     ]
-    temperature = (stored.calibration or {}).get("temperature", 1.0)
+    temperature = stored.calibration.temperature
     if temperature != 1:
         lines.append(
             f"- Probabilities are calibrated on validation rows (temperature {temperature:.3g}, in the weights)."

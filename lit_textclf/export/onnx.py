@@ -57,7 +57,8 @@ def write_onnx(stored: CheckpointInfo, folder: Path) -> CheckpointInfo:
         raise UserError(f"{_missing[0]} is not installed; pip install 'lit-textclf[onnx]'")
     classifier = TextClassifier.load_from_checkpoint(stored.path, map_location="cpu", fast_kernels=False).eval()
     model = copy.deepcopy(merged(classifier.model))
-    temperature = fold_temperature(model, stored.target.num_outputs, stored.temperature)
+    temperature = fold_temperature(model, stored.target.num_outputs, stored.calibration.temperature)
+    stored = replace(stored, calibration=replace(stored.calibration, temperature=temperature))
     read_first_token_only(model)
     tokenizer = classifier.tokenizer
     longest = int(stored.data.get("max_length", 256))
@@ -66,7 +67,7 @@ def write_onnx(stored: CheckpointInfo, folder: Path) -> CheckpointInfo:
     for opset in OPSETS:
         try:
             _export(_Logits(model, names).eval(), names, longest, folder / MODEL, opset)
-            difference = largest_difference(classifier, OnnxModel(folder / MODEL, temperature=temperature), longest)
+            difference = largest_difference(classifier, OnnxModel(folder / MODEL, folded=stored.calibration), longest)
         except Exception as error:  # of torch, onnx and onnxruntime, which have no common type
             problems.append(f"opset {opset}: {(str(error).strip().splitlines() or [type(error).__name__])[-1]:.150}")
             continue
@@ -78,8 +79,6 @@ def write_onnx(stored: CheckpointInfo, folder: Path) -> CheckpointInfo:
     model.config.save_pretrained(folder)
     tokenizer.model_max_length = longest
     tokenizer.save_pretrained(folder)
-    if stored.calibration is not None:
-        stored = replace(stored, calibration={**stored.calibration, "temperature": temperature})
     write_carried(stored, folder)
     note(
         f"export: ONNX of opset {opset}, {megabytes(folder)}; in onnxruntime the logits differ from torch's by "

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.utils.messages import UserError, did_you_mean
@@ -32,15 +33,15 @@ class OnnxModel(nn.Module):
     Args:
         path: the .onnx file.
         execution_provider: as onnxruntime names it.
-        temperature: by which the file's logits were divided, to be undone: metrics are of logits as they were trained.
+        folded: the calibration in the file's weights; it is undone here, once, so that all else sees raw logits.
 
     Raises:
         UserError: if onnxruntime is not there or does not know the provider, or the file is no such model.
     """
 
-    def __init__(self, path: Path, execution_provider: str = CPU, temperature: float = 1.0) -> None:
+    def __init__(self, path: Path, execution_provider: str = CPU, folded: Calibration | None = None) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.folded = folded or Calibration()
         runtime = import_onnxruntime()
         known = runtime.get_available_providers()
         if execution_provider not in known:
@@ -70,10 +71,11 @@ class OnnxModel(nn.Module):
             **inputs: int64 `(batch, tokens)`, on the CPU.
 
         Returns:
-            Something whose `logits` are float32 `(batch, outputs)`.
+            Something whose `logits` are raw, float32 `(batch, outputs)`.
         """
         given = {name: inputs[name].cpu().numpy() for name in self.names}
-        return SimpleNamespace(logits=torch.from_numpy(self.session.run(["logits"], given)[0]) * self.temperature)
+        calibrated = torch.from_numpy(self.session.run(["logits"], given)[0])
+        return SimpleNamespace(logits=self.folded.undo(calibrated))
 
 
 def import_onnxruntime() -> Any:
@@ -113,7 +115,7 @@ def read_model_folder(folder: Path) -> CheckpointInfo:
             architecture=(folder / "config.json").read_text(encoding="utf-8"),
             tokenizer={path.name: path.read_text(encoding="utf-8") for path in files},
             trained_on=None if keys is None else keys.numpy().view(np.uint64),
-            calibration=carried["calibration"],
+            calibration=Calibration.from_dict(carried["calibration"]),
         )
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise UserError(f"--model_dir {folder}: damaged ({error!s:.80}); export it anew") from None
@@ -123,7 +125,7 @@ def write_carried(stored: CheckpointInfo, folder: Path) -> None:
     """Writes what :func:`read_model_folder` reads: labels, options, and the keys of the rows that were trained on."""
     values = {
         "target": stored.target.to_dict(),
-        "calibration": stored.calibration,
+        "calibration": stored.calibration.to_dict(),
         "model": stored.model,
         "data": stored.data,
     }

@@ -79,14 +79,14 @@ def put_int8_in_place(stored: CheckpointInfo, folder: Path, data: TextDataModule
     data.use_checkpoint(stored.target, stored.trained_on)
     classifier = TextClassifier(**stored.model, **stored.carried())
     data.prepare("validate", classifier)
-    path, metric, warmth = folder / MODEL, quality_of(stored.target.task), classifier.calibration.temperature
-    exact = _measured(classifier, OnnxModel(path, temperature=warmth), data)
+    path, metric, folded = folder / MODEL, quality_of(stored.target.task), classifier.calibration
+    exact = _measured(classifier, OnnxModel(path, folded=folded), data)
     rows = plural(len(exact["logits"]), "validation row")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         made = Path(name) / MODEL
         for narrowing in (True, False):
             quantize_int8(path, made, narrowing=narrowing)
-            rounded = _measured(classifier, OnnxModel(made, temperature=warmth), data)
+            rounded = _measured(classifier, OnnxModel(made, folded=folded), data)
             of_labels = ""
             if stored.target.task == "single_label":
                 changed = int((exact["logits"].argmax(-1) != rounded["logits"].argmax(-1)).sum())

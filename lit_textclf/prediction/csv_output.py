@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.decisions import decided_by_logits
 from lit_textclf.data.rows.labels import Target, join_names
 from lit_textclf.data.rows.rows import Rows
@@ -32,12 +33,16 @@ class PredictionColumns:
         where: the file, for what is said of columns with another name.
         thresholds: by label the probability from which on it is given; None takes the most probable one.
         min_score: below it no label is given, and `abstained` is true.
+        calibration: turns the rows' raw logits into those that are written: `prob_<name>` is their softmax (their
+            sigmoid for label sets).
     """
 
     def __init__(
         self, target: Target, id_column: str | None, kept: Sequence[str], *, with_logits: bool, where: Path,
         thresholds: Mapping[str, float] | None = None, min_score: float | None = None,
+        calibration: Calibration | None = None,
     ) -> None:  # fmt: skip
+        self.calibration = calibration or Calibration()
         self.thresholds, self.min_score = thresholds, min_score
         self.target, self.id_column, self.with_logits, self.where = target, id_column, with_logits, where
         self.kept = [name for name in kept if name != id_column]
@@ -73,9 +78,9 @@ class PredictionColumns:
 
         Args:
             rows: the rows.
-            logits: float32 `(rows, outputs)`.
+            logits: raw, float32 `(rows, outputs)`.
         """
-        logits = logits.float().cpu()
+        logits = self.calibration.apply(logits.float().cpu())
         numbers = np.arange(len(rows)) if rows.row_numbers is None else rows.row_numbers
         columns: list[Iterable[Any]] = [numbers.tolist()]
         if self.id_column is not None and rows.id is not None:
@@ -107,9 +112,9 @@ class PredictionColumns:
         return csv_lines(zip(*columns, strict=True))
 
     def tally(self, logits: Tensor) -> dict[str, int]:
-        """Counts of what is to be said of these predictions."""
+        """Counts of what is to be said of these predictions, by their raw logits."""
         if self.min_score is None:
             return {}
-        logits = logits.float()
+        logits = self.calibration.apply(logits.float())
         probabilities, best = logits.softmax(-1), decided_by_logits(self.target, logits, self.thresholds)
         return {"abstained": int((probabilities.gather(1, best[:, None])[:, 0] < self.min_score).sum())}

@@ -64,7 +64,7 @@ class PredictionWriter(Callback):
         assert isinstance(pl_module, TextClassifier)
         columns: PredictionColumns | GlueColumns = PredictionColumns(
             target, stream.columns.id, stream.kept, with_logits=self.with_logits, where=self.file.path,
-            thresholds=pl_module.thresholds, min_score=self.min_score,
+            thresholds=pl_module.thresholds, min_score=self.min_score, calibration=pl_module.calibration,
         )  # fmt: skip
         if self.glue_task is not None:
             columns = GlueColumns(target, self.glue_task)
@@ -101,7 +101,7 @@ class PredictionWriter(Callback):
         assert stream is not None
         read, path = data.read_options, Path(self.ckpt_path or "").expanduser()
         return {
-            "input": stream.digest,
+            "input": stream.digest, "logits": "raw",
             # Weights in memory, or Lightning's `best`, are known by nothing: no other prediction has this token.
             "checkpoint": digest_of(path) if path.is_file() else pl_module.origin or secrets.token_hex(16),
             "model options": {name: repr(value) for name, value in pl_module.hparams.items()},
@@ -160,9 +160,8 @@ class PredictionWriter(Callback):
         tally = self.parts.merge()
         metrics = classifier.stage_metrics("predict")
         measured = False
-        warmth = classifier.calibration.temperature  # metrics are of logits as they were trained
         for logits, targets in self.parts.measured():
-            classifier.measure("predict", (logits * warmth).to(classifier.device), targets.to(classifier.device))
+            classifier.measure("predict", logits.to(classifier.device), targets.to(classifier.device))
             measured = True
         self.parts.close(remove=True)
         self._say(tally, classifier, measured=measured)

@@ -83,6 +83,17 @@ def test_calibration_error_of_sets_by_hand() -> None:
     assert expected_calibration_error(target, logits, targets) == pytest.approx(0.125, abs=1e-6)
 
 
+def test_a_calibration_alone_turns_raw_logits_into_probabilities() -> None:
+    """By hand: logits 2 and 0 at temperature 2 are 1 and 0, whose softmax is e / (1 + e)."""
+    calibration, logits = Calibration(2.0), torch.tensor([[2.0, 0.0]])
+    assert calibration.apply(logits).tolist() == [[1.0, 0.0]]
+    assert calibration.undo(calibration.apply(logits)).tolist() == [[2.0, 0.0]]
+    assert calibration.probabilities(BINARY, logits)[0, 0] == pytest.approx(np.e / (1 + np.e))
+    sets = Target("multi_label", ("joy", "fear"))
+    assert calibration.probabilities(sets, logits)[0].tolist() == pytest.approx([np.e / (1 + np.e), 0.5])
+    assert calibration.probabilities(Target("regression"), logits[:, :1]).tolist() == [[2.0]]
+
+
 # Thresholds -----------------------------------------------------------------------------------------------------------
 
 
@@ -280,6 +291,21 @@ def test_a_checkpoint_of_before(noisy: list[str]) -> None:
     torch.save(content, "before.ckpt")
     own = predicted("--ckpt_path", "before.ckpt", "--data.predict_file", "held.csv")
     assert len(own["row"]) == 80
+
+
+def test_the_logits_of_a_prediction_are_raw(noisy: list[str]) -> None:
+    """Metrics of `predict` are those of `test`, whose logits no temperature has touched."""
+    main(noisy)
+    best = next(Path("lightning_logs").rglob("best.ckpt"))
+    model = TextClassifier.load_from_checkpoint(best).eval()
+    model.calibration = Calibration(1.7)
+    batch = {"row": torch.tensor([0]), "inputs": dict(model.tokenizer("the film was good", return_tensors="pt"))}
+    with torch.inference_mode():
+        assert torch.equal(model.predict_step(batch).logits, model(**batch["inputs"]))  # type: ignore[arg-type]
+    shared = ["--ckpt_path", str(best), "--trainer.precision", "32-true", "--data.eval_batch_size", "100"]
+    tested = main(["test", *shared, "--data.test_file", "held.csv"])
+    metrics = main(["predict", *shared, "--data.predict_file", "held.csv", "--overwrite"])
+    assert metrics["predict_loss"] == pytest.approx(tested["test_loss"], rel=1e-6)
 
 
 def test_thresholds(noisy: list[str], capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.metrics import StageMetrics
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.evaluation.evaluation import Evaluation
@@ -19,7 +20,7 @@ NAMES = tuple(f"name {number}" for number in range(25))
     "target", [Target("single_label", NAMES[:2]), Target("single_label", NAMES), Target("multi_label", NAMES[:4])]
 )
 def test_figures_of_labels(target: Target) -> None:
-    evaluation = Evaluation.from_outcomes(outcomes(target), 1.7)
+    evaluation = Evaluation.from_outcomes(outcomes(target), Calibration(1.7))
     true = evaluation.outcomes.targets.long().numpy()
     logits = evaluation.outcomes.logits.numpy()
     predicted = logits.argmax(1) if target.task == "single_label" else (logits >= 0).astype(int)
@@ -74,7 +75,7 @@ def test_wrong_rows_by_their_loss() -> None:
 def test_thresholds_decide() -> None:
     given = outcomes(Target("single_label", ("no", "yes"), "yes"))
     chances = given.logits.softmax(-1)[:, 1]
-    evaluation = Evaluation.from_outcomes(given, 1.0, {"yes": 0.2})
+    evaluation = Evaluation.from_outcomes(given, None, {"yes": 0.2})
     assert evaluation.predicted == ["yes" if chance >= 0.2 else "no" for chance in chances.tolist()]
     sure = torch.where(chances >= 0.2, chances, 1 - chances)
     assert evaluation.score is not None
@@ -83,7 +84,7 @@ def test_thresholds_decide() -> None:
     assert (confusion_matrix(given.targets, predicted) == evaluation.confusion).all()
     assert (confusion_matrix(given.targets, given.logits.argmax(1)) != evaluation.confusion).any()
     sets = outcomes(Target("multi_label", ("joy", "fear")))
-    decided = Evaluation.from_outcomes(sets, 1.0, {"joy": 0.9}).decisions.logits
+    decided = Evaluation.from_outcomes(sets, None, {"joy": 0.9}).decisions.logits
     assert ((decided[:, 0] > 0) == (sets.logits[:, 0].sigmoid() >= 0.9)).all()
     assert ((decided[:, 1] > 0) == (sets.logits[:, 1] >= 0)).all()
 

@@ -29,7 +29,7 @@ def test_rows_in_order_with_their_losses(fit_args: list[str], reviews: dict[str,
     assert outcomes.rows.text.to_pylist() == texts
     classifier = TextClassifier.load_from_checkpoint(next(Path("lightning_logs").rglob("last.ckpt")))
     answers = classifier.classify(texts)
-    chances = (outcomes.logits / classifier.calibration.temperature).softmax(-1)
+    chances = classifier.calibration.probabilities(outcomes.target, outcomes.logits)
     for row, answer in zip(chances.tolist(), answers, strict=True):
         assert row == pytest.approx(list(answer["probabilities"].values()), abs=1e-6)
     expected = -outcomes.logits.softmax(-1)[torch.arange(len(texts)), outcomes.targets].log()

@@ -139,7 +139,7 @@ def test_other_models(name: str, fit_args: list[str], tiny_bert: Path) -> None:
     main(["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx"])
     checkpoint = next(Path("lightning_logs").rglob("last.ckpt"))
     classifier = TextClassifier.load_from_checkpoint(checkpoint).eval()
-    other = OnnxModel(Path("model/model.onnx"), temperature=classifier.calibration.temperature)
+    other = OnnxModel(Path("model/model.onnx"), folded=classifier.calibration)
     assert largest_difference(classifier, other, 16) < 1e-5
 
 
@@ -148,7 +148,7 @@ def test_another_model_is_noticed(fit_args: list[str]) -> None:
     main([*fit_args, "--trainer.max_epochs", "1"])
     main(["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx"])
     classifier = TextClassifier.load_from_checkpoint(next(Path("lightning_logs").rglob("last.ckpt"))).eval()
-    other = OnnxModel(Path("model/model.onnx"), temperature=classifier.calibration.temperature)
+    other = OnnxModel(Path("model/model.onnx"), folded=classifier.calibration)
     assert largest_difference(classifier, other, 16) < 1e-5
     assert classifier.model is not None
     with torch.no_grad():

@@ -86,9 +86,9 @@ class FoldCLI(TextCLI):
 
     @torch.inference_mode()
     def out_of_fold(self) -> Outcomes:
-        """The held-out rows and what the best checkpoint says of them, calibrated.
+        """The held-out rows and what the best checkpoint says of them, calibrated by its own temperature.
 
-        Folds whose best epochs differ are not equally sure of what they say until they are.
+        Folds whose best epochs differ are comparable only after calibration; see :attr:`Outcomes.logits`.
         """
         assert self.folder is not None
         best = torch.load(self.folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
@@ -102,7 +102,7 @@ class FoldCLI(TextCLI):
                 targets.append(batch["target"])
                 logits.append(self.model.logits_of(moved).cpu())
         carried = best[self.model.CHECKPOINT_HYPER_PARAMS_KEY]
-        calibrated = torch.cat(logits) / Calibration.from_dict(carried["calibration"]).temperature
+        calibrated = Calibration.from_dict(carried["calibration"]).apply(torch.cat(logits))
         row, order = torch.cat(rows).sort()
         return Outcomes.from_rows(self.datamodule, "validation", row, calibrated[order], torch.cat(targets)[order])
 

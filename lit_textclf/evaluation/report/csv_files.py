@@ -49,7 +49,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
         contents["confusion_matrix.csv"] = csv_lines([[r"true \ predicted", *names], *rows])
     for name, figure in {
         "confusion_matrix.png": confusion_figure(evaluation.decisions, normalize=False),
-        "calibration.png": reliability_figure(evaluation.outcomes, evaluation.temperature),
+        "calibration.png": reliability_figure(evaluation.outcomes, evaluation.calibration),
     }.items():
         if figure is not None:
             contents[name] = png(figure)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_textclf.classifier.calibration import BINS
+from lit_textclf.classifier.calibration import BINS, Calibration
 from lit_textclf.data.rows.labels import THRESHOLD
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.figure_style import short_names
@@ -80,14 +80,13 @@ class Decisions:
     of: str
 
     @classmethod
-    def of_outcomes(cls, outcomes: Outcomes, temperature: float) -> Decisions:
+    def of_outcomes(cls, outcomes: Outcomes, calibration: Calibration) -> Decisions:
         """Of the predicted label of each row; in a multi-label task of each label of each row."""
-        logits = outcomes.logits / temperature
+        chance = calibration.probabilities(outcomes.target, outcomes.logits)
         if outcomes.target.task == "multi_label":
-            chance = logits.sigmoid()
             right = (chance >= THRESHOLD) == outcomes.targets.bool()
             return cls(torch.maximum(chance, 1 - chance).flatten(), right.flatten(), "labels of rows")
-        score, predicted = logits.softmax(-1).max(-1)
+        score, predicted = chance.max(-1)
         return cls(score, predicted == outcomes.targets, "rows")
 
 
@@ -103,15 +102,17 @@ class Reliability(NamedTuple):
     error: float
 
 
-def reliability(outcomes: Outcomes, temperature: float = 1.0) -> Reliability:
+def reliability(outcomes: Outcomes, calibration: Calibration | None = None) -> Reliability:
     """How well scores say how often they are right, in bins of equal width; the ECE of Guo et al. 2017.
 
     For single-label tasks of the predicted label's score; for multi-label tasks of each label's probability.
     """
+    calibration = calibration or Calibration()
     if outcomes.target.task == "multi_label":
-        score, right = (outcomes.logits / temperature).sigmoid().flatten(), outcomes.targets.flatten()
+        score = calibration.probabilities(outcomes.target, outcomes.logits).flatten()
+        right = outcomes.targets.flatten()
     else:
-        decisions = Decisions.of_outcomes(outcomes, temperature)
+        decisions = Decisions.of_outcomes(outcomes, calibration)
         score, right = decisions.score, decisions.right
     scores, rights = score.double().numpy(), right.double().numpy()
     place = np.minimum((scores * BINS).astype(int), BINS - 1)

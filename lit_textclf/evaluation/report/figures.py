@@ -19,6 +19,7 @@ from torchmetrics.functional.classification import (
     multilabel_f1_score,
 )
 
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.data.rows.labels import THRESHOLD
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
@@ -37,16 +38,16 @@ def figures_of(evaluation: Evaluation) -> dict[str, Figure]:
     Args:
         evaluation: of a split.
     """
-    outcomes, decisions, temperature = evaluation.outcomes, evaluation.decisions, evaluation.temperature
+    outcomes, decisions, calibration = evaluation.outcomes, evaluation.decisions, evaluation.calibration
     drawn = {
         "confusion": confusion_figure(decisions, normalize=False),
         "confusion_normalized": confusion_figure(decisions, normalize=True),
         "per_class_f1": per_class_f1_figure(decisions),
         "precision_recall": precision_recall_figure(outcomes),
         "roc": roc_figure(outcomes),
-        "reliability": reliability_figure(outcomes, temperature),
-        "score_histogram": score_histogram_figure(outcomes, temperature),
-        "coverage": coverage_figure(outcomes, temperature),
+        "reliability": reliability_figure(outcomes, calibration),
+        "score_histogram": score_histogram_figure(outcomes, calibration),
+        "coverage": coverage_figure(outcomes, calibration),
         "prediction": prediction_figure(outcomes),
         "residuals": residual_figure(outcomes),
         "length_histogram": length_histogram_figure(outcomes),
@@ -196,14 +197,15 @@ def _curves(
 
 
 # Scores ---------------------------------------------------------------------------------------------------------------
-def reliability_figure(outcomes: Outcomes, temperature: float = 1.0) -> Figure | None:
+def reliability_figure(outcomes: Outcomes, calibration: Calibration | None = None) -> Figure | None:
     """The share that is right against the score, before and after calibration where there was any."""
     if outcomes.target.task == "regression":
         return None
     multi = outcomes.target.task == "multi_label"
+    temperature = 1.0 if calibration is None else calibration.temperature
     lines = [("as trained", _BLUE if temperature == 1 else _GREY, reliability(outcomes))]
     if temperature != 1:
-        lines.append((f"temperature {temperature:.3g}", _BLUE, reliability(outcomes, temperature)))
+        lines.append((f"temperature {temperature:.3g}", _BLUE, reliability(outcomes, calibration)))
     with canvas(_title(outcomes, "Reliability; the larger a dot, the more rows")) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=_GREY, linestyle=":", linewidth=1)
         for name, color, found in lines:
@@ -217,11 +219,11 @@ def reliability_figure(outcomes: Outcomes, temperature: float = 1.0) -> Figure |
     return figure
 
 
-def score_histogram_figure(outcomes: Outcomes, temperature: float = 1.0) -> Figure | None:
+def score_histogram_figure(outcomes: Outcomes, calibration: Calibration | None = None) -> Figure | None:
     """How often each score was given, to what is right and to what is wrong."""
     if outcomes.target.task == "regression":
         return None
-    found = Decisions.of_outcomes(outcomes, temperature)
+    found = Decisions.of_outcomes(outcomes, calibration or Calibration())
     right, wrong = found.score[found.right].numpy(), found.score[~found.right].numpy()
     low, high = np.floor(50 * float(found.score.min())) / 50, np.ceil(50 * float(found.score.max())) / 50
     edges = np.linspace(low, max(high, low + 0.02), 21).tolist()  # scores of many classes may all be small
@@ -235,11 +237,11 @@ def score_histogram_figure(outcomes: Outcomes, temperature: float = 1.0) -> Figu
     return figure
 
 
-def coverage_figure(outcomes: Outcomes, temperature: float = 1.0) -> Figure | None:
+def coverage_figure(outcomes: Outcomes, calibration: Calibration | None = None) -> Figure | None:
     """Accuracy of the rows whose score reaches a threshold, against the share of rows that do."""
     if outcomes.target.task != "single_label":
         return None
-    found = Decisions.of_outcomes(outcomes, temperature)
+    found = Decisions.of_outcomes(outcomes, calibration or Calibration())
     score, order = found.score.sort(descending=True, stable=True)
     kept = torch.arange(1, len(score) + 1)
     accuracy = found.right[order].cumsum(0) / kept

@@ -42,15 +42,16 @@ class Calibrate(Callback):
         target, logits, targets = outcomes.target, outcomes.logits, outcomes.targets
         if trainer.state.fn == "fit":
             temperature = fit_temperature(target.task, logits, targets) if pl_module.calibrate else 1.0
-            thresholds = thresholds_of(target, logits / temperature, targets, pl_module.threshold_for)
+            calibrated = Calibration(temperature).apply(logits)
+            thresholds = thresholds_of(target, calibrated, targets, pl_module.threshold_for)
             pl_module.calibration = Calibration(temperature, thresholds)
-        temperature = pl_module.calibration.temperature
+        calibration = pl_module.calibration
         values = {
-            "ece": expected_calibration_error(target, logits / temperature, targets),
+            "ece": expected_calibration_error(target, calibration.apply(logits), targets),
             "ece_uncalibrated": expected_calibration_error(target, logits, targets),
         }
         if trainer.state.fn == "fit":
-            values["temperature"] = temperature
+            values["temperature"] = calibration.temperature
         for name, value in values.items():
             # The same on all ranks; Lightning wants to hear how they are to be joined.
             pl_module.log(f"{prefix}{name}", value, sync_dist=trainer.world_size > 1)

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.metric_table import charts_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.tokens.long_text import pool
@@ -137,13 +138,13 @@ class ShowInTensorBoard(Callback):
             return
         assert isinstance(pl_module, TextClassifier)
         report, outcomes, epoch = self.report, self.collected.outcomes, self._epoch
-        temperature = pl_module.calibration.temperature
+        calibration = pl_module.calibration
         if report.best_outcomes is not None:  # those of best.ckpt, and of the results below
             outcomes, epoch = report.best_outcomes, report.best_epoch
-            temperature = report.best.get("val_temperature", 1.0)
+            calibration = Calibration(report.best.get("val_temperature", 1.0))
         if outcomes is not None:
             self._show(
-                writer, trainer, Evaluation.from_outcomes(outcomes, temperature), f"the validation after epoch {epoch}"
+                writer, trainer, Evaluation.from_outcomes(outcomes, calibration), f"the validation after epoch {epoch}"
             )
         if self.options.graph:
             write_graph(writer, pl_module, trainer)
@@ -170,9 +171,9 @@ class ShowInTensorBoard(Callback):
 
     def _show_measured(self, writer: SummaryWriter, trainer: pl.Trainer, classifier: TextClassifier, what: str) -> None:
         if self.collected.outcomes is not None:
-            temperature, thresholds = classifier.calibration.temperature, classifier.thresholds
+            calibration, thresholds = classifier.calibration, classifier.thresholds
             self._show(
-                writer, trainer, Evaluation.from_outcomes(self.collected.outcomes, temperature, thresholds), what
+                writer, trainer, Evaluation.from_outcomes(self.collected.outcomes, calibration, thresholds), what
             )
 
     def _show(self, writer: SummaryWriter, trainer: pl.Trainer, evaluation: Evaluation, what: str) -> None:
@@ -243,7 +244,7 @@ def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -
     if outcomes.target.task != "regression":
         for curve in ranked(outcomes, binary_average_precision)[0]:
             writer.add_pr_curve(f"{group}/{curve.name}", curve.true, curve.scores, step)
-        found = Decisions.of_outcomes(outcomes, evaluation.temperature)
+        found = Decisions.of_outcomes(outcomes, evaluation.calibration)
         histograms |= {"scores_of_right": found.score[found.right], "scores_of_wrong": found.score[~found.right]}
     for name, values in histograms.items():
         if len(values):

@@ -14,6 +14,7 @@ from sklearn import metrics
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
@@ -83,7 +84,7 @@ def numpy(values: Tensor) -> np.ndarray:
     ],
 )
 def test_each_task_has_its_figures(target: Target, names: set[str]) -> None:
-    figures = figures_of(Evaluation.from_outcomes(outcomes(target), 1.5))
+    figures = figures_of(Evaluation.from_outcomes(outcomes(target), Calibration(1.5)))
     assert figures.keys() == names
     for figure in figures.values():
         image = Image.open(io.BytesIO(png(figure)))
@@ -102,7 +103,7 @@ def test_each_task_has_its_figures(target: Target, names: set[str]) -> None:
     ],
 )
 def test_nothing_is_cut_off_and_ticks_do_not_overlap(target: Target) -> None:
-    for name, figure in figures_of(Evaluation.from_outcomes(outcomes(target, 400), 1.2)).items():
+    for name, figure in figures_of(Evaluation.from_outcomes(outcomes(target, 400), Calibration(1.2))).items():
         pixels(figure)
         renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
         tight = figure.get_tightbbox(renderer)
@@ -191,8 +192,8 @@ def test_calibration_error(temperature: float) -> None:
     found = outcomes(Target("single_label", tuple("abcde")))
     chances = (found.logits / temperature).softmax(-1)
     expected = multiclass_calibration_error(chances, found.targets, 5, n_bins=15)
-    assert reliability(found, temperature).error == pytest.approx(float(expected), abs=1e-6)
-    assert reliability(found, temperature).share.sum() == pytest.approx(1)
+    assert reliability(found, Calibration(temperature)).error == pytest.approx(float(expected), abs=1e-6)
+    assert reliability(found, Calibration(temperature)).share.sum() == pytest.approx(1)
 
 
 def test_coverage_by_hand() -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
@@ -61,7 +62,7 @@ def written(tmp_path: Path) -> Callable[..., Path]:
         given = outcomes(target, rows, better=better)
         texts = [f"{number} {HARMFUL} & more" for number in range(rows)]
         texts[3] = "long " * MAX_CHARS
-        evaluation = Evaluation.from_outcomes(replace(given, rows=rows_of_texts(texts)), temperature)
+        evaluation = Evaluation.from_outcomes(replace(given, rows=rows_of_texts(texts)), Calibration(temperature))
         (tmp_path / "config.yaml").write_text(f"data:\n  labels: ['{HARMFUL}']\n", encoding="utf-8")
         return write_report(evaluation, {"val_loss": 0.25, "val_auroc": float("nan")}, tmp_path, f"<b>{HARMFUL}.ckpt")
 
@@ -182,7 +183,9 @@ def test_thresholds_are_named(tmp_path: Path) -> None:
     for thresholds in (None, {HARMFUL: 0.3}):
         pages.append(
             Read(
-                write_report(Evaluation.from_outcomes(outcomes(target), 1.0, thresholds), {}, tmp_path, "m").read_text()
+                write_report(
+                    Evaluation.from_outcomes(outcomes(target), None, thresholds), {}, tmp_path, "m"
+                ).read_text()
             )
         )
     texts = ["".join(found.texts) for found in pages]
