@@ -35,6 +35,7 @@ class CheckpointInfo:
         tokenizer: the tokenizer's files by name.
         trained_on: the keys of the rows it was trained on, uint64 `(texts,)`; None if it does not say.
         calibration: temperature and thresholds; one that changes nothing if the checkpoint has none.
+        callbacks: the keys of the callbacks whose state it has, as Lightning's `Callback.state_key`.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class CheckpointInfo:
     tokenizer: dict[str, str]
     trained_on: np.ndarray | None = None
     calibration: Calibration = field(default_factory=Calibration)
+    callbacks: tuple[str, ...] = ()
 
     def carried(self) -> dict[str, Any]:
         """The arguments of the classifier that only a checkpoint gives."""
@@ -111,6 +113,7 @@ def read_checkpoint(path: Path) -> CheckpointInfo:
         model=model,
         data=dict(content.get("datamodule_hyper_parameters", {})),
         trained_on=None if keys is None else keys.numpy().view(np.uint64).copy(),
+        callbacks=tuple(map(str, content.get("callbacks", {}))),
     )
 
 

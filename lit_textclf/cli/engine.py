@@ -63,10 +63,10 @@ class Engine:
         folder = expand_path(options.model_dir, "--model_dir")
         return cls(folder, options.execution_provider, read_model_folder(folder))
 
-    def take_over(self, trainer: Any, given: Arguments) -> None:
+    def take_over(self, trainer: Any, typed: Arguments) -> None:
         """Has the Trainer handle batches on the CPU in float32, and says where something else was asked for."""
         for name, ours in (("accelerator", "cpu"), ("precision", "32-true")):
-            if given.set_by_user(f"trainer.{name}") and str(trainer[name]) not in (ours, "auto"):
+            if typed.set_by_user(f"trainer.{name}") and str(trainer[name]) not in (ours, "auto"):
                 note(f"trainer.{name} {trainer[name]} is not used: --engine onnx computes as the model was exported")
             trainer[name] = ours
 

@@ -23,7 +23,7 @@ IGNORED_WARNINGS = (
     r".*does not have many workers.*",
     # torch.utils._pytree, called by Lightning 2.6.6 (Lightning-AI/pytorch-lightning#21240).
     r".*LeafSpec.*is deprecated.*",
-    # Only fit restores the states of callbacks; for fit, TextCLI notes those that it cannot restore.
+    # Matters to fit alone, which notes in one line the states that it does not restore.
     r".*callbacks used to create the checkpoint need to be provided.*",
     # Where no validation took place; a note says so at the end, and what best.ckpt is then.
     r".*could not find the monitored key in the returned metrics.*",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
@@ -25,4 +25,13 @@ def add_options(parser: ArgumentParser) -> None:
         "--metrics.evaluate", type=list[str | dict[str, Any]] | None, default=None,
         help="metrics of `evaluate`: folders or files with a script, names on the Hub, or mappings with it as path "
         "and the script's arguments; not used by predict",
+    )  # fmt: skip
+
+
+def add_threshold_option(parser: ArgumentParser) -> None:
+    """Adds `--threshold`."""
+    parser.add_argument(
+        "--threshold", type=float | Literal["best"] | dict[str, float] | None, default=None,
+        help="decision threshold of the positive label, or of every label of a label set, or {label: threshold}; best "
+        "uses those stored in the checkpoint",
     )  # fmt: skip

@@ -81,7 +81,7 @@ class FoldCLI(TextCLI):
             self.root = new_folder(Path(options.default_root_dir or ".") / LOGS, "cross_validation_")
         options.default_root_dir = str(self.root)
 
-    def _say_next(self, folder: Path, checkpoints: list[Path]) -> None:
+    def _note_next(self, folder: Path, checkpoints: list[Path]) -> None:
         """Nothing: the next fold is next."""
 
     @torch.inference_mode()
