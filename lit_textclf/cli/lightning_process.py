@@ -76,8 +76,8 @@ def lightning_process() -> Iterator[None]:
             rank = rank_zero_only.rank  # type: ignore[attr-defined]
             print(f"rank {rank} exits because another rank failed; see that rank's message", file=sys.stderr)
             raise SystemExit(1) from None
-        if refused_by_lightning(error):
-            words = str(error).strip() or type(error).__name__
+        if (refusal := lightning_refusal(error)) is not None:
+            words = str(refusal).strip() or type(refusal).__name__
             raise UserError(f"trainer: {words} (set {SHOW_TRACEBACK}=1 for the traceback)") from error
         raise
     finally:
@@ -92,19 +92,26 @@ def _other_rank_failed(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in lost)
 
 
-def refused_by_lightning(error: Exception) -> bool:
-    """Whether Lightning raised an error on purpose, about what the tool or a config asked of it.
+def lightning_refusal(error: Exception) -> BaseException | None:
+    """The error that Lightning raised on purpose, about what the tool or a config asked of it; None for a bug.
 
     That is a `raise` statement in Lightning's code, reached from the command line without other code in between: where
     an expression fails, or where a callback or the classifier called Lightning, the program is wrong, not the user.
     """
     if isinstance(error, RuntimeError) and "Error(s) in loading state_dict" in str(error):
-        return True  # raised by torch, for a checkpoint of another architecture
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if not frames or not isinstance(error, _KINDS):
-        return False
-    functions = [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in reversed(frames)]
-    statement = traceback.extract_tb(error.__traceback__)[-1].line or ""
+        return error  # raised by torch, for a checkpoint of another architecture
+    refusal: BaseException = error
+    while _functions(refusal)[0].startswith("jsonargparse.") and refusal.__cause__ is not None:
+        refusal = refusal.__cause__  # of the constructor of a class that trainer.* names
+    functions = _functions(refusal)
     libraries = {"lightning", "torch", *sys.stdlib_module_names}
     caller = next((function for function in functions if function.partition(".")[0] not in libraries), "")
-    return functions[0].startswith("lightning.") and statement.startswith("raise ") and caller.startswith(_CALLERS)
+    statement = next((frame.line or "" for frame in reversed(traceback.extract_tb(refusal.__traceback__))), "")
+    on_purpose = functions[0].startswith("lightning.") and statement.startswith("raise ")
+    return refusal if isinstance(refusal, _KINDS) and on_purpose and caller.startswith(_CALLERS) else None
+
+
+def _functions(error: BaseException) -> list[str]:
+    """The functions of an error's traceback as `module.function`, the one that raised it first."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in reversed(frames)] or [""]

@@ -33,7 +33,8 @@ def check_trainer(trainer: Any, command: str) -> None:
     Raises:
         UserError: naming the option, its value and what to type instead.
     """
-    known = ["auto", *StrategyRegistry.available_strategies()]
+    # Lightning's own single_xla needs an argument that no name can give.
+    known = ["auto", *(name for name in StrategyRegistry.available_strategies() if name != "single_xla")]
     if isinstance(trainer.strategy, str) and trainer.strategy not in known:
         raise UserError(
             f"trainer.strategy: no strategy {trainer.strategy!r}{did_you_mean(trainer.strategy, known)}; "

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_textclf import UserError, main
-from lit_textclf.cli.lightning_process import lightning_process, refused_by_lightning
+from lit_textclf.cli.lightning_process import lightning_process, lightning_refusal
 
 Fails = Callable[[list[str]], str]
 
@@ -28,6 +28,13 @@ class LogsText(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pl_module.log("name", "text")
+
+
+class CannotBeMade(Callback):
+    """A class for `trainer.callbacks`."""
+
+    def __init__(self) -> None:
+        len(7)
 
 
 class LogsTooEarly(Callback):
@@ -72,8 +79,19 @@ def test_what_lightning_refuses_names_the_way_to_the_traceback(
     assert err.splitlines()[-1] == line
 
 
+def test_arguments_of_a_class_of_lightning(fit_args: list[str], fails: Fails) -> None:
+    stop = "[{class_path: EarlyStopping, init_args: {monitor: val_loss, mode: most}}]"
+    line = fails([*fit_args, "--trainer.callbacks", stop])
+    assert line.startswith("error: trainer: `mode` can be min, max, got most (set LIT_TEXTCLF_TRACEBACK=1")
+
+
+def test_a_bug_in_a_class_of_the_user(fit_args: list[str]) -> None:
+    with pytest.raises(ValueError, match="object of type 'int' has no len"):
+        main([*fit_args, "--trainer.callbacks", f"[{{class_path: {__name__}.CannotBeMade}}]"])
+
+
 def test_errors_without_a_trace_are_bugs() -> None:
-    assert not refused_by_lightning(ValueError("made, not raised"))
+    assert not lightning_refusal(ValueError("made, not raised"))
 
 
 def test_an_error_of_our_own_code_passes() -> None:

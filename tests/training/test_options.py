@@ -24,6 +24,7 @@ def checked(command: str, **options: Any) -> None:
     ("command", "options", "words"),
     [
         ("fit", {"strategy": "dpp"}, "trainer.strategy: no strategy 'dpp'; did you mean 'ddp'?"),
+        ("fit", {"strategy": "single_xla"}, "trainer.strategy: no strategy 'single_xla'"),
         ("fit", {"val_check_interval": 0.0}, "trainer.val_check_interval 0.0: must be more than 0"),
         ("test", {"log_every_n_steps": -1}, "trainer.log_every_n_steps -1: must be more than 0"),
         ("fit", {"gradient_clip_val": -1}, "trainer.gradient_clip_val -1: must be 0 or more"),

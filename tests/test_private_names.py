@@ -1,0 +1,138 @@
+"""The private names of libraries that the package uses: each exists, and each is listed here.
+
+A library may rename them in any release. Where one does, the test of that name fails, and says which file to look at.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lit_textclf
+
+ROOT = Path(lit_textclf.__file__).parent
+CHECKPOINT = "lightning.pytorch.callbacks:ModelCheckpoint"
+PARSERS = "cli/commands/check.py cli/commands/export.py cli/lightning_cli.py cli/parser.py"
+LISTED = [
+    # owner, private name, the files that use it
+    (
+        "argparse:ArgumentParser",
+        "_actions",
+        "cli/commands/check.py cli/commands/export.py cli/lightning_cli.py cli/parser.py",
+    ),
+    ("atexit", "_run_exitfuncs", "cli/main.py"),
+    ("codecs:CodecInfo", "_is_text_encoding", "data/readers/open_text.py prediction/output_file.py"),
+    ("evaluate:Metric", "_compute", "training/callbacks/hf_evaluate.py"),
+    ("lightning.pytorch:LightningModule", "_trainer", "classifier/module.py"),
+    ("lightning.pytorch:Trainer", "_signal_connector", "training/callbacks/stop_and_resume.py"),
+    (CHECKPOINT, "_last_checkpoint_saved", "training/callbacks/checkpoints.py"),
+    (CHECKPOINT, "_last_global_step_saved", "training/callbacks/checkpoints.py"),
+    (CHECKPOINT, "_save_checkpoint", "training/callbacks/checkpoints.py"),
+    (
+        "lightning.pytorch.callbacks:ModelCheckpoint",
+        "_should_skip_saving_checkpoint",
+        "training/callbacks/checkpoints.py",
+    ),
+    ("lightning.pytorch.cli:LightningCLI", "_parse_ckpt_path", "cli/lightning_cli.py"),
+    ("lightning.pytorch.cli:LightningCLI", "_parser", "cli/lightning_cli.py"),
+    ("lightning.pytorch.cli:LightningCLI", "_subcommand_parsers", "cli/commands/cross_validate.py"),
+    ("lightning.pytorch.strategies.launchers", "_MultiProcessingLauncher", "training/trainer.py"),
+    ("os", "_exit", "cli/main.py"),
+    ("torch", "_softmax_backward_data", "models/attention.py"),
+    ("transformers:PreTrainedConfig", "_attn_implementation", "models/attention.py models/last_layer.py"),
+]
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name.strip("_") != ""
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    """Each file of the package, named from its root, and its syntax tree."""
+    for path in sorted(ROOT.rglob("*.py")):
+        yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def own_names() -> set[str]:
+    """The private names that the package itself defines: functions, classes, variables, attributes."""
+    found = set()
+    for _, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+                found.add(node.id if isinstance(node, ast.Name) else node.attr)
+            elif isinstance(node, ast.alias):
+                found.add(node.asname or "")
+    return found
+
+
+def used_names() -> set[tuple[str, str]]:
+    """Private names that are imported from a library, or are attributes that the package does not define."""
+    own, found = own_names(), set()
+    for file, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("lit_textclf"):
+                names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+                found |= {(file, name) for name in names if is_private(name)}
+            elif isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in own:
+                found.add((file, node.attr))
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("getattr", "setattr", "hasattr"):
+                name = getattr(node.args[1], "value", "")
+                if is_private(str(name)) and name not in own:
+                    found.add((file, name))
+    return found
+
+
+def inherited_names() -> set[tuple[str, str]]:
+    """Private names that a class of the package shares with a library's base class: overridden, or used by chance."""
+    found = set()
+    for module in pkgutil.walk_packages([str(ROOT)], "lit_textclf."):
+        if module.name == "lit_textclf.__main__":
+            continue
+        for owner in vars(importlib.import_module(module.name)).values():
+            if not inspect.isclass(owner) or owner.__module__ != module.name:
+                continue
+            file = Path(inspect.getsourcefile(owner) or "").relative_to(ROOT).as_posix()
+            names = set(re.findall(r"(?:self\.|def )(_[a-z]\w*)", inspect.getsource(owner)))
+            libraries = [base for base in owner.__mro__ if not base.__module__.startswith("lit_textclf")]
+            found |= {(file, name) for name in names if any(has(base, name) for base in libraries)}
+    return found
+
+
+def has(owner: Any, name: str) -> bool:
+    """Whether a module or a class has a name, or a class sets it in its own code."""
+    if name in vars(owner):
+        return True
+    try:
+        source = inspect.getsource(owner) if inspect.isclass(owner) else ""
+    except (OSError, TypeError):  # made without a file, or in C
+        return False
+    return re.search(rf"self\.{name}\b *[:=]", source) is not None
+
+
+@pytest.mark.parametrize(("owner", "name", "files"), LISTED, ids=[f"{owner}.{name}" for owner, name, _ in LISTED])
+def test_exists(owner: str, name: str, files: str) -> None:
+    found = pkgutil.resolve_name(owner)
+    owners = found.__mro__ if inspect.isclass(found) else [found]
+    assert any(has(owner, name) for owner in owners), f"{owner} has no {name} any more; see {files}"
+
+
+def test_a_name_that_went_away_is_noticed() -> None:
+    owner = pkgutil.resolve_name(CHECKPOINT)
+    assert has(owner, "_save_checkpoint")
+    assert has(owner, "_last_global_step_saved")
+    assert not any(has(base, "_saved_now") for base in owner.__mro__)
+
+
+def test_all_are_listed() -> None:
+    listed = {(file, name) for _, name, files in LISTED for file in files.split()}
+    assert used_names() | inherited_names() == listed
