@@ -226,7 +226,8 @@ def test_flags_of_run_glue_have_a_key_each(capsys: pytest.CaptureFixture[str]) -
 
 def headings(page: Path) -> set[str]:
     """The anchors of a page, as GitHub makes them from its headings."""
-    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
