@@ -12,59 +12,70 @@ from torch import Tensor
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.decisions import decided_by_logits
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.labels import Target, join_names
 from lit_textclf.data.rows.rows import Rows
+from lit_textclf.prediction.options import PredictOptions
+from lit_textclf.prediction.output_format import OutputFormat
 from lit_textclf.utils.csv_format import csv_lines, format_float32
-from lit_textclf.utils.messages import note
+from lit_textclf.utils.messages import UserError, note, plural
 
 
-class PredictionColumns:
-    r"""The columns of predictions, and their lines: RFC 4180, `\n`.
+class CsvFormat(OutputFormat):
+    r"""A row for each input row, RFC 4180 with `\n`.
 
-    The columns are `row`, the id column, `label`, `score`, with a least score `abstained`, `prob_<name>` for each label
-    (multi-label: `labels`, `prob_<name>`; regression: `prediction`), then `logit_<name>` and the input's columns where
-    asked for. A number is written in the shortest form that reads back as the same float32.
+    The columns are `row`, the id column, `label`, `score`, `abstained` (with a least score), and `prob_<name>` for each
+    label; for label sets `labels` and `prob_<name>`; for a regression `prediction`. Then come `logit_<name>` and the
+    input's other columns on request. A number is written in the shortest form that reads back as the same float32.
 
     Args:
         target: task and labels.
-        id_column: the name of the input's id column, or None.
-        kept: the input's columns that are written too.
-        with_logits: write the logits too.
-        where: the file, for what is said of columns with another name.
-        thresholds: by label the probability from which on it is given; None takes the most probable one.
-        min_score: below it no label is given, and `abstained` is true.
-        calibration: turns the rows' raw logits into those that are written: `prob_<name>` is their softmax (their
-            sigmoid for label sets).
+        id_column: the input's id column, or None.
+        kept: the input's columns to write.
+        where: the file, for the note on a column that is renamed.
+        with_logits: write the calibrated logits, too: `prob_<name>` is their softmax, or their sigmoid for label sets.
+        thresholds: decision thresholds by label; None takes the most probable label.
+        min_score: rows with a lower score get no label, and `abstained` is true.
+        calibration: turns raw logits into calibrated ones.
     """
 
     def __init__(
-        self, target: Target, id_column: str | None, kept: Sequence[str], *, with_logits: bool, where: Path,
-        thresholds: Mapping[str, float] | None = None, min_score: float | None = None,
+        self, target: Target, id_column: str | None, kept: Sequence[str], *, where: Path | str = "",
+        with_logits: bool = False, thresholds: Mapping[str, float] | None = None, min_score: float | None = None,
         calibration: Calibration | None = None,
     ) -> None:  # fmt: skip
-        self.calibration = calibration or Calibration()
-        self.thresholds, self.min_score = thresholds, min_score
-        self.target, self.id_column, self.with_logits, self.where = target, id_column, with_logits, where
+        self.target, self.id_column, self.where = target, id_column, where
         self.kept = [name for name in kept if name != id_column]
+        self.with_logits, self.thresholds, self.min_score = with_logits, thresholds, min_score
+        self.calibration = calibration or Calibration()
+
+    @classmethod
+    def from_options(cls, options: PredictOptions, model: TextClassifier, data: TextDataModule) -> CsvFormat:
+        """The format of a prediction.
+
+        Raises:
+            UserError: if a least score is set for a task without scores.
+        """
+        target, stream = data.target, data.stream
+        assert target is not None
+        assert stream is not None
+        if options.min_score is not None and target.task != "single_label":
+            raise UserError(f"--min_score is for single-label tasks; the model's task is {target.task}")
+        return cls(
+            target, stream.columns.id, stream.kept, where=options.output, with_logits=options.with_logits,
+            thresholds=model.thresholds, min_score=options.min_score, calibration=model.calibration,
+        )  # fmt: skip
 
     def header(self) -> str:
-        """The first line; says which of the input's columns have another name in it."""
-        target = self.target
-        if target.task == "regression":
-            ours = ["prediction"]
-        elif target.task == "multi_label":
-            ours = ["labels", *(f"prob_{name}" for name in target.labels)]
-        else:
-            abstained = [] if self.min_score is None else ["abstained"]
-            ours = ["label", "score", *abstained, *(f"prob_{name}" for name in target.labels)]
-        if self.with_logits:
-            ours += [f"logit_{name}" for name in target.labels or ("prediction",)]
-        taken = {"row", *ours}
+        """The column names; prints which of the input's columns are renamed."""
+        names = list(self._predictions(torch.empty(0, self.target.num_outputs)))
+        taken = {"row", *names}
         ids = [] if self.id_column is None else [self._unique(self.id_column, taken)]
-        return csv_lines([["row", *ids, *ours, *(self._unique(name, taken) for name in self.kept)]])
+        return csv_lines([["row", *ids, *names, *(self._unique(name, taken) for name in self.kept)]])
 
     def _unique(self, name: str, taken: set[str]) -> str:
-        """A name for an input's column that is not taken; says so where it is another."""
+        """A name for an input's column that is not taken yet."""
         unique = name
         while unique in taken:
             unique = f"input_{unique}"
@@ -74,47 +85,59 @@ class PredictionColumns:
         return unique
 
     def lines(self, rows: Rows, logits: Tensor) -> str:
-        """The lines of some rows.
-
-        Args:
-            rows: the rows.
-            logits: raw, float32 `(rows, outputs)`.
-        """
-        logits = self.calibration.apply(logits.float().cpu())
+        """The lines of some rows; raw logits, float32 `(rows, outputs)`."""
         numbers = np.arange(len(rows)) if rows.row_numbers is None else rows.row_numbers
         columns: list[Iterable[Any]] = [numbers.tolist()]
         if self.id_column is not None and rows.id is not None:
             columns.append(rows.id.to_pylist())
-        if self.target.task == "regression":
-            columns.append(format_float32(logits[:, 0]))
-        elif self.target.task == "multi_label":
-            probabilities = logits.sigmoid()
-            given = decided_by_logits(self.target, logits, self.thresholds)
-            columns.append([join_names(names) for names in self.target.sets(given.numpy())])
-            columns += [format_float32(probabilities[:, index]) for index in range(probabilities.shape[1])]
-        else:
-            probabilities = logits.softmax(-1)
-            best = decided_by_logits(self.target, logits, self.thresholds)
-            scores = probabilities.gather(1, best[:, None])[:, 0]
-            unsure = torch.zeros_like(best, dtype=torch.bool) if self.min_score is None else scores < self.min_score
-            names = [self.target.labels[index] for index in best.tolist()]
-            columns.append(["" if out else name for name, out in zip(names, unsure.tolist(), strict=True)])
-            columns.append(format_float32(scores))
-            if self.min_score is not None:
-                columns.append([str(out).lower() for out in unsure.tolist()])
-            columns += [format_float32(probabilities[:, index]) for index in range(probabilities.shape[1])]
-        if self.with_logits:
-            columns += [format_float32(logits[:, index]) for index in range(logits.shape[1])]
+        columns += self._predictions(self.calibration.apply(logits.float().cpu())).values()
         if rows.kept is not None:
-            there = set(rows.kept.column_names)  # of several files one may lack a column
-            nothing = [None] * len(rows)
-            columns += [rows.kept[name].to_pylist() if name in there else nothing for name in self.kept]
+            present = set(rows.kept.column_names)  # one of several files may lack a column
+            missing = [None] * len(rows)
+            columns += [rows.kept[name].to_pylist() if name in present else missing for name in self.kept]
         return csv_lines(zip(*columns, strict=True))
 
+    def _predictions(self, logits: Tensor) -> dict[str, Iterable[Any]]:
+        """The columns of predictions by name, from calibrated logits `(rows, outputs)`."""
+        target = self.target
+        columns: dict[str, Iterable[Any]] = {}
+        if target.task == "regression":
+            columns["prediction"] = format_float32(logits[:, 0])
+        elif target.task == "multi_label":
+            chosen = decided_by_logits(target, logits, self.thresholds)
+            columns["labels"] = [join_names(names) for names in target.sets(chosen.numpy())]
+            columns |= self._numbers("prob", logits.sigmoid())
+        else:
+            best, scores, abstained = self._decide(logits)
+            labels = zip(best.tolist(), abstained.tolist(), strict=True)
+            columns["label"] = ["" if out else target.labels[index] for index, out in labels]
+            columns["score"] = format_float32(scores)
+            if self.min_score is not None:
+                columns["abstained"] = [str(out).lower() for out in abstained.tolist()]
+            columns |= self._numbers("prob", logits.softmax(-1))
+        return columns | self._numbers("logit", logits) if self.with_logits else columns
+
+    def _numbers(self, prefix: str, values: Tensor) -> dict[str, Iterable[Any]]:
+        names = self.target.labels or ("prediction",)
+        return {f"{prefix}_{name}": format_float32(values[:, index]) for index, name in enumerate(names)}
+
+    def _decide(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Label indices, their scores, and whether the score is too low, `(rows,)` each, from calibrated logits."""
+        best = decided_by_logits(self.target, logits, self.thresholds)
+        scores = logits.softmax(-1).gather(1, best[:, None])[:, 0]
+        return best, scores, scores < (0.0 if self.min_score is None else self.min_score)
+
     def tally(self, logits: Tensor) -> dict[str, int]:
-        """Counts of what is to be said of these predictions, by their raw logits."""
+        """How many rows get no label."""
         if self.min_score is None:
             return {}
-        logits = self.calibration.apply(logits.float())
-        probabilities, best = logits.softmax(-1), decided_by_logits(self.target, logits, self.thresholds)
-        return {"abstained": int((probabilities.gather(1, best[:, None])[:, 0] < self.min_score).sum())}
+        return {"abstained": int(self._decide(self.calibration.apply(logits.float()))[2].sum())}
+
+    def report(self, tally: Mapping[str, int], *, measured: bool) -> list[str]:
+        """How many rows got no label."""
+        if self.min_score is None:
+            return []
+        rows, without = tally["rows"], tally["abstained"]
+        share = f"{without:,} of {plural(rows, 'row')} ({without / max(1, rows):.1%})"
+        also = "; the metrics are of all rows, as if they had one" if measured else ""
+        return [f"{share} without a label, whose score is below {self.min_score:g}{also}"]

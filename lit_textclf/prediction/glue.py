@@ -1,17 +1,22 @@
-"""Predictions as the GLUE benchmark takes them: a tab-separated file for each task, `index` and `prediction`."""
+"""Predictions as the GLUE benchmark takes them: a tab-separated file for each task."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.utils.messages import UserError
+from lit_textclf.prediction.options import PREDICTIONS, PredictOptions
+from lit_textclf.prediction.output_format import OutputFormat
+from lit_textclf.utils.messages import UserError, note, plural
 
-# https://gluebenchmark.com/faq: the file's name by the task's, and the labels in the order of GLUE's numbers.
+# https://gluebenchmark.com/faq: file names by task, and labels in the order of GLUE's numbers.
 FILES = {
     "cola": "CoLA", "sst2": "SST-2", "mrpc": "MRPC", "stsb": "STS-B", "qqp": "QQP", "mnli": "MNLI-m", "qnli": "QNLI",
     "rte": "RTE", "wnli": "WNLI",
@@ -28,16 +33,16 @@ LABELS = {
     "wnli": ("not_entailment", "entailment"),
 }
 BY_NAME = ("mnli", "qnli", "rte")
-"""Tasks whose labels are written by name; the others' by number."""
+"""Tasks whose labels are written by name; those of the others by number."""
 HIGHEST = 5.0
-"""STS-B's similarities are from 0 to this."""
+"""Similarities of STS-B range from 0 to this."""
 
 
 def task_of(config_name: str | None, output: Path | None) -> str:
-    """The GLUE task, by `data.dataset_config_name`, else by the output's name.
+    """The GLUE task, by `data.dataset_config_name`, or else by the output's name.
 
     Raises:
-        UserError: if neither says it.
+        UserError: if neither names a task.
     """
     if config_name in FILES:
         return config_name
@@ -45,22 +50,22 @@ def task_of(config_name: str | None, output: Path | None) -> str:
     if output is not None and output.stem.lower() in by_file:
         return by_file[output.stem.lower()]
     raise UserError(
-        f"--format glue: which task is not known; set data.dataset_config_name (--config configs/glue/TASK.yaml; "
-        f"{', '.join(FILES)}), or call the --output {', '.join(f'{name}.tsv' for name in FILES.values())}"
+        f"--format glue: the task is unknown; set data.dataset_config_name (--config configs/glue/TASK.yaml; "
+        f"{', '.join(FILES)}), or name the --output {', '.join(f'{name}.tsv' for name in FILES.values())}"
     )
 
 
 def file_of(task: str, split: str | None) -> str:
-    """The name that the benchmark wants; MNLI has two parts, by the data set's name of the split."""
+    """The file name that the benchmark wants; MNLI has two files, told apart by the data set's name of the split."""
     return "MNLI-mm.tsv" if task == "mnli" and "mismatched" in (split or "") else f"{FILES[task]}.tsv"
 
 
-class GlueColumns:
-    """The columns of a submission and their lines, in place of `PredictionColumns`.
+class GlueFormat(OutputFormat):
+    """A submission: `index` and `prediction`.
 
     Args:
-        target: task and labels of the checkpoint.
-        task: of GLUE.
+        target: the checkpoint's task and labels.
+        task: the GLUE task.
 
     Raises:
         UserError: if the labels are not that task's.
@@ -72,16 +77,52 @@ class GlueColumns:
         if (target.task == "regression") != (task == "stsb") or set(target.labels) != set(expected):
             has = ", ".join(target.labels) or "numbers"
             raise UserError(
-                f"--format glue: {task} has {', '.join(expected) or 'numbers'}, the checkpoint {has}; name the right "
-                "task (data.dataset_config_name)"
+                f"--format glue: {task} has {', '.join(expected) or 'numbers'}, the checkpoint {has}; set "
+                "data.dataset_config_name to the right task"
             )
 
+    @classmethod
+    def output(cls, options: PredictOptions, data: TextDataModule) -> str:
+        """The benchmark's own file name where none was given.
+
+        Raises:
+            UserError: if the task is not known, or an option would add to the two columns.
+        """
+        if options.with_logits or options.keep_columns or options.min_score is not None:
+            raise UserError(
+                "--format glue has two columns, and a label for each row; remove --with_logits, --keep_columns and "
+                "--min_score"
+            )
+        task = cls._task(options, data)
+        if data.columns.id is not None:
+            note(f"--format glue: rows are identified by their number; {data.columns.id!r} is not written")
+        return options.output if _named(options) else file_of(task, data.dataset_split("predict"))
+
+    @classmethod
+    def _task(cls, options: PredictOptions, data: TextDataModule) -> str:
+        return task_of(data.dataset_config_name, _named(options))
+
+    @classmethod
+    def from_options(cls, options: PredictOptions, model: TextClassifier, data: TextDataModule) -> GlueFormat:
+        """The format of a prediction.
+
+        Raises:
+            UserError: if the checkpoint's labels are not the task's.
+        """
+        assert data.target is not None
+        return cls(data.target, cls._task(options, data))
+
+    @property
+    def name(self) -> str:
+        """The format and the task."""
+        return f"glue {self.task}"
+
     def header(self) -> str:
-        """The first line."""
+        """The column names."""
         return "index\tprediction\n"
 
     def lines(self, rows: Rows, logits: Tensor) -> str:
-        """The lines of some rows; logits float32 `(rows, outputs)`."""
+        """The lines of some rows; raw logits, float32 `(rows, outputs)`."""
         numbers = np.arange(len(rows)) if rows.row_numbers is None else rows.row_numbers
         if self.task == "stsb":
             values = [f"{value:.3f}" for value in logits[:, 0].float().clamp(0, HIGHEST).tolist()]
@@ -92,7 +133,16 @@ class GlueColumns:
         return "".join(f"{number}\t{value}\n" for number, value in zip(numbers.tolist(), values, strict=True))
 
     def tally(self, logits: Tensor) -> dict[str, int]:
-        """How many predictions are written as the nearest value that the task has."""
+        """How many predictions lie outside of the task's values, and are written as the nearest one."""
         if self.task != "stsb":
             return {}
         return {"clipped": int(((logits[:, 0] < 0) | (logits[:, 0] > HIGHEST)).sum())}
+
+    def report(self, tally: Mapping[str, int], *, measured: bool) -> list[str]:
+        """How many predictions were clipped."""
+        clipped = tally["clipped"]
+        return [f"{plural(clipped, 'prediction')} below 0 or above 5, clipped to that range"] if clipped else []
+
+
+def _named(options: PredictOptions) -> Path | None:
+    return None if options.output == PREDICTIONS else Path(options.output)

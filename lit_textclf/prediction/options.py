@@ -1,31 +1,44 @@
-"""Options of `predict` that contradict each other."""
+"""The options of `predict`."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
-from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.prediction.glue import file_of, task_of
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import UserError
 
 PREDICTIONS = "predictions.csv"
 
 
-def check_form(form: str, min_score: float | None, *, other_columns: bool) -> None:
-    """Refuses options of the output that contradict each other."""
-    if min_score is not None and not 0 <= min_score <= 1:
-        raise UserError(f"--min_score {min_score}: a probability from 0 to 1 is needed")
-    if form == "glue" and (other_columns or min_score is not None):
-        raise UserError(
-            "--format glue has two columns, and a label for each row; remove --with_logits, --keep_columns and "
-            "--min_score"
-        )
+@dataclass(frozen=True)
+class PredictOptions:
+    """What `predict` writes, and where; this docstring is the command's `--help`.
 
+    Args:
+        output: the file to write; it appears complete or not at all
+        overwrite: replace the file if it exists
+        with_logits: add a column logit_<name> for each label
+        keep_columns: add the input's other columns
+        text: predict this text in place of a file
+        output_encoding: utf-8, or utf-8-sig for spreadsheets
+        format: csv; glue for the tab-separated file that the GLUE benchmark takes, whose task is
+            data.dataset_config_name or follows from the name of the output; or the dotted path of an OutputFormat class
+            of your own, as my_pkg.MyFormat
+        min_score: assign no label to rows whose score is below this probability: label is empty, and a column abstained
+            is true
 
-def submission_of(data: TextDataModule, output: str) -> tuple[str, str]:
-    """The GLUE task of a prediction, and its file: the benchmark's own name where none was given."""
-    named = None if output == PREDICTIONS else Path(output)
-    task = task_of(data.dataset_config_name, named)
-    if data.columns.id is not None:
-        note(f"--format glue: rows are known by their number; {data.columns.id!r} is not written")
-    return task, output if named else file_of(task, data.dataset_split("predict"))
+    Raises:
+        UserError: if a value is out of its range.
+    """
+
+    output: str = PREDICTIONS
+    overwrite: bool = False
+    with_logits: bool = False
+    keep_columns: bool = False
+    text: str | None = None
+    output_encoding: str = "utf-8"
+    format: str = "csv"
+    min_score: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
+            raise UserError(f"--min_score {self.min_score}: must be a probability from 0 to 1")

@@ -20,9 +20,8 @@ import torch
 from torch import Tensor
 
 from lit_textclf.data.batches.predict_dataset import REMEMBERED, Part
-from lit_textclf.prediction.csv_output import PredictionColumns
-from lit_textclf.prediction.glue import GlueColumns
 from lit_textclf.prediction.output_file import PredictionFile
+from lit_textclf.prediction.output_format import OutputFormat
 from lit_textclf.utils.atomic import atomic_file
 from lit_textclf.utils.messages import UserError, note, plural
 
@@ -32,7 +31,7 @@ class PredictionParts:
 
     Args:
         file: the file that is to be.
-        columns: its columns.
+        output_format: makes its lines.
         total: how many rows are predicted.
 
     Attributes:
@@ -40,8 +39,8 @@ class PredictionParts:
         is_open: whether the folder is this prediction's.
     """
 
-    def __init__(self, file: PredictionFile, columns: PredictionColumns | GlueColumns, total: int) -> None:
-        self.file, self.columns, self.total = file, columns, total
+    def __init__(self, file: PredictionFile, output_format: OutputFormat, total: int) -> None:
+        self.file, self.format, self.total = file, output_format, total
         self.folder = file.path.with_name(f"{file.path.name}.parts")
         self.part_rows = 0
         self.is_open = False
@@ -127,8 +126,8 @@ class PredictionParts:
         Raises:
             UserError: if the disk is full, or the encoding lacks a character; the parts that are done are kept.
         """
-        lines = self.file.encode(self.columns.lines(part.rows, logits))
-        part.tally.update(self.columns.tally(logits))
+        lines = self.file.encode(self.format.lines(part.rows, logits))
+        part.tally.update(self.format.tally(logits))
         record = {
             "rows": len(part.rows),
             "bytes": len(lines),
@@ -167,7 +166,7 @@ class PredictionParts:
         """
         tally: Counter[str] = Counter()
         with self.file.writing():
-            self.file.append(self.file.encode(self.columns.header(), first=True))
+            self.file.append(self.file.encode(self.format.header(), first=True))
             for index in range(self.number):
                 record = self.record(index)
                 path = self._path(index, "csv")

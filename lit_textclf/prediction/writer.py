@@ -1,4 +1,4 @@
-"""What predict does around the model: opens or continues the parts, gathers batches into them, joins and measures."""
+"""The callback of `predict`: opens or resumes the parts, collects batches into them, joins them and measures."""
 
 from __future__ import annotations
 
@@ -22,97 +22,110 @@ from lit_textclf.classifier.checkpoint import digest_of
 from lit_textclf.classifier.module import Prediction, TextClassifier
 from lit_textclf.data.batches.predict_dataset import Part, part_rows_for
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.prediction.csv_output import PredictionColumns
-from lit_textclf.prediction.glue import GlueColumns
+from lit_textclf.prediction.formats import find_format
+from lit_textclf.prediction.options import PredictOptions
 from lit_textclf.prediction.output_file import PredictionFile
+from lit_textclf.prediction.output_format import OutputFormat
 from lit_textclf.prediction.parts import PredictionParts
+from lit_textclf.utils.atomic import refuse_input
 from lit_textclf.utils.messages import SharedError, UserError, note, plural
+from lit_textclf.utils.paths import expand_path, resolve_files
 from lit_textclf.version import __version__
 
 
 class PredictionWriter(Callback):
-    """Writes predictions part by part, each process its own, and joins them on the first one.
+    """Writes predictions part by part, each process its own, and joins them on rank 0.
 
     Args:
-        file: the file that is to be.
-        data: gives the rows.
-        ckpt_path: the checkpoint, by which a prediction that was stopped is known again.
-        keep_columns: whether the input's columns are written too.
+        options: what to write, and where.
+        file: the file to write.
+        output_format: makes its lines.
+        data: has read the rows.
+        ckpt_path: the checkpoint, which a stopped prediction is recognized by.
         progress: whether to show a bar.
-        with_logits: write the logits too.
-        glue_task: the GLUE task whose submission is written, in place of a CSV.
-        min_score: below it no label is given.
     """
 
     def __init__(
-        self, file: PredictionFile, data: TextDataModule, ckpt_path: str | None, *, keep_columns: bool, progress: bool,
-        with_logits: bool = False, glue_task: str | None = None, min_score: float | None = None,
+        self, options: PredictOptions, file: PredictionFile, output_format: OutputFormat, data: TextDataModule,
+        ckpt_path: str | None = None, *, progress: bool = False,
     ) -> None:  # fmt: skip
-        self.glue_task, self.min_score, self.with_logits = glue_task, min_score, with_logits
-        self.file, self.data, self.ckpt_path, self.keep_columns = file, data, ckpt_path, keep_columns
+        self.options, self.file, self.format, self.data, self.ckpt_path = options, file, output_format, data, ckpt_path
+        assert data.stream is not None
+        self.stream = data.stream
+        self.parts = PredictionParts(file, output_format, self.stream.total)
         self.metrics: dict[str, float] = {}
         self._held: dict[int, _Held] = {}
         self._progress = _Rows(progress)
-        self.parts: PredictionParts | None = None
         self._left: list[int] = []
 
+    @classmethod
+    def open(
+        cls, options: PredictOptions, model: TextClassifier, data: TextDataModule, ckpt_path: str | None = None, *,
+        progress: bool = False,
+    ) -> PredictionWriter:  # fmt: skip
+        """Checks options and output file, and then reads the rows.
+
+        Raises:
+            UserError: for anything wrong in the options, the output file or the input.
+        """
+        if options.text is not None:
+            data.predict_texts([options.text])
+        data.keep_columns(*(["predict"] if options.keep_columns else []))
+        output_format = find_format(options.format)
+        path = expand_path(output_format.output(options, data), "--output")
+        file = PredictionFile(path, overwrite=options.overwrite, encoding=options.output_encoding)
+        files = data.files("predict") if options.text is None else None
+        inputs = resolve_files(files, "data.predict_file") if files is not None else []
+        if ckpt_path is not None:
+            inputs.append(expand_path(ckpt_path, "--ckpt_path"))
+        refuse_input(path, inputs)
+        data.prepare("predict", model)
+        return cls(options, file, output_format.from_options(options, model, data), data, ckpt_path, progress=progress)
+
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Opens the parts on the first process, and tells the others which are left."""
-        stream, target = self.data.stream, self.data.target
-        assert stream is not None
-        assert target is not None
+        """Opens the parts on rank 0, and tells the other ranks which are left."""
         assert isinstance(pl_module, TextClassifier)
-        columns: PredictionColumns | GlueColumns = PredictionColumns(
-            target, stream.columns.id, stream.kept, with_logits=self.with_logits, where=self.file.path,
-            thresholds=pl_module.thresholds, min_score=self.min_score, calibration=pl_module.calibration,
-        )  # fmt: skip
-        if self.glue_task is not None:
-            columns = GlueColumns(target, self.glue_task)
-        self.parts = PredictionParts(self.file, columns, stream.total)
         found: Any = None
         if trainer.is_global_zero:
-            part_rows = part_rows_for(stream.total, self.data.eval_batch_size, trainer.world_size)
+            part_rows = part_rows_for(self.stream.total, self.data.eval_batch_size, trainer.world_size)
             try:
                 left = self.parts.open(self._origin(trainer, pl_module), part_rows)
                 found = (self.parts.part_rows, left)
             except UserError as error:
                 found = str(error)
-        found = self._agreed(trainer, found)
-        part_rows, self._left = found
+        part_rows, self._left = self._agreed(trainer, found)
         self.data.predict_parts(part_rows, self._left)
         seen = trainer.is_global_zero or self.parts.join(part_rows)
         if not trainer.strategy.reduce_boolean_decision(seen, all=True):
             raise SharedError(
-                f"{self.parts.folder}: not seen by every process; with several nodes --output names a file in a folder "
-                "that they share"
+                f"{self.parts.folder}: not every process sees this folder; with several nodes --output must be in a "
+                "folder that they share"
             )
 
     def _agreed(self, trainer: pl.Trainer, found: Any) -> Any:
-        """What the first process found, on all of them; a string is what went wrong there."""
+        """What rank 0 found, on all ranks; a string is an error."""
         found = trainer.strategy.broadcast(found)
         if isinstance(found, str):
             raise SharedError(found)
         return found
 
-    def _origin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """What predictions come from; parts of a prediction that was stopped are used where all of it is the same."""
-        assert isinstance(pl_module, TextClassifier)
-        data, stream = self.data, self.data.stream
-        assert stream is not None
+    def _origin(self, trainer: pl.Trainer, classifier: TextClassifier) -> dict[str, Any]:
+        """What predictions depend on; the parts of a stopped prediction are used only if all of it is the same."""
+        data, stream, options = self.data, self.stream, self.options
         read, path = data.read_options, Path(self.ckpt_path or "").expanduser()
         return {
             "input": stream.digest, "logits": "raw",
-            # Weights in memory, or Lightning's `best`, are known by nothing: no other prediction has this token.
-            "checkpoint": digest_of(path) if path.is_file() else pl_module.origin or secrets.token_hex(16),
-            "model options": {name: repr(value) for name, value in pl_module.hparams.items()},
+            # Weights in memory and Lightning's `best` cannot be recognized: no other prediction has this token.
+            "checkpoint": digest_of(path) if path.is_file() else classifier.origin or secrets.token_hex(16),
+            "model options": {name: repr(value) for name, value in classifier.hparams.items()},
             "options": {
                 **{name: value for name, value in data.hparams.items() if name != "positive_label"},
                 "encoding": list(read.encodings), "delimiter": read.delimiter, "quote_char": read.quote_char,
                 "eval_batch_size": data.eval_batch_size, "batch_by_length": data.batch_by_length,
                 "pad_to_max_length": data.pad_to_max_length, "columns": [stream.columns.text, stream.columns.id],
-                "with_logits": self.with_logits, "keep_columns": self.keep_columns,
-                "output_encoding": self.file.encoding, "glue_task": self.glue_task,
-                "threshold": pl_module.thresholds, "min_score": self.min_score, "precision": str(trainer.precision),
+                "with_logits": options.with_logits, "keep_columns": options.keep_columns,
+                "output_encoding": options.output_encoding, "format": self.format.name,
+                "threshold": classifier.thresholds, "min_score": options.min_score, "precision": str(trainer.precision),
                 "device": trainer.strategy.root_device.type,
             },
             "versions": [__version__, str(torch.__version__), transformers.__version__],
@@ -120,7 +133,6 @@ class PredictionWriter(Callback):
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
-        assert self.parts is not None
         left = {index: self.parts.rows_of(index) for index in self._left}
         own = [rows for index, rows in left.items() if index % trainer.world_size == trainer.global_rank]
         self._progress.start(sum(left.values()), sum(own))
@@ -131,7 +143,6 @@ class PredictionWriter(Callback):
     ) -> None:  # fmt: skip
         """Takes a batch, and writes the part that is whole with it."""
         assert isinstance(outputs, Prediction)
-        assert self.parts is not None
         index = int(batch["row"][0]) // self.parts.part_rows
         if "part" in batch:
             self._held[index] = _Held(batch["part"])
@@ -144,7 +155,6 @@ class PredictionWriter(Callback):
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Joins the parts on the first process, when all have done theirs."""
         assert isinstance(pl_module, TextClassifier)
-        assert self.parts is not None
         trainer.strategy.barrier("all parts are written")
         self._progress.stop()
         found: str | dict[str, float] = {}
@@ -156,7 +166,6 @@ class PredictionWriter(Callback):
         self.metrics = self._agreed(trainer, found)
 
     def _finish(self, classifier: TextClassifier) -> dict[str, float]:
-        assert self.parts is not None
         tally = self.parts.merge()
         metrics = classifier.stage_metrics("predict")
         measured = False
@@ -169,29 +178,23 @@ class PredictionWriter(Callback):
 
     def _say(self, tally: Counter[str], classifier: TextClassifier, *, measured: bool) -> None:
         if classifier.thresholds is not None:
-            shown = ", ".join(f"{name} from {value:.3g} on" for name, value in classifier.thresholds.items())
-            note(f"predict: a label is given by its threshold: {shown}")
-        if self.min_score is not None:
-            without = tally["abstained"]
-            share = f"{without:,} of {plural(tally['rows'], 'row')} ({without / max(1, tally['rows']):.1%})"
-            also = "; the metrics are of all rows, as if they had one" if measured else ""
-            note(f"predict: {share} without a label, whose score is below {self.min_score:g}{also}")
+            shown = ", ".join(f"{name} {value:.3g}" for name, value in classifier.thresholds.items())
+            note(f"predict: labels are assigned by threshold: {shown}")
+        for line in self.format.report(tally, measured=measured):
+            note(f"predict: {line}")
         note(f"predict: {self.data.predict_report(tally)}; {self._progress.speed()}")
         if equal := tally["equal"]:
             note(f"predict: {plural(equal, 'row')} equal to another one, computed once")
-        if clipped := tally["clipped"]:
-            note(f"predict: {plural(clipped, 'prediction')} below 0 or above 5, written as that")
         if empty := tally["empty_label_sets"]:
             note(f"predict: {plural(empty, 'row')} with an empty label set, which is a label set like any other")
 
     def close(self) -> None:
         """Stops the bar; keeps the parts of a prediction that was not finished, and says so."""
         self._progress.stop()
-        if self.parts is not None:
-            self.parts.close(remove=False)
-            if self.parts.is_open and self.parts.done:
-                of = f"{self.parts.done:,} of {plural(self.parts.number, 'part')}"
-                note(f"predict: {of} are kept in {self.parts.folder}; the same command goes on with them")
+        self.parts.close(remove=False)
+        if self.parts.is_open and self.parts.done:
+            of = f"{self.parts.done:,} of {plural(self.parts.number, 'part')}"
+            note(f"predict: {of} are kept in {self.parts.folder}; run the same command to resume")
 
 
 class _Held:

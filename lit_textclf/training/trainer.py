@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -13,8 +13,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.prediction.options import PREDICTIONS, check_form, submission_of
-from lit_textclf.prediction.output_file import PredictionFile
+from lit_textclf.prediction.options import PredictOptions
 from lit_textclf.prediction.writer import PredictionWriter
 from lit_textclf.training import hardware
 from lit_textclf.training.callbacks.calibrate import Calibrate
@@ -22,9 +21,7 @@ from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, StepChec
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.training.callbacks.stop_and_resume import ExactResume, SaveOnSigterm, stop_on_sigterm
 from lit_textclf.training.hardware import Precision, choose_precision, device_kind
-from lit_textclf.utils.atomic import refuse_input
 from lit_textclf.utils.messages import UserError
-from lit_textclf.utils.paths import expand_path, resolve_files
 
 
 class Trainer(pl.Trainer):
@@ -102,32 +99,16 @@ class Trainer(pl.Trainer):
         dataloaders: Any = None,
         datamodule: TextDataModule | None = None,
         ckpt_path: str | None = None,
-        output: str = PREDICTIONS,
-        overwrite: bool = False,
-        with_logits: bool = False,
-        keep_columns: bool = False,
-        text: str | None = None,
-        output_encoding: str = "utf-8",
-        format: Literal["csv", "glue"] = "csv",
-        min_score: float | None = None,
+        **options: Any,
     ) -> dict[str, float]:
-        """Predicts rows and writes them to a CSV file, in input order; goes on with a prediction that was stopped.
+        """Predicts rows and writes them to a file, in input order; resumes a prediction that was stopped.
 
         Args:
             model: the classifier
             dataloaders: not used; the rows come from the data module
             datamodule: gives the rows
             ckpt_path: the checkpoint to predict with
-            output: the CSV file to write; it appears whole or not at all
-            overwrite: replace the file if it exists
-            with_logits: add a column logit_<name> for each label
-            keep_columns: add the input's other columns
-            text: predict this text in place of a file
-            output_encoding: utf-8, or utf-8-sig for spreadsheets
-            format: csv, or glue for the tab-separated file that the GLUE benchmark takes; the task is
-                data.dataset_config_name, or what the output is called
-            min_score: give no label to rows whose score is below this probability: label is empty, and a column
-                abstained is true
+            **options: those of :class:`PredictOptions`: `output`, `overwrite`, ...
 
         Returns:
             The predictions' metrics, if every row has a label; else an empty dictionary.
@@ -138,32 +119,9 @@ class Trainer(pl.Trainer):
         if model is None or datamodule is None:
             raise UserError("predict needs a TextClassifier and a TextDataModule")
         self._check_strategy()
-        if text is not None:
-            datamodule.predict_texts([text])
-        datamodule.keep_columns(*(["predict"] if keep_columns else []))
-        check_form(format, min_score, other_columns=with_logits or keep_columns)
-        glue_task = None
-        if format == "glue":
-            glue_task, output = submission_of(datamodule, output)
-        path = self.predicted_to = expand_path(output, "--output")
-        file = PredictionFile(path, overwrite=overwrite, encoding=output_encoding)
-        inputs = datamodule.files("predict") if text is None else None
-        given = [] if inputs is None else resolve_files(inputs, "data.predict_file")
-        refuse_input(path, [*given, *([expand_path(ckpt_path, "--ckpt_path")] if ckpt_path else [])])
-        datamodule.prepare("predict", model)
-        if min_score is not None and datamodule.target is not None and datamodule.target.task != "single_label":
-            raise UserError(f"--min_score is for one label a row, the model's task is {datamodule.target.task}")
         bar = self.is_global_zero and any(isinstance(callback, ProgressBar) for callback in self._callbacks)
-        writer = PredictionWriter(
-            file,
-            datamodule,
-            ckpt_path,
-            keep_columns=keep_columns,
-            progress=bar,
-            with_logits=with_logits,
-            glue_task=glue_task,
-            min_score=min_score,
-        )
+        writer = PredictionWriter.open(PredictOptions(**options), model, datamodule, ckpt_path, progress=bar)
+        self.predicted_to = writer.file.path
         others = self._callbacks
         self.callbacks = [*(other for other in others if not isinstance(other, ProgressBar)), writer]
         try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from lit_textclf.utils.messages import UserError, did_you_mean, first_line
 
+T = TypeVar("T")
 Spec = str | Mapping[str, Any]
 """A dotted name, or `class_path` with optional `init_args`, as jsonargparse spells classes."""
 
@@ -65,6 +66,31 @@ def load_class(spec: Spec, option: str) -> Any:
         raise UserError(f"{option} {path}: {module_name} has no {name!r}{did_you_mean(name, vars(module))}")
     if not callable(found):
         raise UserError(f"{option} {path}: must be a class or function, but is a {type(found).__name__}")
+    return found
+
+
+def load_named(name: str, table: Mapping[str, type[T]], base: type[Any], option: str) -> type[T]:
+    """The class that an option names: one of a table, or a subclass of its base by dotted path.
+
+    Args:
+        name: what the user typed.
+        table: classes by their short names.
+        base: what a user's class must inherit from.
+        option: the option, for messages.
+
+    Raises:
+        UserError: if the table has no such name, or the class cannot be imported or is not a subclass.
+    """
+    if name in table:
+        return table[name]
+    if "." not in name:
+        raise UserError(
+            f"{option} {name!r}: unknown{did_you_mean(name, table)}; use {' or '.join(table)}, or the dotted path of a "
+            f"{base.__name__} of your own"
+        )
+    found = load_class(name, option)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UserError(f"{option} {name}: must be a subclass of {base.__module__}.{base.__qualname__}")
     return found
 
 

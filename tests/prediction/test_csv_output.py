@@ -17,7 +17,7 @@ from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.labels import Target
 from lit_textclf.data.rows.read import ReadOptions, read_files
 from lit_textclf.data.rows.rows import Rows, rows_of_texts
-from lit_textclf.prediction.csv_output import PredictionColumns
+from lit_textclf.prediction.csv_output import CsvFormat
 from lit_textclf.prediction.output_file import PredictionFile
 
 BINARY = Target("single_label", ("no", "yes"), "yes")
@@ -44,7 +44,7 @@ def predict(
 ) -> str:  # fmt: skip
     """Writes the predictions batch by batch and returns the file's text."""
     file, kept = PredictionFile(OUTPUT, overwrite=overwrite, encoding=encoding), rows.kept
-    columns = PredictionColumns(
+    columns = CsvFormat(
         target, rows.columns.id, [] if kept is None else kept.column_names, with_logits=with_logits, where=OUTPUT
     )
     with file.writing():

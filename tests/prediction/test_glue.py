@@ -11,7 +11,7 @@ import torch
 
 from lit_textclf import Target, main
 from lit_textclf.data.rows.rows import rows_of_texts
-from lit_textclf.prediction.glue import LABELS, GlueColumns, file_of, task_of
+from lit_textclf.prediction.glue import LABELS, GlueFormat, file_of, task_of
 from lit_textclf.utils.messages import UserError
 from tests.conftest import sentences, write_csv
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def lines(task: str, labels: tuple[str, ...], logits: list[list[float]]) -> list[str]:
     target = Target("regression" if task == "stsb" else "single_label", labels)
-    columns = GlueColumns(target, task)
+    columns = GlueFormat(target, task)
     text = columns.header() + columns.lines(rows_of_texts(["x"] * len(logits)), torch.tensor(logits))
     assert text.endswith("\n")
     return text.splitlines()
@@ -47,7 +47,7 @@ def test_labels_by_name() -> None:
 def test_numbers() -> None:
     found = lines("stsb", (), [[2.71828], [-0.3], [5.2], [5.0]])
     assert found == ["index\tprediction", "0\t2.718", "1\t0.000", "2\t5.000", "3\t5.000"]
-    assert GlueColumns(Target("regression", ()), "stsb").tally(torch.tensor([[2.7], [-0.3], [5.2], [5.0]])) == {
+    assert GlueFormat(Target("regression", ()), "stsb").tally(torch.tensor([[2.7], [-0.3], [5.2], [5.0]])) == {
         "clipped": 2
     }
 

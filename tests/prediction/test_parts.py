@@ -55,7 +55,7 @@ def cut_short(parts: int) -> None:
 def test_what_is_done_is_kept_and_said(capfd: pytest.CaptureFixture[str]) -> None:
     main([*COMMAND, "--output", "whole.csv"])
     cut_short(2)
-    assert "predict: 2 of 4 parts are kept in predictions.csv.parts; the same command goes on" in capfd.readouterr().err
+    assert "predict: 2 of 4 parts are kept in predictions.csv.parts; run the same command" in capfd.readouterr().err
     assert not Path("predictions.csv").exists()
     main(COMMAND)
     err = capfd.readouterr().err

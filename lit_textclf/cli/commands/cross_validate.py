@@ -19,7 +19,7 @@ from lit_textclf.cli.lightning_cli import TextCLI
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.csv_files import write_label_errors, write_rows
-from lit_textclf.prediction.csv_output import PredictionColumns
+from lit_textclf.prediction.csv_output import CsvFormat
 from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.utils.atomic import refuse_input
 from lit_textclf.utils.messages import UserError, note
@@ -155,12 +155,10 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
 def _write(file: PredictionFile, outcomes: Outcomes) -> None:
     """Writes the predictions of all folds in the order of the training file."""
     rows, kept = outcomes.rows, outcomes.rows.kept
-    columns = PredictionColumns(
-        outcomes.target, rows.columns.id, [] if kept is None else kept.column_names, with_logits=False, where=file.path
-    )
+    csv = CsvFormat(outcomes.target, rows.columns.id, [] if kept is None else kept.column_names, where=file.path)
     with file.writing():
-        file.append(file.encode(columns.header(), first=True))
-        file.append(file.encode(columns.lines(rows, outcomes.logits)))
+        file.append(file.encode(csv.header(), first=True))
+        file.append(file.encode(csv.lines(rows, outcomes.logits)))
 
 
 def _summary(folds: Sequence[dict[str, float]]) -> dict[str, float]:

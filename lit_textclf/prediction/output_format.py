@@ -1,0 +1,69 @@
+"""What a format of predictions does; `formats.py` lists those that `--format` knows by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.data.rows.rows import Rows
+from lit_textclf.prediction.options import PredictOptions
+
+
+class OutputFormat(ABC):
+    """How predictions become the lines of a file.
+
+    A subclass needs :meth:`from_options`, :meth:`header` and :meth:`lines`.
+    """
+
+    @classmethod
+    def output(cls, options: PredictOptions, data: TextDataModule) -> str:
+        """Names the file to write, and refuses options that the format does not have, before any row is read.
+
+        Raises:
+            UserError: if the format does not have an option.
+        """
+        return options.output
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, options: PredictOptions, model: TextClassifier, data: TextDataModule) -> OutputFormat:
+        """The format of a prediction whose rows are known.
+
+        Raises:
+            UserError: if the model's task or labels do not fit the format.
+        """
+
+    @abstractmethod
+    def header(self) -> str:
+        r"""What the file begins with: a line that ends in `\n`, or nothing."""
+
+    @abstractmethod
+    def lines(self, rows: Rows, logits: Tensor) -> str:
+        r"""The lines of some rows, each ending in `\n`.
+
+        Args:
+            rows: the rows.
+            logits: raw, float32 `(rows, outputs)`; `model.calibration` turns them into probabilities.
+        """
+
+    @property
+    def name(self) -> str:
+        """What lines depend on besides the options; a stopped prediction resumes only if it is the same."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
+    def tally(self, logits: Tensor) -> Mapping[str, int]:
+        """Counts of some rows' raw logits, float32 `(rows, outputs)`; :meth:`report` gets the sums over all rows."""
+        return {}
+
+    def report(self, tally: Mapping[str, int], *, measured: bool) -> list[str]:
+        """Notes for the user at the end, by the counts of all rows.
+
+        Args:
+            tally: what :meth:`tally` counted; `rows` is the number of rows.
+            measured: whether all rows had labels, so that metrics follow.
+        """
+        return []
