@@ -35,8 +35,6 @@ LONG_FILES = {
 LONG_FUNCTIONS = {
     # Temporary: the options of prediction become a class of their own.
     "training/trainer.py: predict",
-    # One argument an option, and the docstring of each, which is its --help.
-    "data/datamodule.py: __init__",
 }
 # Folders with more or fewer files than 2 to 9, each with its reason.
 ODD_FOLDERS: dict[str, str] = {}
@@ -145,7 +143,12 @@ def test_every_module_is_imported_without_the_extras() -> None:
 
 
 # Temporary: files and tables of recipes that are not there yet.
-RECIPES_TO_COME: set[str] = set()
+RECIPES_TO_COME = {
+    *("data/readers/formats.py", "READERS"),
+    *("data/labels/", "classifier/tasks/", "table.py", "TASKS", "RULES"),
+    *("prediction/formats.py", "FORMATS"),
+    *("evaluation/report/sections.py", "figures.py", "csv_files.py", "FIGURES"),
+}
 
 
 def test_contributing_names_files_folders_and_tables_that_are_there() -> None:
@@ -154,7 +157,7 @@ def test_contributing_names_files_folders_and_tables_that_are_there() -> None:
     for name in re.findall(r"`([\w./]+)`", text.split("## Recipes")[1]):
         if name.endswith((".py", ".yml", ".cff", ".md", "/")):
             path = next((base / name for base in (ROOT, PACKAGE, folder) if (base / name).exists()), None)
-            if path is None and not re.search("FORMAT|TASK|COMMAND", name):
+            if path is None and not any((ROOT / "tests").rglob(name)) and not re.search("FORMAT|TASK|COMMAND", name):
                 missing.add(name)
             elif path is not None and path.is_relative_to(PACKAGE):
                 folder = path if path.is_dir() else path.parent
