@@ -11,7 +11,7 @@ from lit_textclf.version import __version__
 if TYPE_CHECKING:
     from lit_textclf.classifier.module import TextClassifier
     from lit_textclf.data.datamodule import TextDataModule
-    from lit_textclf.data.rows.labels import Target
+    from lit_textclf.data.labels.target import Target
     from lit_textclf.training.callbacks.hf_evaluate import EvaluateMetrics
     from lit_textclf.training.trainer import Trainer
 
@@ -29,7 +29,7 @@ __all__ = [
 
 _HOMES = {
     "EvaluateMetrics": "training.callbacks.hf_evaluate",
-    "Target": "data.rows.labels",
+    "Target": "data.labels.target",
     "TextClassifier": "classifier.module",
     "TextDataModule": "data.datamodule",
     "Trainer": "training.trainer",

@@ -62,7 +62,6 @@ NOT_CLEAN: dict[str, int] = {
     "lit_textclf/data/rows/columns.py": 2,
     "lit_textclf/data/rows/holdout.py": 1,
     "lit_textclf/data/rows/hub.py": 1,
-    "lit_textclf/data/rows/labels.py": 9,
     "lit_textclf/data/rows/normalize.py": 1,
     "lit_textclf/data/rows/stream.py": 1,
     "lit_textclf/data/splits.py": 2,

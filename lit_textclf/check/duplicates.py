@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lit_textclf.check.findings import Finding, examples
-from lit_textclf.data.rows.labels import Target, split_names
+from lit_textclf.data.labels.names import split_names
+from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.normalize import equal_codes, joined, normalised
 from lit_textclf.data.rows.rows import Rows
 
@@ -101,7 +102,7 @@ def _conflicts(codes: np.ndarray, rows: Rows, target: Target | None) -> np.ndarr
     assert rows.label is not None
     encoded = rows.label.combine_chunks().dictionary_encode()
     labels = encoded.indices.fill_null(-1).to_numpy()
-    if target is not None and target.task != "single_label":
+    if target is not None and not target.one_label_per_row:
         whole = np.concatenate([_as_meant(encoded.dictionary.to_pylist(), rows.label_lists, target), [-1]])
         labels = whole[labels]
     known = labels >= 0
@@ -118,7 +119,7 @@ def _as_meant(spelled: list[str], lists: bool, target: Target) -> np.ndarray:
     for name in spelled:
         try:
             names = json.loads(name) if lists else split_names(name)
-            meant.append(float(name) if target.task == "regression" else tuple(sorted(map(str, names))))
+            meant.append(float(name) if not target.has_probabilities else tuple(sorted(map(str, names))))
         except (ValueError, TypeError):
             meant.append(name)
     places = {value: place for place, value in enumerate(dict.fromkeys(meant))}

@@ -11,7 +11,7 @@ from lit_textclf.check.findings import SEVERITIES, Finding
 from lit_textclf.check.labels import balance_of, labels_of, unseen_labels
 from lit_textclf.check.lengths import Lengths, findings_of, lengths_of
 from lit_textclf.check.texts import columns_of, texts_of
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lit_textclf.check.findings import Finding, examples
-from lit_textclf.data.rows.labels import Target, label_counts
+from lit_textclf.data.labels.target import Target, label_counts
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import UserError
 
@@ -23,8 +23,7 @@ def labels_of(split: str, rows: Rows, target: Target | None) -> tuple[dict[str, 
     if rows.label is None:
         return {"labels": {}}, []
     findings = []
-    multi_label = target is not None and target.task == "multi_label"
-    missing = rows.unlabelled(blank=not multi_label)
+    missing = rows.unlabelled() if target is None else target.missing(rows)
     if len(missing):
         # A test split without any label is what GLUE has: fine in predict.
         findings.append(
@@ -49,11 +48,11 @@ def labels_of(split: str, rows: Rows, target: Target | None) -> tuple[dict[str, 
                 Finding("severe", "labels", split, 1, f"label that training does not take, or more: {error}", "mend it")
             )
             return {"labels": _sorted(label_counts(labelled))}, findings
-        if target.task == "regression":
+        if not target.has_probabilities:
             numbers = {"min": encoded.min(), "mean": encoded.mean(), "max": encoded.max()}
             return {"labels": {}, "values": {name: float(value) for name, value in numbers.items()}}, findings
-        if multi_label:
-            empty = np.flatnonzero(~encoded.any(1))
+        if target.has_label_sets:
+            empty = target.label_task.empty_sets(encoded)
             if len(empty):
                 findings.append(
                     Finding(
@@ -78,7 +77,7 @@ def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
 
 def balance_of(rows: Rows, counts: Mapping[str, int], target: Target) -> list[Finding]:
     """Classes of the training rows that are rare, and label columns that look like something else."""
-    if target.task == "regression":
+    if not target.has_probabilities:
         return []
     findings = []
     present = {name: number for name, number in counts.items() if number}
@@ -104,7 +103,7 @@ def balance_of(rows: Rows, counts: Mapping[str, int], target: Target) -> list[Fi
                 "collect more rows of them, or merge labels",
             )
         )
-    if len(counts) > max(MOST_LABELS, len(rows) / 5) and target.task == "single_label":
+    if len(counts) > max(MOST_LABELS, len(rows) / 5) and target.one_label_per_row:
         findings.append(
             Finding(
                 "severe",
@@ -115,7 +114,7 @@ def balance_of(rows: Rows, counts: Mapping[str, int], target: Target) -> list[Fi
                 "name another data.label_column, or set data.task",
             )
         )
-    elif target.task == "single_label" and len(counts) > 10 and _are_integers(target):
+    elif target.one_label_per_row and len(counts) > 10 and _are_integers(target):
         findings.append(
             Finding(
                 "warning",
@@ -139,7 +138,7 @@ def _odd_names(names: list[str], target: Target) -> list[Finding]:
         shown = "; ".join(", ".join(map(repr, group)) for group in same[:3])
         message = f"labels are the same but for case and spaces: {shown}"
         findings.append(Finding("warning", "similar_labels", "train", sum(map(len, same)), message, "make them one"))
-    if target.task != "single_label":
+    if not target.one_label_per_row:
         return findings
     others = [name for name in names if not name.replace(".", "", 1).lstrip("+-").isdecimal()]
     if len(names) > 5 and 0 < len(others) <= len(names) / 5:

@@ -37,7 +37,7 @@ def suggested(found: Examination, most_tokens: int | None) -> dict[str, dict[str
     if "validation" not in found.splits:
         data["validation_split"] = _share(found)
     imbalance = next((finding for finding in found.findings if finding.kind == "imbalance"), None)
-    if imbalance is not None and found.target is not None and found.target.task == "single_label":
+    if imbalance is not None and found.target is not None and found.target.one_label_per_row:
         counts = [number for number in found.splits["train"]["labels"].values() if number]
         if max(counts) / min(counts) >= IMBALANCE:
             model["class_weights"] = "balanced"

@@ -10,17 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
-from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
-from lit_textclf.data.rows.labels import Target, Task
+from lit_textclf.classifier.tasks.table import RULES, rules_of
+from lit_textclf.data.labels.table import TASKS, Task
+from lit_textclf.data.labels.target import Target
 
 BINS = 15
 """Bins of the expected calibration error, as in Guo et al. 2017."""
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
-"""Temperatures beyond which nothing is gained: probabilities are 0 and 1, or all alike."""
+"""Bounds beyond which probabilities are 0 and 1, or all equal."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,7 @@ class Calibration:
 
     def probabilities(self, target: Target, logits: Tensor) -> Tensor:
         """Calibrated probabilities `(rows, labels)` of raw logits; for regression the values, `(rows, 1)`."""
-        if target.task == "regression":
-            return logits
-        calibrated = self.apply(logits)
-        return calibrated.sigmoid() if target.task == "multi_label" else calibrated.softmax(-1)
+        return rules_of(target).probabilities(self.apply(logits)) if target.has_probabilities else logits
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a checkpoint that loads with `weights_only=True` needs them."""
@@ -61,34 +57,26 @@ class Calibration:
 
 
 def fit_temperature(task: Task, logits: Tensor, targets: Tensor) -> float:
-    """The temperature whose probabilities have the smallest loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+    """The temperature of the smallest loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 
-    The loss is convex in the inverse temperature; its slope is brought to zero by Newton's method, kept within bounds
-    by bisection. One temperature for all labels, so that none wins that did not before.
+    The loss is convex in the inverse temperature. Newton's method, kept within bounds by bisection, brings its slope to
+    zero. All labels share one temperature, so that it changes no decision without thresholds.
 
     Args:
-        task: cross entropy for one label, binary cross entropy for sets; a regression has no probabilities.
-        logits: `(rows, outputs)`.
-        targets: as in :func:`lit_textclf.losses.task_loss`.
+        task: the task; a regression has no probabilities.
+        logits: raw, `(rows, outputs)`.
+        targets: as :meth:`Target.encode` gives them.
 
     Returns:
-        1 where nothing can be learned: no rows, or all of them right, however sure the model is.
+        1 where nothing can be learned: without rows, or if all are right however sure the model is.
     """
-    if task == "regression" or not len(logits):
+    if not TASKS[task].has_probabilities or not len(logits):
         return 1.0
     logits = logits.double()
-    one_hot = F.one_hot(targets, logits.shape[1]).double() if task == "single_label" else targets.double()
+    presence = RULES[task].presence(targets, logits.shape[1]).double()
 
     def slopes(inverse: float) -> tuple[float, float]:
-        """First and second derivative of the mean loss by the inverse temperature."""
-        if task == "multi_label":
-            chance = torch.sigmoid(inverse * logits)
-            first = (logits * (chance - one_hot)).mean()
-            return float(first), float((logits.square() * chance * (1 - chance)).mean())
-        chance = torch.softmax(inverse * logits, -1)
-        mean = (chance * logits).sum(-1)
-        spread = (chance * logits.square()).sum(-1) - mean.square()
-        return float((mean - (one_hot * logits).sum(-1)).mean()), float(spread.mean())
+        return RULES[task].slopes(logits, presence, inverse)
 
     low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     if slopes(high)[0] <= 0 or slopes(low)[0] >= 0:  # the surer the better, or the less sure the better
@@ -106,15 +94,11 @@ def fit_temperature(task: Task, logits: Tensor, targets: Tensor) -> float:
 
 
 def expected_calibration_error(target: Target, logits: Tensor, targets: Tensor) -> float:
-    """How far probability and frequency are apart on average, in :data:`BINS` bins (Guo et al. 2017, equation 3).
-
-    For label sets that of each label's presence, over all rows and labels.
+    """The mean distance of probability and frequency, in :data:`BINS` bins (Guo et al. 2017, equation 3).
 
     Args:
-        target: the task; a regression has none.
+        target: the task; not a regression.
         logits: `(rows, outputs)`; calibrated ones give the error after calibration.
-        targets: as in :func:`lit_textclf.losses.task_loss`.
+        targets: as :meth:`Target.encode` gives them.
     """
-    if target.task == "multi_label":
-        return float(binary_calibration_error(logits.sigmoid().flatten(), targets.long().flatten(), n_bins=BINS))
-    return float(multiclass_calibration_error(logits.softmax(-1), targets, target.num_outputs, n_bins=BINS))
+    return rules_of(target).calibration_error(logits, targets, BINS)

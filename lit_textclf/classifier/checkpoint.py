@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.messages import UserError
 from lit_textclf.utils.paths import expand_path
 

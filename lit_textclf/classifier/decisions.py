@@ -1,4 +1,4 @@
-"""From logits to labels: thresholds, and what a model says in words."""
+"""Decision thresholds: found on validation rows, or given on the command line."""
 
 from __future__ import annotations
 
@@ -6,36 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.data.rows.labels import THRESHOLD, Target
+from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.data.labels.target import THRESHOLD, Target
 from lit_textclf.utils.messages import UserError, did_you_mean
-
-
-def describe(target: Target, logits: Tensor) -> list[dict[str, Any]]:
-    """What calibrated logits `(rows, outputs)` say, in words; see :meth:`TextClassifier.classify`."""
-    if target.task == "regression":
-        return [{"prediction": value} for value in logits.squeeze(-1).tolist()]
-    if target.task == "multi_label":
-        chances = logits.sigmoid()
-        return [
-            {"labels": names, "probabilities": dict(zip(target.labels, row, strict=True))}
-            for names, row in zip(target.chosen(chances.numpy()), chances.tolist(), strict=True)
-        ]
-    probabilities = logits.softmax(-1).numpy()
-    return [
-        {
-            "label": target.labels[best],
-            "score": float(row[best]),
-            "probabilities": dict(zip(target.labels, row.tolist(), strict=True)),
-        }
-        for row, best in zip(probabilities, np.argmax(probabilities, axis=-1), strict=True)
-    ]
-
 
 # Thresholds -----------------------------------------------------------------------------------------------------------
 _WANTED = re.compile(r"(precision|recall)=(0?\.\d+|1|1\.0*)")
@@ -81,6 +58,13 @@ def best_threshold(scores: Tensor, present: Tensor, wanted: str = "f1") -> float
     return float((sorted_scores[best] + below) / 2)
 
 
+def labels_with_thresholds(target: Target) -> tuple[str, ...]:
+    """The labels whose threshold may be set: all of label sets, the positive one of two, else none."""
+    if not target.takes_thresholds:
+        return ()
+    return target.labels if target.positive_index is None else (target.labels[target.positive_index],)
+
+
 def thresholds_of(target: Target, logits: Tensor, targets: Tensor, wanted: str = "f1") -> dict[str, float]:
     """The best threshold of each label that can have one: of two labels the positive one's, of sets each one's.
 
@@ -93,16 +77,9 @@ def thresholds_of(target: Target, logits: Tensor, targets: Tensor, wanted: str =
         targets: as in :func:`lit_textclf.losses.task_loss`.
         wanted: see :func:`best_threshold`.
     """
-    if target.task == "multi_label":
-        scores, present = logits.sigmoid(), targets.bool()
-        indices = range(len(target.labels))
-    elif target.positive_index is not None:
-        scores, present = logits.softmax(-1), F.one_hot(targets, 2).bool()
-        indices = range(target.positive_index, target.positive_index + 1)
-    else:
-        return {}
-    found = {}
-    for index in indices:
+    rules, found = rules_of(target), {}
+    scores, present = rules.probabilities(logits), rules.presence(targets, target.num_outputs).bool()
+    for index in map(target.labels.index, labels_with_thresholds(target)):
         of_label, is_there = scores[:, index], present[:, index]
         best = best_threshold(of_label, is_there, wanted)
         if best is None:
@@ -155,9 +132,9 @@ def resolve_threshold(option: Any, target: Target, calibration: Calibration) -> 
         return None
     positive = target.positive_index
     if target.task != "multi_label" and positive is None:
-        what = "a regression" if target.task == "regression" else f"{len(target.labels)} labels of which one wins"
+        what = "a regression" if not target.has_probabilities else f"{len(target.labels)} labels of which one wins"
         raise UserError(f"--threshold is for two labels or label sets, the model has {what}; use --min_score")
-    names = target.labels if target.task == "multi_label" else (target.labels[positive or 0],)
+    names = target.labels if target.has_label_sets else (target.labels[positive or 0],)
     if option == "best":
         if not calibration.thresholds:
             raise UserError("--threshold best: the checkpoint has none, it was trained without validation rows")
@@ -171,31 +148,3 @@ def resolve_threshold(option: Any, target: Target, calibration: Calibration) -> 
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise UserError(f"--threshold {value!r}: best, a probability from 0 to 1, or {{label: probability}}")
     return {name: float(given.get(name, THRESHOLD)) for name in names}
-
-
-def decided(target: Target, probabilities: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
-    """What probabilities `(rows, outputs)` say: label indices int64 `(rows,)`, or sets int64 `(rows, outputs)`.
-
-    Args:
-        target: task and labels, no regression.
-        probabilities: of each label.
-        thresholds: by label; None takes the most probable label, or what has 0.5.
-    """
-    if target.task == "multi_label":
-        limits = [(thresholds or {}).get(name, THRESHOLD) for name in target.labels]
-        return probabilities.ge(torch.tensor(limits, device=probabilities.device)).long()
-    index = target.positive_index
-    if thresholds is None or index is None:
-        return probabilities.argmax(-1)
-    positive = probabilities[:, index].ge(thresholds[target.labels[index]])
-    return torch.where(positive, index, 1 - index)
-
-
-def decided_by_logits(target: Target, logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
-    """What calibrated logits `(rows, outputs)` say, as :func:`decided` does of their probabilities.
-
-    Without thresholds the highest logit wins: logits that differ may have probabilities that do not.
-    """
-    if target.task == "multi_label":
-        return decided(target, logits.sigmoid(), thresholds)
-    return logits.argmax(-1) if thresholds is None else decided(target, logits.softmax(-1), thresholds)

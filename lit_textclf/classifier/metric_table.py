@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lit_textclf.data.rows.labels import Task
+from lit_textclf.data.labels.table import Task
 
 Reads = Literal["predicted", "positive", "positive_score"]
 Shown = Literal["head", "epoch_line", "interval"]

@@ -14,7 +14,7 @@ from torchmetrics.classification import BinaryAUROC, BinaryMatthewsCorrCoef
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_textclf.classifier.metric_table import METRICS, metrics_of
-from lit_textclf.data.rows.labels import THRESHOLD, Target
+from lit_textclf.data.labels.target import THRESHOLD, Target
 from lit_textclf.utils.class_path import Spec, instantiate, load_class, split_spec
 from lit_textclf.utils.messages import UserError, first_line
 
@@ -83,11 +83,11 @@ class StageMetrics(nn.Module):
 
     def _inputs(self, logits: Tensor, target: Tensor, predicted: Tensor | None) -> dict[str, tuple[Tensor, Tensor]]:
         """What metrics are updated with, by :data:`~lit_textclf.classifier.metric_table.Reads`."""
-        if self.target.task == "regression":
+        if not self.target.has_probabilities:
             values = (logits.squeeze(-1).to(self._wide), target.to(self._wide))
             return {"predicted": values, "probabilities": values}
         target = target.long()
-        if self.target.task == "multi_label":
+        if self.target.has_label_sets:
             probabilities = logits.sigmoid()
             predicted = probabilities.ge(THRESHOLD).long() if predicted is None else predicted
             return {"predicted": (predicted, target), "probabilities": (probabilities, target)}
@@ -180,8 +180,8 @@ def _build(spec: Spec, option: str, target: Target) -> Metric:
     """
     path, arguments = split_spec(spec, option)
     known: dict[str, Any] = {}
-    if target.task != "regression":
-        task = "multiclass" if target.task == "single_label" else "multilabel"
+    if target.has_probabilities:
+        task = "multiclass" if target.one_label_per_row else "multilabel"
         known = {"num_classes": target.num_outputs, "num_labels": target.num_outputs, "task": task}
     accepted = inspect.signature(load_class(spec, option)).parameters
     metric = instantiate(
@@ -222,8 +222,8 @@ def _build_added(spec: Spec, option: str, target: Target) -> Metric:
 
 def _trial_rows(target: Target) -> tuple[Tensor, Tensor]:
     """Probabilities `(labels, labels)` and targets, one row for each label; three values for regression."""
-    if target.task == "regression":
+    if not target.has_probabilities:
         return torch.tensor([0.0, 1.0, 3.0]), torch.tensor([0.0, 2.0, 3.0])
     labels = target.num_outputs
     probabilities = torch.full((labels, labels), 0.1 / (labels - 1)).fill_diagonal_(0.9)
-    return probabilities, torch.arange(labels) if target.task == "single_label" else torch.eye(labels).long()
+    return probabilities, torch.arange(labels) if target.one_label_per_row else torch.eye(labels).long()

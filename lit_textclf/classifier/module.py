@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.classifier.decisions import check_threshold_for, decided_by_logits, describe
-from lit_textclf.classifier.losses import resolve_class_weights, task_loss
+from lit_textclf.classifier.decisions import check_threshold_for
+from lit_textclf.classifier.losses import resolve_class_weights
 from lit_textclf.classifier.metric_table import monitor_of
 from lit_textclf.classifier.metrics import StageMetrics, check_metrics
 from lit_textclf.classifier.optimizer import adamw, layerwise_groups, parameter_groups, schedule, take_up_changes
 from lit_textclf.classifier.options import check_model, check_tuning
+from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch
 from lit_textclf.data.batches.loaders import batches_of
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.data.tokens.long_text import Pooling, pool
 from lit_textclf.data.tokens.tokenizer import load_tokenizer, tokenizer_from_files, tokenizer_to_files
@@ -207,7 +208,7 @@ class TextClassifier(LightningModule):
             weights = resolve_class_weights(
                 self.class_weights, self.target, data.label_counts("train"), len(data.rows["train"])
             )
-            if self.label_smoothing and self.target.task == "regression":
+            if self.label_smoothing and not self.target.has_probabilities:
                 raise UserError("model.label_smoothing: regression has no classes; remove it")
             if weights is not None:
                 shown = ", ".join(
@@ -230,7 +231,7 @@ class TextClassifier(LightningModule):
         model = build_model(
             self.config,
             self.tokenizer,
-            self.target.task,
+            rules_of(self.target).problem_type,
             self.target.labels,
             pretrained=None if random else self.model_name_or_path,
             dropout=self.dropout,
@@ -295,7 +296,8 @@ class TextClassifier(LightningModule):
         logits = self.logits_of(batch)
         assert self.target is not None
         weights = self._weights.to(logits.device) if self._weights is not None else None
-        loss = task_loss(self.target.task, logits, batch["target"], weights, self.label_smoothing)
+        rules = rules_of(self.target)
+        loss = rules.loss(logits, batch["target"], weights, self.label_smoothing)
         if not torch.isfinite(loss):
             step = self.trainer.global_step if self._trainer is not None else batch_idx
             raise UserError(
@@ -305,7 +307,7 @@ class TextClassifier(LightningModule):
         if self._trainer is not None:
             self.log("train_loss", loss, prog_bar=True, batch_size=len(batch["target"]))
             if weights is not None or self.label_smoothing:
-                plain = task_loss(self.target.task, logits.detach(), batch["target"])
+                plain = rules.loss(logits.detach(), batch["target"])
                 self.log("train_loss_unweighted", plain, batch_size=len(batch["target"]))
         return loss
 
@@ -330,10 +332,10 @@ class TextClassifier(LightningModule):
             target: as in :class:`Batch`.
         """
         assert self.target is not None
-        given = None
+        rules, given = rules_of(self.target), None
         if self.thresholds is not None:
-            given = decided_by_logits(self.target, self.calibration.apply(logits), self.thresholds)
-        self.stage_metrics(stage).update(logits, target, task_loss(self.target.task, logits, target), given)
+            given = rules.decide(self.target, self.calibration.apply(logits), self.thresholds)
+        self.stage_metrics(stage).update(logits, target, rules.loss(logits, target), given)
 
     def stage_metrics(self, stage: str) -> StageMetrics:
         """The metrics of `val`, `test` or `predict`."""
@@ -442,7 +444,7 @@ class TextClassifier(LightningModule):
         )
         if not len(texts_as_rows):
             return []
-        return describe(self.target, self.calibration.apply(logits_in_order(self, loader)))
+        return rules_of(self.target).answers(self.target, self.calibration.apply(logits_in_order(self, loader)))
 
 
 @torch.inference_mode()

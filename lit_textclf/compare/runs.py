@@ -17,7 +17,7 @@ import pyarrow.csv as pa_csv
 import yaml
 
 from lit_textclf.classifier.metric_table import task_of
-from lit_textclf.data.rows.labels import in_order, join_names, split_names
+from lit_textclf.data.labels.names import in_order, join_names, split_names
 from lit_textclf.utils.messages import UserError, note, plural
 from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import LOGS, SECTIONS

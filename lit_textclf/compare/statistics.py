@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lit_textclf.classifier.metric_table import shown_in
-from lit_textclf.data.rows.labels import split_names
+from lit_textclf.data.labels.names import split_names
 
 LEVEL = 0.95
 _CHUNK = 4_000_000

@@ -19,9 +19,10 @@ from lit_textclf.data.batches.dataset import TokenizedDataset
 from lit_textclf.data.batches.loaders import ResumableLoader
 from lit_textclf.data.batches.predict_dataset import PredictDataset, part_rows_for
 from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSampler, batches_from, make_sampler
+from lit_textclf.data.labels.table import TaskOption
+from lit_textclf.data.labels.target import Target, label_counts
 from lit_textclf.data.options import CARRIED, check_data
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.labels import Target, TaskOption, label_counts
 from lit_textclf.data.rows.read import ReadOptions
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.rows.stream import RowStream
@@ -308,7 +309,7 @@ class TextDataModule(LightningDataModule):
         rows = self.rows[split]
         assert self.target is not None
         targets = self.target.encode(rows)
-        if self.target.task == "multi_label" and (empty := int((~targets.any(1)).sum())):
+        if empty := len(self.target.label_task.empty_sets(targets)):
             note(f"{split}: {plural(empty, 'row')} with an empty label set, which is a label set like any other")
         encoded = TokenizedDataset.from_rows(
             rows, self.tokenizer, self.max_length, self.long_text, targets, self.cache_dir
@@ -423,7 +424,7 @@ class TextDataModule(LightningDataModule):
         """Task, labels with their counts, and rows, in one line."""
         assert self.target is not None
         rows = ", ".join(f"{plural(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
-        if self.target.task == "regression":
+        if not self.target.has_probabilities:
             return f"regression; {rows}"
         counts = self.label_counts("train")
         names = [f"{name} {counts[name]:,}" if name in counts else name for name in self.target.labels]

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from lit_textclf.data.labels.table import TaskOption
+from lit_textclf.data.labels.target import Target, decide_target, missing_labels
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.holdout import folds_of, hold_out, stratified_sample, text_keys
 from lit_textclf.data.rows.hub import load_dataset, read_dataset
-from lit_textclf.data.rows.labels import Target, TaskOption, decide_target
 from lit_textclf.data.rows.read import ReadOptions, read_files, stream_files
 from lit_textclf.data.rows.rows import Rows, report_blank, rows_of_texts
 from lit_textclf.data.rows.stream import RowStream, one_chunk
@@ -165,8 +166,7 @@ class Splits:
         if rows is None:
             raise UserError("nothing to look at: set data.train_file, or data.dataset_name")
         problem = None
-        multi_label = rows.label_lists or self.task == "multi_label"
-        labelled = np.setdiff1d(np.arange(len(rows)), rows.unlabelled(blank=not multi_label))
+        labelled = np.setdiff1d(np.arange(len(rows)), missing_labels(rows, self.task))
         if len(labelled) < len(rows):
             problem = f"{plural(len(rows) - len(labelled), 'row')} without a label"
         try:

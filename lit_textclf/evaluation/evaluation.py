@@ -16,11 +16,10 @@ from torchmetrics.functional.classification import (
 )
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.classifier.decisions import decided_by_logits
-from lit_textclf.data.rows.labels import Target, join_names
+from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation.label_errors import LabelIssues, find_label_issues, find_label_set_issues
 from lit_textclf.evaluation.outcomes import Outcomes
-from lit_textclf.utils.csv_format import format_float32
 
 
 @dataclass(frozen=True)
@@ -93,9 +92,8 @@ class Evaluation:
                 those of 0.5 and more.
         """
         target, calibration = outcomes.target, calibration or Calibration()
-        probabilities, decided = calibration.probabilities(target, outcomes.logits), outcomes.logits[:, 0]
-        if target.task != "regression":
-            decided = decided_by_logits(target, calibration.apply(outcomes.logits), thresholds)
+        probabilities = calibration.probabilities(target, outcomes.logits)
+        decided = rules_of(target).decide(target, calibration.apply(outcomes.logits), thresholds)
         return cls(outcomes, calibration, thresholds, probabilities, decided, outcomes.losses)
 
     @property
@@ -106,10 +104,10 @@ class Evaluation:
     @property
     def decisions(self) -> Outcomes:
         """The outcomes with logits that say what was decided and nothing else, for figures of right and wrong."""
-        if self.target.task == "regression" or self.thresholds is None:
+        if not self.target.has_probabilities or self.thresholds is None:
             return self.outcomes
         decided = self.decided
-        if self.target.task == "single_label":
+        if self.target.one_label_per_row:
             decided = torch.nn.functional.one_hot(decided, self.target.num_outputs)
         return replace(self.outcomes, logits=2.0 * decided - 1)
 
@@ -124,22 +122,12 @@ class Evaluation:
     @cached_property
     def given(self) -> list[str]:
         """Each row's label, label set or value, as it is written."""
-        return self._spelled(self.outcomes.targets)
+        return self.target.texts(self.outcomes.targets)
 
     @cached_property
     def predicted(self) -> list[str]:
         """What is predicted for each row, likewise."""
-        return self._spelled(self.decided)
-
-    def _spelled(self, values: Tensor) -> list[str]:
-        labels = self.target.labels
-        if self.target.task == "regression":
-            return format_float32(values)
-        if self.target.task == "single_label":
-            return [labels[index] for index in values.tolist()]
-        return [
-            join_names(name for name, is_in in zip(labels, row, strict=True) if is_in) for row in values.bool().tolist()
-        ]
+        return self.target.texts(self.decided)
 
     @cached_property
     def score(self) -> Tensor | None:
@@ -147,16 +135,12 @@ class Evaluation:
 
         The predicted label's probability; for label sets that of the least sure decision on a label.
         """
-        if self.target.task == "regression":
-            return None
-        if self.target.task == "single_label":
-            return self.probabilities.gather(1, self.decided[:, None])[:, 0]
-        return torch.where(self.decided.bool(), self.probabilities, 1 - self.probabilities).min(-1).values
+        return rules_of(self.target).scores(self.probabilities, self.decided)
 
     @cached_property
     def wrong(self) -> np.ndarray:
         """Whether each row is predicted wrongly, bool `(rows,)`; a regression has no right and wrong."""
-        if self.target.task == "regression":
+        if not self.target.has_probabilities:
             return np.zeros(len(self), bool)
         different = self.decided != self.outcomes.targets.to(self.decided.dtype)
         return np.asarray((different if different.ndim == 1 else different.any(1)).numpy())
@@ -164,22 +148,22 @@ class Evaluation:
     @cached_property
     def worst(self) -> np.ndarray:
         """The wrong rows (of a regression all), int64, the highest loss first."""
-        rows = np.arange(len(self)) if self.target.task == "regression" else np.flatnonzero(self.wrong)
+        rows = np.arange(len(self)) if not self.target.has_probabilities else np.flatnonzero(self.wrong)
         return np.asarray(rows[np.argsort(-self.losses.numpy()[rows], kind="stable")])
 
     @cached_property
     def suspicion(self) -> LabelIssues | None:
         """Which labels may be wrong; None for regression."""
-        if self.target.task == "regression":
+        if not self.target.has_probabilities:
             return None
-        find = find_label_issues if self.target.task == "single_label" else find_label_set_issues
+        find = find_label_issues if self.target.one_label_per_row else find_label_set_issues
         given = self.outcomes.targets.to(self.decided.dtype)
         return find(self.probabilities.numpy(), given.numpy(), self.decided.numpy())
 
     @cached_property
     def confusion(self) -> np.ndarray | None:
         """Rows by true and by predicted label, int64 `(labels, labels)`; of single-label tasks."""
-        if self.target.task != "single_label":
+        if not self.target.one_label_per_row:
             return None
         return np.asarray(multiclass_confusion_matrix(self.decided, self.outcomes.targets, self.target.num_outputs))
 
@@ -187,9 +171,9 @@ class Evaluation:
     def label_scores(self) -> list[LabelScores]:
         """Each label's figures, in label order; none for regression."""
         target = self.target
-        if target.task == "regression":
+        if not target.has_probabilities:
             return []
-        scores = multiclass_stat_scores if target.task == "single_label" else multilabel_stat_scores
+        scores = multiclass_stat_scores if target.one_label_per_row else multilabel_stat_scores
         counts = scores(self.decided.long(), self.outcomes.targets.long(), target.num_outputs, average="none").tolist()
         return [
             LabelScores(name, right + missed, right + false, right)

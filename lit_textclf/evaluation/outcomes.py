@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lit_textclf.classifier.losses import row_losses
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 
 if TYPE_CHECKING:
@@ -79,4 +79,4 @@ class Outcomes:
     @property
     def losses(self) -> Tensor:
         """The loss of each row, float32 `(rows,)`; their mean is `val_loss` or `test_loss`."""
-        return row_losses(self.target.task, self.logits, self.targets)
+        return rules_of(self.target).row_losses(self.logits, self.targets)

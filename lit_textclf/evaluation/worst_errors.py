@@ -65,7 +65,7 @@ def described(evaluation: Evaluation, place: int) -> tuple[str, str, str]:
     """A row's text, or both of a pair, on one line and cut; what is true of it; and what was predicted."""
     rows = evaluation.outcomes.rows
     text = " | ".join(column[place].as_py() for column in (rows.text, rows.text_pair) if column is not None)
-    if evaluation.target.task == "regression":
+    if not evaluation.target.has_probabilities:
         true, guess = float(evaluation.outcomes.targets[place]), float(evaluation.decided[place])
         return _cut(text), f"{true:.4g}", f"{guess:.4g}"
     return _cut(text), evaluation.given[place] or "(none)", evaluation.predicted[place] or "(none)"

@@ -19,7 +19,6 @@ SETTINGS = (
     "data.batch_size", "data.max_length", "data.long_text",
     "trainer.max_epochs", "trainer.precision", "seed_everything",
 )  # fmt: skip
-_TASKS = {"single_label": "one label", "multi_label": "a set of labels", "regression": "a number"}
 
 
 def model_card(stored: CheckpointInfo, name: str, *, form: str = "hf", quantized: str | None = None) -> str:
@@ -45,7 +44,7 @@ def model_card(stored: CheckpointInfo, name: str, *, form: str = "hf", quantized
     parts = [
         f"---\n{yaml.safe_dump({key: value for key, value in head.items() if value}, sort_keys=False)}---",
         f"# {name}",
-        f"Gives each text{' pair' if stored.data.get('text_pair_column') else ''} {_TASKS[target.task]}"
+        f"Gives each text{' pair' if stored.data.get('text_pair_column') else ''} {target.label_task.predicts}"
         + (f" out of {len(target.labels)}" if target.labels else "")
         + f"; fine-tuned with lit_textclf {__version__}.",
         _use(stored) if form == "hf" else _ONNX_USE,
@@ -77,7 +76,7 @@ def _result(values: dict[str, float]) -> dict[str, Any]:
 
 def _use(stored: CheckpointInfo) -> str:
     given = '{"text": "one text", "text_pair": "another"}' if stored.data.get("text_pair_column") else '"a text"'
-    every = ", top_k=None" if stored.target.task == "multi_label" else ""
+    every = ", top_k=None" if stored.target.has_label_sets else ""
     return (
         "## Use\n\n```python\nfrom transformers import pipeline\n\n"
         f'classify = pipeline("text-classification", model="."{every})\nclassify({given}, truncation=True)\n```'
@@ -135,8 +134,8 @@ def _limits(stored: CheckpointInfo, form: str, quantized: str | None) -> str:
             f"- It was trained with `data.long_text: {data['long_text']}`, which this form does not carry: longer "
             "texts get other predictions than from `lit-textclf predict`."
         )
-    if target.task == "multi_label":
+    if target.has_label_sets:
         lines.append("- A label belongs to a text from a probability of 0.5 on.")
-    if target.task == "regression":
+    if not target.has_probabilities:
         lines.append("- `score` is the number itself, not a probability.")
     return "## Limits\n\n" + "\n".join(lines)

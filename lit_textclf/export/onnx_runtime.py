@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.checkpoint import CheckpointInfo
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.messages import UserError, did_you_mean
 
 MODEL, CARRIED, TRAINED_ON = "model.onnx", "lit_textclf.json", "trained_on.safetensors"

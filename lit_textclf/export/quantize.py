@@ -88,7 +88,7 @@ def put_int8_in_place(stored: CheckpointInfo, folder: Path, data: TextDataModule
             quantize_int8(path, made, narrowing=narrowing)
             rounded = _measured(classifier, OnnxModel(made, folded=folded), data)
             of_labels = ""
-            if stored.target.task == "single_label":
+            if stored.target.one_label_per_row:
                 changed = int((exact["logits"].argmax(-1) != rounded["logits"].argmax(-1)).sum())
                 of_labels = f", {plural(changed, 'label')} changed"
             drop = exact[metric] - rounded[metric]

@@ -21,18 +21,10 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 
-PROBLEM_TYPES: dict[str, Any] = {
-    "single_label": "single_label_classification",
-    "multi_label": "multi_label_classification",
-    "regression": "regression",
-}
-"""What transformers calls our tasks."""
-
-
 def build_model(
     config: PretrainedConfig,
     tokenizer: PreTrainedTokenizerFast,
-    task: str,
+    problem_type: Any,
     labels: Sequence[str],
     *,
     pretrained: str | None,
@@ -45,7 +37,7 @@ def build_model(
     Args:
         config: its configuration, which is filled in.
         tokenizer: whose tokens it must know.
-        task: `single_label`, `multi_label` or `regression`.
+        problem_type: transformers' name of the task.
         labels: the names, in the order of the logits; none for regression.
         pretrained: a folder or Hub name; None builds random weights.
         dropout: the probability of all dropout layers; None keeps the configuration's.
@@ -59,7 +51,7 @@ def build_model(
     config.num_labels = outputs
     config.id2label = dict(enumerate(labels or ("LABEL_0",)))
     config.label2id = {name: index for index, name in config.id2label.items()}
-    config.problem_type = PROBLEM_TYPES[task]
+    config.problem_type = problem_type
     if dropout is not None:
         set_dropout(config, dropout)
     if config.pad_token_id is None:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.classifier.decisions import decided_by_logits
 from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.data.rows.labels import Target, join_names
+from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.prediction.options import PredictOptions
 from lit_textclf.prediction.output_format import OutputFormat
@@ -60,7 +60,7 @@ class CsvFormat(OutputFormat):
         target, stream = data.target, data.stream
         assert target is not None
         assert stream is not None
-        if options.min_score is not None and target.task != "single_label":
+        if options.min_score is not None and not target.one_label_per_row:
             raise UserError(f"--min_score is for single-label tasks; the model's task is {target.task}")
         return cls(
             target, stream.columns.id, stream.kept, where=options.output, with_logits=options.with_logits,
@@ -90,7 +90,7 @@ class CsvFormat(OutputFormat):
         columns: list[Iterable[Any]] = [numbers.tolist()]
         if self.id_column is not None and rows.id is not None:
             columns.append(rows.id.to_pylist())
-        columns += self._predictions(self.calibration.apply(logits.float().cpu())).values()
+        columns += self._predictions(logits).values()
         if rows.kept is not None:
             present = set(rows.kept.column_names)  # one of several files may lack a column
             missing = [None] * len(rows)
@@ -98,40 +98,21 @@ class CsvFormat(OutputFormat):
         return csv_lines(zip(*columns, strict=True))
 
     def _predictions(self, logits: Tensor) -> dict[str, Iterable[Any]]:
-        """The columns of predictions by name, from calibrated logits `(rows, outputs)`."""
-        target = self.target
-        columns: dict[str, Iterable[Any]] = {}
-        if target.task == "regression":
-            columns["prediction"] = format_float32(logits[:, 0])
-        elif target.task == "multi_label":
-            chosen = decided_by_logits(target, logits, self.thresholds)
-            columns["labels"] = [join_names(names) for names in target.sets(chosen.numpy())]
-            columns |= self._numbers("prob", logits.sigmoid())
-        else:
-            best, scores, abstained = self._decide(logits)
-            labels = zip(best.tolist(), abstained.tolist(), strict=True)
-            columns["label"] = ["" if out else target.labels[index] for index, out in labels]
-            columns["score"] = format_float32(scores)
-            if self.min_score is not None:
-                columns["abstained"] = [str(out).lower() for out in abstained.tolist()]
-            columns |= self._numbers("prob", logits.softmax(-1))
-        return columns | self._numbers("logit", logits) if self.with_logits else columns
-
-    def _numbers(self, prefix: str, values: Tensor) -> dict[str, Iterable[Any]]:
-        names = self.target.labels or ("prediction",)
-        return {f"{prefix}_{name}": format_float32(values[:, index]) for index, name in enumerate(names)}
-
-    def _decide(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Label indices, their scores, and whether the score is too low, `(rows,)` each, from calibrated logits."""
-        best = decided_by_logits(self.target, logits, self.thresholds)
-        scores = logits.softmax(-1).gather(1, best[:, None])[:, 0]
-        return best, scores, scores < (0.0 if self.min_score is None else self.min_score)
+        """The columns of predictions by name, from raw logits `(rows, outputs)`."""
+        calibrated = self.calibration.apply(logits.float().cpu())
+        columns = rules_of(self.target).columns(self.target, calibrated, self.thresholds, self.min_score)
+        if self.with_logits:
+            names = self.target.labels or ("prediction",)
+            columns |= {f"logit_{name}": calibrated[:, index] for index, name in enumerate(names)}
+        return {
+            name: format_float32(values) if isinstance(values, Tensor) else values for name, values in columns.items()
+        }
 
     def tally(self, logits: Tensor) -> dict[str, int]:
         """How many rows get no label."""
         if self.min_score is None:
             return {}
-        return {"abstained": int(self._decide(self.calibration.apply(logits.float()))[2].sum())}
+        return {"abstained": list(self._predictions(logits)["abstained"]).count("true")}
 
     def report(self, tally: Mapping[str, int], *, measured: bool) -> list[str]:
         """How many rows got no label."""

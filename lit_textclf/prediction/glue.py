@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.prediction.options import PREDICTIONS, PredictOptions
 from lit_textclf.prediction.output_format import OutputFormat
@@ -74,7 +74,7 @@ class GlueFormat(OutputFormat):
     def __init__(self, target: Target, task: str) -> None:
         self.target, self.task = target, task
         expected = LABELS[task]
-        if (target.task == "regression") != (task == "stsb") or set(target.labels) != set(expected):
+        if (not target.has_probabilities) != (task == "stsb") or set(target.labels) != set(expected):
             has = ", ".join(target.labels) or "numbers"
             raise UserError(
                 f"--format glue: {task} has {', '.join(expected) or 'numbers'}, the checkpoint {has}; set "

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from torch.nn import functional as F
 
 from lit_textclf import Target, TextClassifier, main
 from lit_textclf.classifier.calibration import Calibration, expected_calibration_error, fit_temperature
-from lit_textclf.classifier.decisions import beats_by_more_than_chance, best_threshold, decided, thresholds_of
+from lit_textclf.classifier.decisions import beats_by_more_than_chance, best_threshold, thresholds_of
+from lit_textclf.classifier.tasks.table import rules_of
 from tests.conftest import sentences, write_csv
 
 BINARY = Target("single_label", ("ham", "spam"))
@@ -164,11 +166,16 @@ def test_a_label_that_no_row_has() -> None:
 
 
 def test_decisions() -> None:
+    def decided(target: Target, chances: torch.Tensor, thresholds: dict[str, float] | None = None) -> list[Any]:
+        logits = chances.logit() if target.has_label_sets else chances.log()
+        return list(rules_of(target).decide(target, logits, thresholds).tolist())
+
     chances = torch.tensor([[0.6, 0.4], [0.3, 0.7]])
-    assert decided(BINARY, chances).tolist() == [0, 1]
-    assert decided(BINARY, chances, {"spam": 0.35}).tolist() == [1, 1]
-    assert decided(Target("single_label", ("ham", "spam"), "ham"), chances, {"ham": 0.9}).tolist() == [1, 1]
-    assert decided(SETS, torch.tensor([[0.4, 0.6, 0.5]]), {"joy": 0.4, "fear": 0.7}).tolist() == [[1, 0, 1]]
+    assert decided(BINARY, chances) == [0, 1]
+    assert decided(BINARY, chances, {"spam": 0.35}) == [1, 1]
+    assert decided(Target("single_label", ("ham", "spam"), "ham"), chances, {"ham": 0.9}) == [1, 1]
+    assert decided(SETS, torch.tensor([[0.41, 0.6, 0.5]]), {"joy": 0.4, "fear": 0.7}) == [[1, 0, 1]]
+    assert decided(Target("regression"), torch.tensor([[1.0]])) == [0.0]
 
 
 # Through the commands -------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_textclf import Trainer, UserError, main
 from lit_textclf.classifier.checkpoint import find_checkpoint, read_checkpoint
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, link_or_copy
 
 

@@ -11,7 +11,8 @@ from sklearn.metrics import log_loss, mean_squared_error
 from sklearn.utils.class_weight import compute_class_weight
 
 from lit_textclf import Target, UserError
-from lit_textclf.classifier.losses import resolve_class_weights, task_loss
+from lit_textclf.classifier.losses import resolve_class_weights
+from lit_textclf.classifier.tasks.table import RULES
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -20,12 +21,12 @@ def test_cross_entropy(classes: int) -> None:
     logits = torch.randn(40, classes, generator=generator) * 3
     target = torch.randint(classes, (40,), generator=generator)
     expected = log_loss(target, logits.double().softmax(-1), labels=list(range(classes)))
-    assert task_loss("single_label", logits, target).item() == pytest.approx(expected, rel=1e-5)
+    assert RULES["single_label"].loss(logits, target).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_cross_entropy_by_hand() -> None:
     # Probabilities 3/4 and 1/4, of which the second is the target's.
-    loss = task_loss("single_label", torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([1]))
+    loss = RULES["single_label"].loss(torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([1]))
     assert loss.item() == pytest.approx(math.log(4), rel=1e-6)
 
 
@@ -33,14 +34,14 @@ def test_cross_entropy_by_hand() -> None:
 def test_mean_squared_error(rows: int) -> None:
     generator = torch.Generator().manual_seed(rows)
     logits, target = torch.randn(rows, 1, generator=generator), torch.randn(rows, generator=generator)
-    loss = task_loss("regression", logits, target)
+    loss = RULES["regression"].loss(logits, target)
     assert loss.shape == ()
     assert loss.item() == pytest.approx(mean_squared_error(target, logits[:, 0]), rel=1e-5)
 
 
 def test_what_is_not_finite_stays_so() -> None:
-    assert task_loss("single_label", torch.tensor([[math.nan, 0.0]]), torch.tensor([0])).isnan()
-    assert task_loss("regression", torch.tensor([[math.inf], [0.0]]), torch.tensor([0.0, 0.0])).isinf()
+    assert RULES["single_label"].loss(torch.tensor([[math.nan, 0.0]]), torch.tensor([0])).isnan()
+    assert RULES["regression"].loss(torch.tensor([[math.inf], [0.0]]), torch.tensor([0.0, 0.0])).isinf()
 
 
 TARGET = Target("single_label", ("ham", "maybe", "spam"))
@@ -75,13 +76,13 @@ def test_label_sets_by_hand() -> None:
         return -(weight * truth * math.log(chance) + (1 - truth) * math.log(1 - chance))
 
     plain = [loss(1, 1), loss(-2, 0), loss(0, 0), loss(3, 0)]
-    assert task_loss("multi_label", logits, target).item() == pytest.approx(sum(plain) / 4, rel=1e-6)
+    assert RULES["multi_label"].loss(logits, target).item() == pytest.approx(sum(plain) / 4, rel=1e-6)
     weighted = [loss(1, 1, 2), loss(-2, 0, 5), loss(0, 0, 2), loss(3, 0, 5)]
-    assert task_loss("multi_label", logits, target, weights).item() == pytest.approx(sum(weighted) / 4, rel=1e-6)
+    assert RULES["multi_label"].loss(logits, target, weights).item() == pytest.approx(sum(weighted) / 4, rel=1e-6)
     smooth = [loss(1, 0.9), loss(-2, 0.1), loss(0, 0.1), loss(3, 0.1)]
-    assert task_loss("multi_label", logits, target, None, 0.2).item() == pytest.approx(sum(smooth) / 4, rel=1e-6)
+    assert RULES["multi_label"].loss(logits, target, None, 0.2).item() == pytest.approx(sum(smooth) / 4, rel=1e-6)
     model = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)  # what transformers computes
-    assert task_loss("multi_label", logits, target).item() == pytest.approx(model.item(), rel=1e-6)
+    assert RULES["multi_label"].loss(logits, target).item() == pytest.approx(model.item(), rel=1e-6)
 
 
 def test_weights_and_smoothing_by_hand() -> None:
@@ -89,9 +90,9 @@ def test_weights_and_smoothing_by_hand() -> None:
     target, weights = torch.tensor([2, 0]), torch.tensor([1.0, 2.0, 4.0])
     log = logits.double().log_softmax(-1)
     weighted = -(4 * log[0, 2] + 1 * log[1, 0]) / 5
-    assert task_loss("single_label", logits, target, weights).item() == pytest.approx(weighted.item(), rel=1e-6)
+    assert RULES["single_label"].loss(logits, target, weights).item() == pytest.approx(weighted.item(), rel=1e-6)
     smooth = -(0.7 * (log[0, 2] + log[1, 0]) / 2 + 0.3 * log.mean(-1).mean())
-    assert task_loss("single_label", logits, target, None, 0.3).item() == pytest.approx(smooth.item(), rel=1e-6)
+    assert RULES["single_label"].loss(logits, target, None, 0.3).item() == pytest.approx(smooth.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from lit_textclf.classifier.metric_table import (
     task_of,
 )
 from lit_textclf.classifier.metrics import StageMetrics
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 
 
 def test_directions_are_those_of_torchmetrics() -> None:

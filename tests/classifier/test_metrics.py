@@ -22,9 +22,9 @@ from sklearn.metrics import (
 )
 from torch import Tensor
 
-from lit_textclf.classifier.losses import task_loss
 from lit_textclf.classifier.metrics import StageMetrics
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.classifier.tasks.table import RULES
+from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.messages import UserError
 
 ROWS = 61
@@ -39,7 +39,7 @@ def computed(target: Target, logits: Tensor, truth: Tensor, batch_size: int, pre
     """The metrics of these rows, taken batch by batch."""
     metrics = StageMetrics(target, prefix)
     for part, of in zip(logits.split(batch_size), truth.split(batch_size), strict=True):
-        metrics.update(part, of, task_loss(target.task, part, of))
+        metrics.update(part, of, RULES[target.task].loss(part, of))
     return metrics.compute()
 
 
@@ -161,7 +161,7 @@ def test_after_a_reset_nothing_is_left() -> None:
         logits, truth = rows(2, seed)
         for metric in metrics.loggable().values():
             metric.reset()
-        metrics.update(logits, truth, task_loss("single_label", logits, truth))
+        metrics.update(logits, truth, RULES["single_label"].loss(logits, truth))
         assert metrics.compute() == pytest.approx(computed(BINARY[0], logits, truth, ROWS))
 
 

@@ -15,7 +15,7 @@ from torchmetrics import Metric
 
 from lit_textclf import main
 from lit_textclf.classifier.metrics import StageMetrics, check_metrics
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.messages import UserError
 
 KAPPA = "torchmetrics.classification.MulticlassCohenKappa"

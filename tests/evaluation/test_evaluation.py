@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_f
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.metrics import StageMetrics
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation.evaluation import Evaluation
 from tests.evaluation.report.test_figures import outcomes
 

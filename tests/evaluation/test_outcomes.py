@@ -55,11 +55,13 @@ def test_fewer_batches(fit_args: list[str], reviews: dict[str, Path]) -> None:
 
 
 def test_sets_and_numbers_have_losses_too() -> None:
-    from lit_textclf.classifier.losses import row_losses, task_loss
+    from lit_textclf.classifier.tasks.table import RULES
 
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(5, 3, generator=generator)
     sets = torch.rand(5, 3, generator=generator).round()
     values = torch.randn(5, generator=generator)
-    torch.testing.assert_close(row_losses("multi_label", logits, sets).mean(), task_loss("multi_label", logits, sets))
-    assert row_losses("regression", logits[:, :1], values)[2] == (logits[2, 0] - values[2]) ** 2
+    torch.testing.assert_close(
+        RULES["multi_label"].row_losses(logits, sets).mean(), RULES["multi_label"].loss(logits, sets)
+    )
+    assert RULES["regression"].row_losses(logits[:, :1], values)[2] == (logits[2, 0] - values[2]) ** 2

@@ -73,7 +73,7 @@ def test_training_file(case: str, fit_args: list[str], fails: Fails) -> None:
         ({"data__label_columns": "[label, id]"}, "column 'label': 'positive' is neither 0 nor 1"),
         ({"data__labels": "[positive]"}, "needs two labels"),
         ({"data__labels": "[positive, other]"}, "row 1, column 'label': the label 'negative' is unknown"),
-        ({"data__positive_label": "other"}, "data.positive_label 'other' is none of the labels"),
+        ({"data__positive_label": "other"}, "data.positive_label 'other': must be one of"),
         ({"data__batch_size": "0"}, "data.batch_size 0: must be at least 1"),
         ({"data__encoding": "utf-88"}, "no encoding is named 'utf-88'"),
         ({"data__delimiter": ";;"}, "data.delimiter ';;'"),

@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from lit_textclf.data.batches.collate import Batch, Collator
 from lit_textclf.data.batches.dataset import TokenizedDataset
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.normalize import joined
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.rows.stream import RowStream
@@ -46,8 +46,8 @@ class Part:
         self.taken = np.arange(len(rows))
         self.known: dict[int, tuple[int, int]] = {}
         self.tally: Counter[str] = Counter()
-        if self.targets is not None and target.task == "multi_label":
-            self.tally["empty_label_sets"] = int((~self.targets.any(1)).sum())
+        if self.targets is not None and target.has_label_sets:
+            self.tally["empty_label_sets"] = len(target.label_task.empty_sets(self.targets))
 
     @property
     def computed(self) -> np.ndarray:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from lit_textclf.data.rows.holdout import text_keys
-from lit_textclf.data.rows.labels import join_names
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.figure_style import png
@@ -145,7 +144,7 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
         "score": format_float32(score[torch.from_numpy(found)]),
     }
     if suspicion.labels is not None:
-        columns["doubted"] = [join_names(names) for names in evaluation.target.chosen(suspicion.labels[found])]
+        columns["doubted"] = evaluation.target.texts(suspicion.labels[found])
     write_file(path, table_with_ids(columns, rows, after="row"), remedy=_REMEDY)
     note(
         f"{evaluation.outcomes.split}: of {plural(len(found), 'row')} of {len(evaluation):,} the label may be wrong "

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lit_textclf.classifier.calibration import BINS, Calibration
-from lit_textclf.data.rows.labels import THRESHOLD
+from lit_textclf.data.labels.target import THRESHOLD
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.figure_style import short_names
 
@@ -40,7 +40,7 @@ def ranked(outcomes: Outcomes, area: Callable[[Tensor, Tensor], Tensor]) -> tupl
         The curves, none where all rows have one label, and what a title says of those that are left out.
     """
     target = outcomes.target
-    if target.task == "multi_label":
+    if target.has_label_sets:
         scores, true = outcomes.logits.sigmoid(), outcomes.targets.long()
     else:
         scores = outcomes.logits.softmax(-1)
@@ -55,7 +55,7 @@ def ranked(outcomes: Outcomes, area: Callable[[Tensor, Tensor], Tensor]) -> tupl
     ]
     if target.positive_index is not None or not each:
         return each, ""
-    most = MOST_LABELS if target.task == "multi_label" else WORST_CLASSES
+    most = MOST_LABELS if target.has_label_sets else WORST_CLASSES
     note = ""
     if len(each) > most:
         note = f"\nthe {most} lowest of {target.num_outputs} labels"
@@ -83,7 +83,7 @@ class Decisions:
     def of_outcomes(cls, outcomes: Outcomes, calibration: Calibration) -> Decisions:
         """Of the predicted label of each row; in a multi-label task of each label of each row."""
         chance = calibration.probabilities(outcomes.target, outcomes.logits)
-        if outcomes.target.task == "multi_label":
+        if outcomes.target.has_label_sets:
             right = (chance >= THRESHOLD) == outcomes.targets.bool()
             return cls(torch.maximum(chance, 1 - chance).flatten(), right.flatten(), "labels of rows")
         score, predicted = chance.max(-1)
@@ -108,7 +108,7 @@ def reliability(outcomes: Outcomes, calibration: Calibration | None = None) -> R
     For single-label tasks of the predicted label's score; for multi-label tasks of each label's probability.
     """
     calibration = calibration or Calibration()
-    if outcomes.target.task == "multi_label":
+    if outcomes.target.has_label_sets:
         score = calibration.probabilities(outcomes.target, outcomes.logits).flatten()
         right = outcomes.targets.flatten()
     else:

@@ -20,7 +20,7 @@ from torchmetrics.functional.classification import (
 )
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.data.rows.labels import THRESHOLD
+from lit_textclf.data.labels.target import THRESHOLD
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.curves import Decisions, ranked, reliability, thinned
@@ -67,7 +67,7 @@ def confusion_figure(outcomes: Outcomes, *, normalize: bool) -> Figure | None:
         outcomes: of a single-label task.
         normalize: per cent of each true label's rows, in place of numbers of rows.
     """
-    if outcomes.target.task != "single_label":
+    if not outcomes.target.one_label_per_row:
         return None
     classes = outcomes.target.num_outputs
     matrix = multiclass_confusion_matrix(outcomes.logits, outcomes.targets, classes).numpy()
@@ -113,9 +113,9 @@ def _short(value: float) -> str:
 def per_class_f1_figure(outcomes: Outcomes) -> Figure | None:
     """Each label's F1 as a bar, the worst one lowest, with its number of rows."""
     target = outcomes.target
-    if target.task == "regression":
+    if not target.has_probabilities:
         return None
-    if target.task == "multi_label":
+    if target.has_label_sets:
         present = outcomes.logits.sigmoid() >= THRESHOLD
         scores = multilabel_f1_score(present.long(), outcomes.targets.long(), target.num_outputs, average="none")
         rows, predicted = outcomes.targets.sum(0), present.sum(0)
@@ -147,7 +147,7 @@ def per_class_f1_figure(outcomes: Outcomes) -> Figure | None:
 # Curves ---------------------------------------------------------------------------------------------------------------
 def precision_recall_figure(outcomes: Outcomes) -> Figure | None:
     """Precision against recall, of the positive label or of each label against the others."""
-    if outcomes.target.task == "regression":
+    if not outcomes.target.has_probabilities:
         return None
 
     def curve(scores: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,7 +159,7 @@ def precision_recall_figure(outcomes: Outcomes) -> Figure | None:
 
 def roc_figure(outcomes: Outcomes) -> Figure | None:
     """True against false positives, of the positive label or of each label against the others."""
-    if outcomes.target.task == "regression":
+    if not outcomes.target.has_probabilities:
         return None
 
     def curve(scores: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,9 +199,9 @@ def _curves(
 # Scores ---------------------------------------------------------------------------------------------------------------
 def reliability_figure(outcomes: Outcomes, calibration: Calibration | None = None) -> Figure | None:
     """The share that is right against the score, before and after calibration where there was any."""
-    if outcomes.target.task == "regression":
+    if not outcomes.target.has_probabilities:
         return None
-    multi = outcomes.target.task == "multi_label"
+    multi = outcomes.target.has_label_sets
     temperature = 1.0 if calibration is None else calibration.temperature
     lines = [("as trained", _BLUE if temperature == 1 else _GREY, reliability(outcomes))]
     if temperature != 1:
@@ -221,7 +221,7 @@ def reliability_figure(outcomes: Outcomes, calibration: Calibration | None = Non
 
 def score_histogram_figure(outcomes: Outcomes, calibration: Calibration | None = None) -> Figure | None:
     """How often each score was given, to what is right and to what is wrong."""
-    if outcomes.target.task == "regression":
+    if not outcomes.target.has_probabilities:
         return None
     found = Decisions.of_outcomes(outcomes, calibration or Calibration())
     right, wrong = found.score[found.right].numpy(), found.score[~found.right].numpy()
@@ -239,7 +239,7 @@ def score_histogram_figure(outcomes: Outcomes, calibration: Calibration | None =
 
 def coverage_figure(outcomes: Outcomes, calibration: Calibration | None = None) -> Figure | None:
     """Accuracy of the rows whose score reaches a threshold, against the share of rows that do."""
-    if outcomes.target.task != "single_label":
+    if not outcomes.target.one_label_per_row:
         return None
     found = Decisions.of_outcomes(outcomes, calibration or Calibration())
     score, order = found.score.sort(descending=True, stable=True)
@@ -268,7 +268,7 @@ def _values(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
 
 def prediction_figure(outcomes: Outcomes) -> Figure | None:
     """Predicted against true values."""
-    if outcomes.target.task != "regression":
+    if outcomes.target.has_probabilities:
         return None
     true, predicted = _values(outcomes)
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
@@ -281,7 +281,7 @@ def prediction_figure(outcomes: Outcomes) -> Figure | None:
 
 def residual_figure(outcomes: Outcomes) -> Figure | None:
     """How often predictions are how far off."""
-    if outcomes.target.task != "regression":
+    if outcomes.target.has_probabilities:
         return None
     true, predicted = _values(outcomes)
     residuals = predicted - true

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lit_textclf.classifier.calibration import Calibration, expected_calibration_error, fit_temperature
 from lit_textclf.classifier.decisions import thresholds_of
-from lit_textclf.data.rows.labels import THRESHOLD
+from lit_textclf.data.labels.target import THRESHOLD
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.utils.messages import note
 
@@ -37,7 +37,7 @@ class Calibrate(Callback):
 
     def _calibrate(self, trainer: pl.Trainer, pl_module: Any, prefix: str) -> None:
         outcomes = self.collected.outcomes
-        if trainer.sanity_checking or outcomes is None or outcomes.target.task == "regression":
+        if trainer.sanity_checking or outcomes is None or not outcomes.target.has_probabilities:
             return
         target, logits, targets = outcomes.target, outcomes.logits, outcomes.targets
         if trainer.state.fn == "fit":

@@ -13,7 +13,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_textclf.classifier.metric_table import monitor_of
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.atomic import atomic_file, atomic_path
 from lit_textclf.utils.messages import UserError, note
 

@@ -11,7 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.utils.messages import UserError, note
@@ -122,7 +122,7 @@ class _EvaluateMetric:
         source = str(Path(self.path).expanduser()) if is_local else self.path
         if is_local and not Path(source).exists():
             raise UserError(f"{OPTION}: {self.path}: no such file or folder")
-        config = self.config_name or ("multilabel" if target.task == "multi_label" else None)
+        config = self.config_name or ("multilabel" if target.has_label_sets else None)
         try:
             self.module = evaluate.load(source, config, keep_in_memory=True)
         except Exception as error:
@@ -181,14 +181,14 @@ def _given(features: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:
     `prediction_scores` probabilities, with two labels those of the positive one.
     """
     target, logits = outcomes.target, outcomes.logits
-    if target.task == "regression":
+    if not target.has_probabilities:
         predictions, scores = logits.squeeze(-1), logits.squeeze(-1)
-    elif target.task == "multi_label":
+    elif target.has_label_sets:
         scores = logits.sigmoid()
         predictions = scores.ge(0.5).long()
     else:
         scores, predictions = logits.softmax(-1), logits.argmax(-1)
-    references = outcomes.targets.long() if target.task == "multi_label" else outcomes.targets
+    references = outcomes.targets.long() if target.has_label_sets else outcomes.targets
     if "prediction_scores" not in features:
         return {"predictions": predictions.numpy(), "references": references.numpy()}
     index = target.positive_index

@@ -241,7 +241,7 @@ def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -
     for name, figure in figures.items():
         writer.add_image(f"{group}/{name}", pixels(figure), step, dataformats="HWC")
     histograms = {"tokens_of_a_row": outcomes.lengths}
-    if outcomes.target.task != "regression":
+    if outcomes.target.has_probabilities:
         for curve in ranked(outcomes, binary_average_precision)[0]:
             writer.add_pr_curve(f"{group}/{curve.name}", curve.true, curve.scores, step)
         found = Decisions.of_outcomes(outcomes, evaluation.calibration)

@@ -18,8 +18,8 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from lit_textclf import main
+from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.holdout import text_keys
-from lit_textclf.data.rows.labels import Target
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.data.rows.labels import Target
+from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.html import MAX_CHARS, MOST_ROWS, write_report

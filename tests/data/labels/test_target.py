@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lit_textclf.classifier.tasks.table import RULES
+from lit_textclf.data.labels.names import join_names, split_names
+from lit_textclf.data.labels.table import TASKS, Task, TaskOption
+from lit_textclf.data.labels.target import Target, decide_target, label_counts
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.labels import Target, decide_target, join_names, label_counts, split_names
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import UserError
 
@@ -158,7 +162,7 @@ def test_refused(labels: list[str], task: str, given: list[str] | None, positive
 def test_targets_that_cannot_be() -> None:
     with pytest.raises(UserError, match="two labels or more, got \\['a'\\]"):
         Target("single_label", ("a",))
-    with pytest.raises(UserError, match=r"data\.task: 'ranking' is none of single_label, multi_label, regression"):
+    with pytest.raises(UserError, match=r"data\.task 'ranking': must be one of single_label, multi_label, regression"):
         Target("ranking", ("a", "b"))  # type: ignore[arg-type]
 
 
@@ -246,7 +250,26 @@ def test_strata_are_the_rarest_label_of_each_row() -> None:
     assert Target("regression").strata(labelled("1.5")) is None
 
 
-def test_sets_from_probabilities() -> None:
-    target = Target("multi_label", ("a", "b"))
-    chances = np.array([[0.5, 0.49], [0.1, 0.2], [0.9, 1.0]], np.float32)
-    assert target.chosen(chances) == [["a"], [], ["a", "b"]]
+def test_targets_as_they_are_written() -> None:
+    sets = np.array([[1, 0], [0, 0], [1, 1]], np.float32)
+    assert Target("multi_label", ("a|b", "c")).texts(sets > 0) == [r"a\|b", "", r"a\|b|c"]
+    assert Target("single_label", ("x", "y")).texts(np.array([1, 0])) == ["y", "x"]
+    assert Target("regression").texts(np.array([0.1, 2], np.float32)) == ["0.1", "2"]
+
+
+def test_the_table_of_tasks_is_complete() -> None:
+    """The names that `data.task` takes, those of the rows' table and those of the classifier's are the same."""
+    assert set(get_args(Task)) == set(TASKS) == set(RULES) == {task.name for task in TASKS.values()}
+    assert set(get_args(TaskOption)) == {"auto", *TASKS}
+    assert [name for name in TASKS if TASKS[name].has_probabilities] == ["multi_label", "single_label"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_encodes_what_it_decided_and_writes_it_back(task: Task) -> None:
+    cells = {"single_label": ["b", "a", "b"], "multi_label": ["b|a", "", "a"], "regression": ["0.5", "-1", "3.25"]}
+    rows = labelled(*cells[task])
+    target = decide_target(rows, task, None, None)
+    encoded = target.encode(rows)
+    again = labelled(*target.texts(encoded))
+    assert np.array_equal(target.encode(again), encoded)
+    assert len(target.label_task.empty_sets(encoded)) == (task == "multi_label")

@@ -1,0 +1,1 @@
+"""The label tasks, as the classifier sees them: loss, probabilities, decisions."""

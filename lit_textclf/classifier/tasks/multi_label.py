@@ -1,0 +1,86 @@
+"""A set of labels a row: binary cross entropy and a sigmoid for each label, a threshold each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.functional.classification import binary_calibration_error
+
+from lit_textclf.classifier.tasks.rules import Columns, TaskRules
+from lit_textclf.data.labels.multi_label import names_in_sets
+from lit_textclf.data.labels.target import THRESHOLD, Target
+from lit_textclf.utils.messages import UserError
+
+
+class MultiLabelRules(TaskRules):
+    """See :class:`TaskRules`."""
+
+    problem_type = "multi_label_classification"
+
+    def loss(
+        self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Binary cross entropy; a weight is how much a label's presence counts against its absence (`pos_weight`)."""
+        smooth = targets * (1 - label_smoothing) + label_smoothing / 2
+        return F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=class_weights)
+
+    def row_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Binary cross entropy, the mean over labels."""
+        return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Sigmoid."""
+        return logits.sigmoid()
+
+    def decide(self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
+        """The labels whose probabilities reach their thresholds."""
+        limits = [(thresholds or {}).get(name, THRESHOLD) for name in target.labels]
+        return logits.sigmoid().ge(torch.tensor(limits, device=logits.device)).long()
+
+    def scores(self, probabilities: Tensor, decided: Tensor) -> Tensor:
+        """The probability of the least sure decision on a label."""
+        return torch.where(decided.bool(), probabilities, 1 - probabilities).min(-1).values
+
+    def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
+        """`labels` and `probabilities`."""
+        probabilities = logits.sigmoid()
+        sets = names_in_sets(probabilities >= THRESHOLD, target.labels)
+        return [
+            {"labels": names, "probabilities": dict(zip(target.labels, row, strict=True))}
+            for names, row in zip(sets, probabilities.tolist(), strict=True)
+        ]
+
+    def columns(
+        self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None, min_score: float | None
+    ) -> Columns:
+        """`labels` and each label's probability."""
+        probabilities = logits.sigmoid()
+        of_labels = {f"prob_{name}": probabilities[:, index] for index, name in enumerate(target.labels)}
+        return {"labels": target.texts(self.decide(target, logits, thresholds)), **of_labels}
+
+    def balanced_weights(self, target: Target, counts: Mapping[str, int], rows: int) -> list[float]:
+        """Rows without the label / rows with it."""
+        if everywhere := [name for name in target.labels if counts[name] == rows]:
+            raise UserError(
+                f"model.class_weights balanced: every training row has the label {everywhere[0]!r}, whose weight "
+                "would be 0; give weights by name"
+            )
+        return [(rows - counts[name]) / counts[name] for name in target.labels]
+
+    def presence(self, targets: Tensor, outputs: int) -> Tensor:
+        """The targets."""
+        return targets
+
+    def slopes(self, logits: Tensor, presence: Tensor, inverse: float) -> tuple[float, float]:
+        """Those of binary cross entropy."""
+        chance = torch.sigmoid(inverse * logits)
+        first = (logits * (chance - presence)).mean()
+        return float(first), float((logits.square() * chance * (1 - chance)).mean())
+
+    def calibration_error(self, logits: Tensor, targets: Tensor, bins: int) -> float:
+        """That of each label's presence, over all rows and labels."""
+        return float(binary_calibration_error(logits.sigmoid().flatten(), targets.long().flatten(), n_bins=bins))

@@ -1,0 +1,46 @@
+"""A number a row: mean squared error, no probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from lit_textclf.classifier.tasks.rules import Columns, TaskRules
+from lit_textclf.data.labels.target import Target
+
+
+class RegressionRules(TaskRules):
+    """See :class:`TaskRules`."""
+
+    problem_type = "regression"
+
+    def loss(
+        self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Mean squared error; options refuse weights and smoothing."""
+        return F.mse_loss(logits.squeeze(-1), targets)
+
+    def row_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Squared errors."""
+        return F.mse_loss(logits.squeeze(-1), targets, reduction="none")
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The values, `(rows, 1)`."""
+        return logits
+
+    def decide(self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
+        """The values."""
+        return logits[:, 0]
+
+    def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
+        """`prediction`."""
+        return [{"prediction": value} for value in logits.squeeze(-1).tolist()]
+
+    def columns(
+        self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None, min_score: float | None
+    ) -> Columns:
+        """`prediction`."""
+        return {"prediction": logits[:, 0]}

@@ -1,0 +1,88 @@
+"""One label a row: cross entropy, softmax, the most probable label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from lit_textclf.classifier.tasks.rules import Columns, TaskRules
+from lit_textclf.data.labels.target import Target
+
+
+class SingleLabelRules(TaskRules):
+    """See :class:`TaskRules`."""
+
+    problem_type = "single_label_classification"
+
+    def loss(
+        self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Cross entropy; with class weights the mean is weighted, as torch has it."""
+        return F.cross_entropy(logits, targets, weight=class_weights, label_smoothing=label_smoothing)
+
+    def row_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy."""
+        return F.cross_entropy(logits, targets, reduction="none")
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Softmax."""
+        return logits.softmax(-1)
+
+    def decide(self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
+        """The highest logit: logits that differ may have equal probabilities. Or the positive label's threshold."""
+        index = target.positive_index
+        if thresholds is None or index is None:
+            return logits.argmax(-1)
+        positive = logits.softmax(-1)[:, index].ge(thresholds[target.labels[index]])
+        return torch.where(positive, index, 1 - index)
+
+    def scores(self, probabilities: Tensor, decided: Tensor) -> Tensor:
+        """The probability of the predicted label."""
+        return probabilities.gather(1, decided[:, None])[:, 0]
+
+    def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
+        """`label`, `score` and `probabilities`."""
+        probabilities = logits.softmax(-1)
+        best = probabilities.argmax(-1)
+        return [
+            {"label": label, "score": row[index], "probabilities": dict(zip(target.labels, row, strict=True))}
+            for label, index, row in zip(target.texts(best), best.tolist(), probabilities.tolist(), strict=True)
+        ]
+
+    def columns(
+        self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None, min_score: float | None
+    ) -> Columns:
+        """`label`, `score`, with a least score `abstained`, and each label's probability."""
+        probabilities, decided = logits.softmax(-1), self.decide(target, logits, thresholds)
+        scores, labels = self.scores(probabilities, decided), target.texts(decided)
+        abstained: Columns = {}
+        if min_score is not None:
+            below = (scores < min_score).tolist()
+            labels = ["" if out else label for label, out in zip(labels, below, strict=True)]
+            abstained["abstained"] = [str(out).lower() for out in below]
+        of_labels = {f"prob_{name}": probabilities[:, index] for index, name in enumerate(target.labels)}
+        return {"label": labels, "score": scores, **abstained, **of_labels}
+
+    def balanced_weights(self, target: Target, counts: Mapping[str, int], rows: int) -> list[float]:
+        """Rows / (classes * the class's rows), as in scikit-learn."""
+        return [rows / (len(target.labels) * counts[name]) for name in target.labels]
+
+    def presence(self, targets: Tensor, outputs: int) -> Tensor:
+        """One-hot."""
+        return F.one_hot(targets, outputs)
+
+    def slopes(self, logits: Tensor, presence: Tensor, inverse: float) -> tuple[float, float]:
+        """Those of cross entropy: of the expected and of the true label's logit, and the logits' variance."""
+        chance = torch.softmax(inverse * logits, -1)
+        mean = (chance * logits).sum(-1)
+        spread = (chance * logits.square()).sum(-1) - mean.square()
+        return float((mean - (presence * logits).sum(-1)).mean()), float(spread.mean())
+
+    def calibration_error(self, logits: Tensor, targets: Tensor, bins: int) -> float:
+        """That of the most probable label."""
+        return float(multiclass_calibration_error(logits.softmax(-1), targets, logits.shape[1], n_bins=bins))

@@ -1,0 +1,92 @@
+"""The text in a label's cell: one name, several joined names, a list, or a number."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from lit_textclf.data.rows.rows import Rows
+from lit_textclf.utils.messages import UserError
+
+SEPARATOR = "|"
+"""Separates the names of a label set in one cell; in a name, it and the backslash are escaped by a backslash."""
+_LARGEST = float(np.finfo(np.float32).max)
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Label names sorted, by value if all are numbers."""
+    names = list(names)
+    if all(number_in(name) is not None for name in names):
+        return sorted(names, key=lambda name: (float(name), name))
+    return sorted(names)
+
+
+def number_in(cell: str) -> float | None:
+    """The finite float32 number in a cell, None if it contains something else."""
+    if not _NUMBER.fullmatch(cell.strip()):  # Python also reads 1_5 and other scripts' digits
+        return None
+    value = float(cell)
+    return value if abs(value) <= _LARGEST else None  # not for NaN either
+
+
+def label_sets(rows: Rows) -> tuple[list[list[str]], np.ndarray]:
+    """The distinct label sets of rows, and the index of each row's set, `(rows,)`; -1 without a label.
+
+    Raises:
+        UserError: naming the first row whose label is not a list of names.
+    """
+    assert rows.label is not None
+    encoded = rows.label.combine_chunks().dictionary_encode()
+    of_row = np.asarray(encoded.indices.fill_null(-1).to_numpy())
+    sets = []
+    for index, cell in enumerate(encoded.dictionary.to_pylist()):
+        names = _names_in_list(cell) if rows.label_lists else split_names(cell)
+        if names is None or any(not name.strip() for name in names):
+            first = int(np.flatnonzero(of_row == index)[0])
+            raise UserError(
+                f"{rows.where(first)}, column {rows.columns.label_name!r}: {cell!r:.80} is not a list of names; fix "
+                "it, or set data.task to single_label if these are plain names"
+            )
+        sets.append(list(dict.fromkeys(names)))
+    return sets, of_row
+
+
+def _names_in_list(cell: str) -> list[str] | None:
+    """The names in a JSON list, None if it is something else; numbers and booleans are names, written as in JSON."""
+    try:
+        values = json.loads(cell)
+    except ValueError:
+        return None
+    if not isinstance(values, list) or any(value is None or isinstance(value, (list, dict)) for value in values):
+        return None
+    return [value if isinstance(value, str) else json.dumps(value) for value in values]
+
+
+def split_names(cell: str) -> list[str]:
+    r"""The names in one cell, as `joy|love`.
+
+    Example:
+        >>> split_names("joy|love"), split_names(""), split_names(r"a\|b|c\\d")
+        (['joy', 'love'], [], ['a|b', 'c\\d'])
+    """
+    names, escaped = [""], False
+    for char in cell:
+        if escaped or char not in ("\\", SEPARATOR):
+            # A backslash before anything else escapes nothing.
+            names[-1] += char if not escaped or char in ("\\", SEPARATOR) else f"\\{char}"
+            escaped = False
+        elif char == SEPARATOR:
+            names.append("")
+        else:
+            escaped = True
+    names[-1] += "\\" if escaped else ""
+    return names if cell else []
+
+
+def join_names(names: Iterable[str]) -> str:
+    """The inverse of :func:`split_names`."""
+    return SEPARATOR.join(re.sub(r"([\\|])", r"\\\1", name) for name in names)

@@ -1,0 +1,66 @@
+"""One label a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lit_textclf.data.labels.names import in_order
+from lit_textclf.data.labels.task import LabelTask, listed
+from lit_textclf.data.rows.rows import Rows
+from lit_textclf.utils.messages import UserError, plural
+
+
+class SingleLabel(LabelTask):
+    """Each row has one of the labels; targets are class indices, int64 `(rows,)`."""
+
+    name = "single_label"
+    predicts = "one label"
+    one_label_per_row = True
+
+    def fits(self, rows: Rows, labels: Sequence[str] | None) -> bool:
+        """Whatever no other task takes."""
+        return True
+
+    def decide_labels(self, rows: Rows, labels: Sequence[str] | None) -> tuple[str, ...]:
+        """The distinct names, sorted; two at least."""
+        names = pc.unique(rows.label).to_pylist()
+        if len(names) < 2:
+            raise UserError(
+                f"{rows.sources[0][0]}: all {plural(len(rows), 'training row')} have the one label {names[0]!r}; "
+                f"classification needs two (is data.label_column {rows.columns.label_name!r} right?)"
+            )
+        return tuple(labels if labels is not None else in_order(names))
+
+    def default_positive_label(self, labels: Sequence[str]) -> str | None:
+        """The last of two."""
+        return labels[-1] if len(labels) == 2 else None
+
+    def encode(self, rows: Rows, labels: Sequence[str]) -> np.ndarray:
+        """Class indices, int64 `(rows,)`."""
+        assert rows.label is not None
+        if rows.label_lists:
+            raise UserError(
+                f"{rows.where(0)}, column {rows.columns.label_name!r}: labels are lists, the task is single_label"
+            )
+        codes = pc.index_in(rows.label, pa.array(labels, pa.string()))
+        unknown = np.flatnonzero(pc.is_null(codes).to_numpy())
+        if len(unknown):
+            first = int(unknown[0])
+            raise UserError(
+                f"{rows.where(first)}, column {rows.columns.label_name!r}: the label {rows.label[first].as_py()!r} is "
+                f"unknown ({plural(len(unknown), 'such row')}); training knows {listed(labels)}"
+            )
+        return np.asarray(codes.to_numpy(), np.int64)
+
+    def strata(self, encoded: np.ndarray) -> np.ndarray:
+        """The classes."""
+        return encoded
+
+    def texts(self, values: Any, labels: Sequence[str]) -> list[str]:
+        """The names of class indices."""
+        return [labels[index] for index in values.tolist()]
