@@ -130,11 +130,10 @@ def resolve_threshold(option: Any, target: Target, calibration: Calibration) -> 
     """
     if option is None:
         return None
-    positive = target.positive_index
-    if target.task != "multi_label" and positive is None:
-        what = "a regression" if not target.has_probabilities else f"{len(target.labels)} labels of which one wins"
+    names = labels_with_thresholds(target)
+    if not names:
+        what = f"{len(target.labels)} labels of which one wins" if target.has_probabilities else "a regression"
         raise UserError(f"--threshold is for two labels or label sets, the model has {what}; use --min_score")
-    names = target.labels if target.has_label_sets else (target.labels[positive or 0],)
     if option == "best":
         if not calibration.thresholds:
             raise UserError("--threshold best: the checkpoint has none, it was trained without validation rows")

@@ -74,7 +74,7 @@ class GlueFormat(OutputFormat):
     def __init__(self, target: Target, task: str) -> None:
         self.target, self.task = target, task
         expected = LABELS[task]
-        if (not target.has_probabilities) != (task == "stsb") or set(target.labels) != set(expected):
+        if target.has_probabilities == (task == "stsb") or set(target.labels) != set(expected):
             has = ", ".join(target.labels) or "numbers"
             raise UserError(
                 f"--format glue: {task} has {', '.join(expected) or 'numbers'}, the checkpoint {has}; set "
