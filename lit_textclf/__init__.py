@@ -37,7 +37,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what needs Lightning only when it is asked for: `--help` has no time for it (PEP 562)."""
+    """Imports classes that need Lightning on first use, to keep `--help` fast (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

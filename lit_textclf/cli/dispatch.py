@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run(args: Sequence[str], callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
     """Runs one command in this process; see :func:`lit_textclf.main`."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal or a file whose encoding lacks a character
+        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack a character
             stream.reconfigure(errors="backslashreplace")
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _hang_up)
@@ -40,5 +40,5 @@ def run(args: Sequence[str], callbacks: Sequence[Callback] = ()) -> dict[str, An
 
 
 def _hang_up(signum: int, frame: Any) -> None:
-    """Ends like Ctrl-C when the terminal goes, so that nothing half-written stays."""
+    """Exits as on Ctrl-C when the terminal closes, so that no half-written file remains."""
     raise SystemExit(1)

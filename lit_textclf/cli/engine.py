@@ -1,4 +1,4 @@
-"""Which engine computes the logits of `validate`, `test` and `predict`: torch, or ONNX Runtime."""
+"""The engine that computes the logits of `validate`, `test` and `predict`: torch, or ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.cli import LightningArgumentParser
+from jsonargparse import ArgumentParser
 
 from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.export.onnx_runtime import CPU, OnnxModel, digest_of_folder, read_model_folder
@@ -18,25 +18,31 @@ if TYPE_CHECKING:
     from lit_textclf.cli.precedence import Arguments
 
 
-def add_engine_options(parser: LightningArgumentParser) -> None:
+def add_engine_options(parser: ArgumentParser) -> None:
     """Adds `--engine`, `--model_dir` and `--execution_provider`."""
     parser.add_argument("--engine", choices=["torch", "onnx"], default="torch", help="what computes the logits")
     parser.add_argument(
-        "--model_dir", type=str | None, default=None, help="with --engine onnx: the folder of export --format onnx"
+        "--model_dir",
+        type=str | None,
+        default=None,
+        help="with --engine onnx: the folder of export --format onnx",
     )
     parser.add_argument(
-        "--execution_provider", type=str, default=CPU, help="with --engine onnx: as onnxruntime names them"
+        "--execution_provider",
+        type=str,
+        default=CPU,
+        help="with --engine onnx: its name in onnxruntime",
     )
 
 
 @dataclass(frozen=True)
 class Engine:
-    """ONNX Runtime in torch's place.
+    """ONNX Runtime, used instead of torch.
 
     Attributes:
-        folder: what `export --format onnx` wrote.
-        execution_provider: as onnxruntime names it.
-        stored: what the folder carries.
+        folder: the folder that `export --format onnx` wrote.
+        execution_provider: its name in onnxruntime.
+        stored: target, options and tokenizer in the folder, as a checkpoint has them.
     """
 
     folder: Path
@@ -45,16 +51,16 @@ class Engine:
 
     @classmethod
     def from_options(cls, options: Any) -> Engine | None:
-        """The engine that a command's options name, or None for torch.
+        """The engine that the options of a command select; None for torch.
 
         Raises:
-            UserError: if they contradict each other, or the folder is none of ours.
+            UserError: if options contradict each other, or `export` did not write the folder.
         """
         if options.get("engine", "torch") == "torch":
             if options.get("model_dir") is not None:
-                raise UserError("--model_dir is for --engine onnx; a checkpoint is named with --ckpt_path")
+                raise UserError("--model_dir is for --engine onnx; use --ckpt_path for a checkpoint")
             if options.get("execution_provider", CPU) != CPU:
-                raise UserError("--execution_provider is for --engine onnx; torch has trainer.accelerator")
+                raise UserError("--execution_provider is for --engine onnx; with torch, use trainer.accelerator")
             return None
         if options.model_dir is None:
             raise UserError("--engine onnx needs --model_dir: the folder that export --format onnx wrote")
@@ -64,14 +70,14 @@ class Engine:
         return cls(folder, options.execution_provider, read_model_folder(folder))
 
     def take_over(self, trainer: Any, typed: Arguments) -> None:
-        """Has the Trainer handle batches on the CPU in float32, and says where something else was asked for."""
+        """Makes the Trainer handle batches on the CPU in float32, and notes options that are therefore not used."""
         for name, ours in (("accelerator", "cpu"), ("precision", "32-true")):
             if typed.set_by_user(f"trainer.{name}") and str(trainer[name]) not in (ours, "auto"):
                 note(f"trainer.{name} {trainer[name]} is not used: --engine onnx computes as the model was exported")
             trainer[name] = ours
 
     def attach_to(self, classifier: TextClassifier) -> None:
-        """Has the model of the folder compute the classifier's logits.
+        """Lets the model of the folder compute the logits of a classifier.
 
         Raises:
             UserError: if onnxruntime cannot run it.

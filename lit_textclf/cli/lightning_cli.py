@@ -135,11 +135,11 @@ class TextCLI(LightningCLI):
             options.trainer.default_root_dir = str(expand_path(root, "trainer.default_root_dir"))
         if self.typed.text is not None:
             if options.data.predict_file is not None:
-                raise UserError("--text and data.predict_file are both given; use one")
+                raise UserError("--text and data.predict_file exclude each other; remove one")
             options.text = self.typed.text
 
     def refuse_checkpoint(self) -> None:
-        """Does nothing; a command that takes no checkpoint raises a UserError."""
+        """Called with `--ckpt_path`; a command that does not take a checkpoint raises a UserError here."""
 
     def _parse(self, parser: LightningArgumentParser) -> None:
         try:
@@ -150,7 +150,7 @@ class TextCLI(LightningCLI):
             raise UserError(f"{file}: {error}" if file else str(error)) from None
 
     def _parse_with(self, stored: CheckpointInfo, parser: LightningArgumentParser) -> None:
-        """Parses again on top of what a checkpoint carries, and refuses labels and tasks that contradict it."""
+        """Parses again with the values of a checkpoint as defaults; refuses labels and a task that contradict it."""
         data = {name: value for name, value in stored.data.items() if f"data.{name}" in self.known}
         defaults = {f"data.{name}": value for name, value in data.items()}
         defaults |= {f"model.{name}": value for name, value in stored.model.items() if f"model.{name}" in self.known}
@@ -160,20 +160,20 @@ class TextCLI(LightningCLI):
         for section, values in (("data", data), ("model", tuned)):
             options = self.config[self.command][section]
             for name, value in values.items():
-                # A saved config's null means what it meant there; a null that was typed means null.
+                # null in a saved config meant the value in the checkpoint; null on the command line means null.
                 if options.get(name) in (None, "auto") and f"{section}.{name}" not in self.typed.keys:
                     options[name] = value
         options = self.config[self.command].data
         if conflict := stored.target.conflict(options.task, options.labels):
             raise UserError(f"{stored.path}: {conflict}")
-        # It changes no prediction, only whose F1 is measured: here a flag may differ from the checkpoint.
+        # positive_label only selects the label of F1, not predictions: a flag may differ from the checkpoint.
         self.stored = replace(stored, target=replace(stored.target, positive_label=options.positive_label))
 
     def _parse_ckpt_path(self) -> None:
-        """Does nothing in place of Lightning's: there the checkpoint's values beat config files and flags."""
+        """Replaces Lightning's method, which lets the values of the checkpoint override config files and flags."""
 
     def instantiate_classes(self) -> None:
-        """Makes classifier and data module with what the checkpoint carries, reads the rows, makes the trainer."""
+        """Builds classifier and data module with the values of the checkpoint, reads the rows, builds the Trainer."""
         carried = self.stored.carried() if self.stored is not None else {}
         self.parser.add_instantiator(lambda cls, **options: cls(**options, **carried), TextClassifier, subclasses=False)
         self.config_init = self.parser.instantiate_classes(self.config)
@@ -192,12 +192,12 @@ class TextCLI(LightningCLI):
                 note(f"{self.command}: {thresholds}, not by the highest probability")
         check_trainer(options.trainer, self.command)
         self._check_input(options)
-        if self.command != "predict":  # which looks at its output file first
+        if self.command != "predict":  # predict checks its output file first
             self.prepare()
         self.trainer = self.instantiate_trainer()
 
     def prepare(self) -> None:
-        """Reads the rows, whose mistakes then show before anything is written."""
+        """Reads the rows, so that mistakes in them show before anything is written."""
         self.datamodule.prepare(self.command, self.model)
         if self.command == "fit" and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             say_severe_findings(self.datamodule)
@@ -216,7 +216,7 @@ class TextCLI(LightningCLI):
             raise UserError("--text is one text, and the checkpoint's model reads pairs; use --data.predict_file")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Makes the run's folder and the Trainer with our callbacks."""
+        """Creates the run folder, and the Trainer with our callbacks."""
         options = self.config_init[self.command].trainer
         named = options.callbacks or []
         kwargs["enable_progress_bar"] = sys.stderr.isatty() and options.enable_progress_bar is not False
@@ -226,12 +226,12 @@ class TextCLI(LightningCLI):
             root = Path(options.default_root_dir or ".")
             self.folder = self._run_folder(root)
             if options.logger in (None, True) and not options.barebones:
-                # Not Lightning's default of the same folder: that logs a metric called hp_metric, always -1.
+                # Lightning's default logger uses the same folder, but logs a metric hp_metric that is always -1.
                 kwargs["logger"] = TensorBoardLogger(str(root), LOGS, self.folder.name, default_hp_metric=False)
         if self.command != "fit":
             kwargs["enable_checkpointing"] = False
         elif "validation" not in self.datamodule.rows:
-            kwargs["limit_val_batches"] = 0  # a note has said so; Lightning would warn of a loader of length 0
+            kwargs["limit_val_batches"] = 0  # noted already; Lightning would warn of an empty loader
         kwargs["callbacks"] = [
             *(named if isinstance(named, list) else [named]),
             ReportStop(),

@@ -1,4 +1,4 @@
-"""Lightning in this process: its noise, its signals, its process group, and which of its errors are the user's."""
+"""Runs Lightning in this process: quiets it, ends its process group, and tells refusals of options from bugs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ IGNORED_WARNINGS = (
     r".*LeafSpec.*is deprecated.*",
     # Matters to fit alone, which notes in one line the states that it does not restore.
     r".*callbacks used to create the checkpoint need to be provided.*",
-    # Where no validation took place; a note says so at the end, and what best.ckpt is then.
+    # Without validation; a note at the end says so, and what best.ckpt is.
     r".*could not find the monitored key in the returned metrics.*",
-    # A run that resumes in its own folder finds its files there; a new folder is noted in our words.
+    # A run that resumes in its own folder finds its files there; a note reports a new folder.
     r".*Checkpoint directory .* exists and is not empty.*",
     r".*The dirpath has changed from.*",
     # Short runs log fewer points than trainer.log_every_n_steps.
@@ -60,7 +60,7 @@ def lightning_process() -> Iterator[None]:
         UserError: for a value of `trainer.*` or a seed that Lightning refuses.
         SystemExit: with code 1 after SIGTERM, or where another rank failed.
     """
-    # Their progress bars and reports are in our lines already, with what matters counted.
+    # Our own notes report the same, with counts.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -87,7 +87,7 @@ def lightning_process() -> Iterator[None]:
 
 
 def _other_rank_failed(error: Exception) -> bool:
-    """Whether gloo or NCCL lost the connection to another process; there is no type for it in torch 2.13 with gloo."""
+    """Whether gloo or NCCL lost the connection to another process; torch 2.13 has no exception type for gloo's."""
     lost = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
     return isinstance(error, RuntimeError) and any(words in str(error) for words in lost)
 

@@ -1,4 +1,4 @@
-"""The command line before anything heavy is imported: help, version, and how a command ends."""
+"""The entry point: help and version without heavy imports, errors as one line, exit codes."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
     """Runs a command of the tool in this process.
 
     Args:
-        args: what follows the program's name, as `["fit", "--config", "cfg.yaml"]`; None takes `sys.argv`.
-        callbacks: Lightning callbacks for `fit`, `validate`, `test` and `predict`, beside the tool's own.
+        args: the arguments after the program's name, as `["fit", "--config", "cfg.yaml"]`; None takes `sys.argv`.
+        callbacks: Lightning callbacks for `fit`, `validate`, `test` and `predict`, besides the tool's own.
 
     Returns:
-        The metrics by name, where the command has any; for `check` what `--format json` prints.
+        The metrics by name, if the command has any; for `check`, what `--format json` prints.
 
     Raises:
-        SystemExit: with code 2 after a line on standard error, for a mistake of the user's; with 1 where a signal
-            stopped it; with 0 after help.
+        SystemExit: with code 2 after one line on stderr for a mistake of the user, with 1 if a signal stopped the
+            command, with 0 after help. Set `LIT_TEXTCLF_TRACEBACK=1` to see the traceback behind the line.
     """
     arguments = list(sys.argv[1:] if args is None else args)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -82,9 +82,9 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
 
 
 def _stdout_is_gone(error: OSError) -> None:
-    """Says that standard output takes no more, and lets Python's own flush at exit not fail a second time."""
+    """Reports a closed stdout, and keeps Python's flush at exit from failing again."""
     with contextlib.suppress(OSError):
-        print(f"standard output cannot be written ({error.strerror}); written files are whole", file=sys.stderr)
+        print(f"stdout is closed ({error.strerror}); all files written so far are complete", file=sys.stderr)
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

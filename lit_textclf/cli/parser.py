@@ -1,4 +1,4 @@
-"""The parser of every command, with errors of one line. It does without Lightning, for `compare`."""
+"""The parser of every command, with errors of one line. It does not import Lightning, which `compare` never needs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lit_textclf.utils.messages import UserError, did_you_mean
 
 
 class Parser(ArgumentParser):
-    """A parser whose errors are one line, and which guesses no option from its beginning."""
+    """A parser that raises errors of one line, and does not complete abbreviated options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
-        """Raises the message as a UserError, with the nearest option where one was mistyped."""
+        """Raises a UserError with the message, and with the nearest option if one was mistyped."""
         raise UserError(one_line(message, [action.dest for action in self._actions]))
 
 

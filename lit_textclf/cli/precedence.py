@@ -1,4 +1,4 @@
-"""What was typed, put in order before a parser sees it: config files, then the environment, then flags."""
+"""Puts what was typed in order before a parser reads it: config files, then the environment, then flags."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Arguments:
 
     Attributes:
         args: for the parser: the command, `--config` of each file, the environment's values, the flags.
-        text: the value of `--text` as it was typed: a parser would read `null` and `-1` as something else.
+        text: the value of `--text` as typed: a parser would read `null` and `-1` as something else.
         keys: the keys that flags or the environment set, as `data.batch_size`.
-        files: for each key of a config file the file, the last one where several have it.
+        files: the file that sets each key of the config files; the last one if several do.
     """
 
     args: list[str]
@@ -32,7 +32,7 @@ class Arguments:
     files: dict[str, str] = field(default_factory=dict)
 
     def set_by_user(self, key: str) -> bool:
-        """Whether a key was given at all."""
+        """Whether a flag, the environment or a config file sets a key."""
         return key in self.keys or key in self.files
 
 
@@ -44,10 +44,10 @@ def in_order_of_precedence(
     Args:
         typed: the command and its options.
         known: the keys of the command, as `data.batch_size`.
-        environment: the environment's variables; those with our prefix count.
+        environment: the environment's variables; those with our prefix are options.
 
     Raises:
-        UserError: if a config file is missing, no YAML or has an unknown key, or the environment has one.
+        UserError: if a config file is missing or not YAML, or it or the environment has an unknown key.
     """
     known = list(known)
     found = Arguments([typed[0]])
@@ -100,24 +100,27 @@ def _typed(rest: list[str], found: Arguments) -> tuple[list[str], list[str]]:
 
 
 def read_config(file: str, known: Sequence[str], command: str) -> tuple[str, list[str]]:
-    """Checks a config file before the parser sees it.
+    """Checks a config file before the parser reads it.
+
+    A loader of ours inside jsonargparse (`set_loader`) would not do: 4.53 hands it the text without the file's name,
+    and accepts `data: 7`, a section that is empty, and labels that YAML reads as numbers.
 
     Returns:
         What to hand to the parser: the file's name; its text without its empty sections, where it has some; or an
         empty string, where nothing is left. And the file's keys, as `data.batch_size`.
 
     Raises:
-        UserError: naming the file, the line or the key, if the file is missing, no YAML, or has an unknown or a doubled
-            key.
+        UserError: naming the file, the line or the key, if the file is missing or not YAML, or has an unknown or a
+            repeated key.
     """
     import yaml
 
     path = Path(file).expanduser()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_doubled(node, file)
-        content = yaml.safe_load(text)
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8-sig"))
+        node = loader.get_single_node()
+        _refuse_repeated(node, file)
+        content = None if node is None else loader.construct_document(node)
     except OSError as error:
         raise UserError(f"{file}: the config cannot be read ({error.strerror}); change --config") from None
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
@@ -140,23 +143,22 @@ def read_config(file: str, known: Sequence[str], command: str) -> tuple[str, lis
     return (yaml.serialize(node) if node.value else ""), [key for key in keys if key not in empty]
 
 
-def _refuse_doubled(node: Any, file: str) -> None:
-    """Refuses a key that stands twice in one mapping: YAML would take the last one."""
-    if isinstance(getattr(node, "value", None), list):
-        seen: set[str] = set()
-        for child in node.value:
-            if not isinstance(child, tuple):
-                _refuse_doubled(child, file)
-                continue
-            name, value = child
-            if isinstance(name.value, str) and name.value in seen:
-                raise UserError(f"{file}: line {name.start_mark.line + 1}: {name.value} stands here a second time")
+def _refuse_repeated(node: Any, file: str) -> None:
+    """Refuses a key that a mapping has twice: YAML would take the last one."""
+    if not isinstance(getattr(node, "value", None), list):
+        return
+    seen: set[str] = set()
+    for child in node.value:
+        name, value = child if isinstance(child, tuple) else (None, child)
+        if name is not None:
+            if str(name.value) in seen:
+                raise UserError(f"{file}: line {name.start_mark.line + 1}: {name.value} appears a second time")
             seen.add(str(name.value))
-            _refuse_doubled(value, file)
+        _refuse_repeated(value, file)
 
 
 def _keys(content: Mapping[Any, Any], known: Sequence[str], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """The keys of a config as `data.batch_size`; what lies below a known key is its value."""
+    """The keys of a config as `data.batch_size`, with their values; a mapping below a known key is its value."""
     for name, value in content.items():
         key = f"{prefix}{name}"
         if key in SECTIONS and isinstance(value, Mapping) and any(other.startswith(f"{key}.") for other in known):

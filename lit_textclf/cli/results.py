@@ -22,7 +22,7 @@ from lit_textclf.utils.run_folder import write_metrics
 
 
 def note_lost_states(trainer: pl.Trainer, stored: CheckpointInfo | None) -> None:
-    """Names the callbacks whose state a resumed `fit` loses, in one line in place of Lightning's warning."""
+    """Names the callbacks whose state a resumed `fit` loses, in one line instead of Lightning's paragraph."""
     own = {callback.state_key for callback in trainer.callbacks}  # type: ignore[attr-defined]
     saved = () if stored is None else stored.callbacks
     if lost := [key.partition("{")[0] for key in saved if key not in own]:

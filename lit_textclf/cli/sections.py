@@ -12,7 +12,7 @@ from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
 from lit_textclf.training.trainer import Trainer
 
 NOT_OPTIONS = {"target", "calibration", "architecture", "tokenizer"}
-"""Arguments of the classes that only Python and checkpoints set."""
+"""Arguments of the classes that are not options: only Python code and checkpoints set them."""
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -23,8 +23,8 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_class_arguments(TensorBoardOptions, "tensorboard")
     parser.add_argument(
         "--metrics.evaluate", type=list[str | dict[str, Any]] | None, default=None,
-        help="metrics of `evaluate`: folders or files with a script, names on the Hub, or mappings with it as path "
-        "and the script's arguments; not used by predict",
+        help="metrics of the `evaluate` library: a folder or file with a script, a name on the Hub, or a mapping with "
+        "one of these as path and the script's arguments; predict does not use them",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What this machine can do: device, precision, and glibc's allocator."""
+"""Device and precision of this machine, and the allocator of glibc."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ Precision = Literal[
 
 
 def device_kind(accelerator: Any) -> str:
-    """`cuda`, `mps`, `tpu` or `cpu`: what Lightning will take for this value of `trainer.accelerator`."""
+    """The device that Lightning takes for a value of `trainer.accelerator`: `cuda`, `mps`, `tpu` or `cpu`."""
     if accelerator in ("auto", "gpu"):
         found: Mapping[str, bool] = {
             "tpu": accelerator == "auto" and XLAAccelerator.is_available(),
             "mps": MPSAccelerator.is_available(),
             "cuda": CUDAAccelerator.is_available(),
         }
-        return next((kind for kind, there in found.items() if there), "cpu")
+        return next((kind for kind, available in found.items() if available), "cpu")
     return str(accelerator)
 
 
 def choose_precision(precision: str | int, kind: str) -> str:
-    """Resolves `auto`, and refuses or replaces what would go wrong without a word.
+    """Resolves `auto`, and refuses or replaces precisions that would silently fail.
 
     Args:
         precision: the value of `trainer.precision`.
         kind: see :func:`device_kind`.
 
     Raises:
-        UserError: for 16-true on a CPU, whose losses are NaN.
+        UserError: for 16-true on a CPU, where losses become NaN.
     """
     precision = str(precision)
     if precision == "auto":
@@ -48,7 +48,7 @@ def choose_precision(precision: str | int, kind: str) -> str:
     if kind == "cpu" and precision == "16-true":
         raise UserError("trainer.precision 16-true gives NaN losses on a CPU; use bf16-mixed, 32-true or auto")
     if kind == "cpu" and precision in ("16-mixed", "16"):
-        note(f"trainer.precision: a CPU has no {precision}; bf16-mixed is used in its place")
+        note(f"trainer.precision: a CPU does not support {precision}; using bf16-mixed instead")
         return "bf16-mixed"
     return precision
 
@@ -69,18 +69,18 @@ _NEVER = -1
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc's allocator to serve large tensors from memory it already has.
+    """Makes the allocator of glibc serve large tensors from memory that it already has.
 
-    By default each tensor over 32 MiB is mapped anew and costs a page fault for every 4 KiB. On 256 tokens that is a
-    third of a training step; on short texts there is no difference. The process keeps its peak memory until it ends.
+    By default glibc maps each tensor over 32 MiB again, at a page fault for every 4 KiB: a third of a training step at
+    256 tokens, nothing measurable on short texts. In return, the process keeps its peak memory until it ends.
 
     Returns:
-        Whether it took effect: on Linux with glibc.
+        Whether it took effect, as it does on Linux with glibc.
     """
     if not sys.platform.startswith("linux"):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # musl has none
+    except (OSError, AttributeError):  # musl does not have it
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST) and mallopt(_M_TRIM_THRESHOLD, _NEVER))

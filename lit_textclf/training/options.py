@@ -1,4 +1,4 @@
-"""Values of `trainer.*` that are refused before anything is read: Lightning finds them late, or not at all."""
+"""Checks of `trainer.*` before anything is read; Lightning itself finds these mistakes late, or never."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_trainer(trainer: Any, command: str) -> None:
 
 
 def _check_limit(name: str, value: float | None, command: str) -> None:
-    """Refuses a limit that leaves nothing to do, or leaves predictions out; notes any other."""
+    """Refuses a limit that leaves nothing to do or drops predictions; notes any other limit."""
     if value is None or (value == 1.0 and isinstance(value, float)):  # 1 is one batch, 1.0 is all of them
         return
     if command == "predict":

@@ -24,6 +24,14 @@ def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
     assert (__version__ if args == ["--version"] else "usage: lit-textclf") in done.stdout
 
 
+def test_compare_imports_neither_torch_nor_lightning() -> None:
+    code = "import sys; from lit_textclf import main\ntry: main(['compare', '--help'])\nexcept SystemExit as e: pass\n"
+    code += "assert not {'torch', 'lightning', 'transformers'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage: lit-textclf compare" in done.stdout
+
+
 def test_nearest() -> None:
     assert did_you_mean("fot", ["fit", "test"]) == "; did you mean 'fit'?"
     assert did_you_mean("xyz", ["fit"]) == ""
@@ -77,4 +85,4 @@ def test_what_is_registered_for_the_end_still_runs(tmp_path: Path) -> None:
         command = [sys.executable, str(script)]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=env)
     assert done.returncode == 1
-    assert "standard output cannot be written (No space left on device)" in done.stderr
+    assert "stdout is closed (No space left on device)" in done.stderr

@@ -79,8 +79,8 @@ def test_refused(environment: dict[str, str], typed: list[str], expected: str) -
         ("data: [1\nmodel: x", "c.yaml: line 2: not YAML"),
         ("just words", "a config is a mapping"),
         ("data: 7", "data is a section of keys, not 7"),
-        ("data: {batch_size: 4}\ndata: {batch_size: 8}", "line 2: data stands here a second time"),
-        ("data:\n  batch_size: 4\n  batch_size: 8", "line 3: batch_size stands here a second time"),
+        ("data: {batch_size: 4}\ndata: {batch_size: 8}", "line 2: data appears a second time"),
+        ("data:\n  batch_size: 4\n  batch_size: 8", "line 3: batch_size appears a second time"),
     ],
 )
 def test_bad_config_files(text: str, expected: str) -> None:

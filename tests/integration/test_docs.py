@@ -211,7 +211,7 @@ def test_commands_of_run_glue_are_run(user: Path, capfd: pytest.CaptureFixture[s
     assert "val_mse" in next(found for found in results if "val_pearson" in found)
     header = Path("predictions.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header == "row,label,score,prob_negative,prob_positive,logit_negative,logit_positive"
-    assert "trainer.precision: a CPU has no 16-mixed" in capfd.readouterr().err
+    assert "trainer.precision: a CPU does not support 16-mixed" in capfd.readouterr().err
 
 
 def test_flags_of_run_glue_have_a_key_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ def test_cpu_flags_agree_with_torch() -> None:
 
 def test_16_mixed_on_a_cpu_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert choose_precision("16-mixed", "cpu") == "bf16-mixed"
-    assert capsys.readouterr().err == "trainer.precision: a CPU has no 16-mixed; bf16-mixed is used in its place\n"
+    assert capsys.readouterr().err == "trainer.precision: a CPU does not support 16-mixed; using bf16-mixed instead\n"
 
 
 def test_what_is_named_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
