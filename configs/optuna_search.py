@@ -1,6 +1,6 @@
-"""Searches learning rate, batch size and warm-up with Optuna; trials that do badly are pruned after an epoch.
+"""Searches learning rate, batch size and warm-up with Optuna, and prunes bad trials after an epoch.
 
-What:     a study in an SQLite file; started again with the same file it goes on, also from several processes.
+What:     a study in an SQLite file. Run it again with the same file to continue, also from several processes.
 Needs:    pip install 'lit-textclf[tune]'
 Run:      python configs/optuna_search.py --trials 20 --study study.db -- --config cfg.yaml
           What follows `--` goes to `fit`.
@@ -21,7 +21,7 @@ from lit_textclf.classifier.metric_table import higher_is_better
 
 
 class Prune(Callback):
-    """Tells the study each epoch's value, and ends a trial that the pruner gives up."""
+    """Reports each epoch's value to the study, and ends trials that the pruner gives up."""
 
     def __init__(self, trial: optuna.Trial, metric: str) -> None:
         self.trial, self.metric = trial, metric
@@ -63,7 +63,7 @@ def search(arguments: list[str] | None = None, pruner: optuna.pruners.BasePruner
         found = f"{options.metric} {study.best_value:.4f} with {json.dumps(study.best_params)}"
         print(f"best of {len(study.trials)}: {found}")
     else:
-        print(f"none of {len(study.trials)} trials was completed, all were pruned or failed")
+        print(f"none of {len(study.trials)} trials completed: all were pruned or failed")
     return study
 
 

@@ -57,7 +57,7 @@ def test_prunes(example: ModuleType, fit_args: list[str], capsys: pytest.Capture
 
     args = ["--study", "study.db", "--trials", "1", "--metric", "val_loss", "--", *fit_args[1:]]
     example.search(args, ThresholdPruner(upper=0.0))
-    assert "none of 1 trials was completed" in capsys.readouterr().out
+    assert "none of 1 trials completed" in capsys.readouterr().out
     assert states("study.db") == ["PRUNED"]
     connection = sqlite3.connect("study.db")
     assert connection.execute("select count(*) from trial_intermediate_values").fetchone() == (1,)
