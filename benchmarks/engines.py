@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--predict_file", required=True, help="any file or folder that predict reads, with labels")
     parser.add_argument("--model", required=True, help="a folder, or package:NAME/PATH")
-    parser.add_argument("--rows", type=int, default=20_000, help="so many, all different")
+    parser.add_argument("--rows", type=int, default=20_000, help="number of rows, all different")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max_length", type=int, default=128)
     args = parser.parse_args()

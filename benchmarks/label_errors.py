@@ -36,7 +36,7 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def flip(rows: list[dict[str, str]], number: int, generator: np.random.Generator) -> set[int]:
-    """Gives so many rows, drawn at random, another label, drawn at random; returns which rows."""
+    """Changes the labels of a number of random rows to other random labels; returns the rows."""
     names = sorted({row["label"] for row in rows})
     flipped = generator.choice(len(rows), number, replace=False)
     for index in flipped:
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="a folder, or package:NAME/PATH")
     parser.add_argument("--of", choices=["validation", "train"], default="validation")
     parser.add_argument("--flips", type=int, default=50)
-    parser.add_argument("--among", type=int, default=100, help="look among so many of the most suspected rows")
+    parser.add_argument("--among", type=int, default=100, help="how many of the most suspected rows to look at")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--learning_rate", type=float, default=1e-4)

@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--predict_file", help="any file or folder that predict reads, with labels")
     parser.add_argument("--model", required=True, help="a folder, or package:NAME/PATH")
-    parser.add_argument("--rows", type=int, default=20_000, help="so many, all different")
+    parser.add_argument("--rows", type=int, default=20_000, help="number of rows, all different")
     parser.add_argument("--repeat", action="store_true", help="repeat the file's texts in place of making new ones")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--max_length", type=int, default=128)
@@ -126,9 +126,9 @@ def prepare(folder: Path, args: argparse.Namespace) -> tuple[Path, Path, Path]:
 
 
 def _texts(texts: list[str], rows: int, repeat: bool) -> Iterator[str]:
-    """So many texts, repeated or all different: the first half of one and the second half of another, of like length.
+    """Texts, repeated or all different: the first half of one and the second half of another of similar length.
 
-    Equal rows are computed once here, and nowhere else; that is not to be measured unless asked for.
+    Only lit_textclf computes equal rows once, so this is measured only on request.
     """
     generator, seen = random.Random(0), set[str]()
     by_length = sorted(texts, key=len)

@@ -24,7 +24,7 @@ STEPS = 50
 
 
 def measure(folder: Path, rows: int, args: argparse.Namespace) -> dict[str, float]:
-    """Prepares, trains for some steps and predicts so many rows; returns seconds and peak memory of each."""
+    """Prepares, trains for some steps and predicts a number of rows; returns seconds and peak memory of each."""
     path, root = folder / f"{rows}.csv", folder / f"runs{rows}"
     write_rows(path, rows)
     prepared, _, out = timed(

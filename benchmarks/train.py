@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--train_file", required=True, help="any file or folder that fit reads")
     parser.add_argument("--validation_file", help="validated after each epoch here, and at the end there")
     parser.add_argument("--model", required=True, help="a folder, or package:NAME/PATH")
-    parser.add_argument("--rows", type=int, help="a sample of so many training rows; all without it")
+    parser.add_argument("--rows", type=int, help="size of a sample of the training rows; all rows by default")
     parser.add_argument("--sides", nargs="*", choices=SIDES, default=list(SIDES)[:3])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=1)
