@@ -17,6 +17,6 @@ def find_format(name: str) -> type[OutputFormat]:
     """The format that `--format` names, from the table or by the dotted path of a user's class.
 
     Raises:
-        UserError: if there is no such format, or the class is not an OutputFormat.
+        UserError: if no such format exists, or the class is not an OutputFormat.
     """
     return load_named(name, FORMATS, OutputFormat, "--format")

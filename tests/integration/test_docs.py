@@ -151,7 +151,7 @@ def test_page(page: Path, user: Path, tiny_bert: Path) -> None:
             assert raised.value.code == 0
         else:
             assert language in ("sh", "python", "text")
-    written = re.findall(r"--output (\w+(?:\.csv|\.png|\.yaml)?)", "\n".join(code for _, code in blocks(page)))
+    written = re.findall(r"--output (\w+(?:\.csv|\.png|\.yaml|\.jsonl)?)", "\n".join(code for _, code in blocks(page)))
     assert all((user / name).exists() for name in written)
 
 
