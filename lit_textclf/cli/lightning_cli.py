@@ -257,7 +257,7 @@ class TextCLI(LightningCLI):
         self.collected = CollectOutcomes()
         callbacks: list[Callback] = [self.collected, Calibrate(self.collected)]
         if entries := self.config[self.command].metrics.evaluate:
-            callbacks.append(EvaluateMetrics(entries))
+            callbacks.append(EvaluateMetrics(entries, self.collected))
         if self.folder is not None:
             callbacks.append(SaveRunConfig(self._parser(self.command), self.config[self.command], self.folder))
         if self.command == "fit":
@@ -328,9 +328,9 @@ class TextCLI(LightningCLI):
         self.metrics = stage_metrics(self.trainer, prefix)
         if not self.trainer.is_global_zero or self.folder is None or self.stored is None:
             return
-        outcomes = self.collected.outcomes
+        evaluation = self.collected.evaluation(self.model)
         measured = self.stored.path
-        self.written += write_measured(self.metrics, outcomes, self.model, self.folder, split=split, source=measured)
+        self.written += write_measured(self.metrics, evaluation, self.folder, split=split, source=measured)
         if outcomes is None:
             return
         if self.engine is None:

@@ -6,13 +6,10 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.checkpoint import CheckpointInfo
-from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.evaluation.outcomes import Outcomes
-from lit_textclf.evaluation.report.csv_files import write_evaluation, write_rows
+from lit_textclf.evaluation.report.csv_files import write_evaluation, write_outcomes
 from lit_textclf.evaluation.report.html import write_report
 from lit_textclf.evaluation.report.tables import print_labels, print_table
 from lit_textclf.training.callbacks.calibrate import say_calibration
@@ -37,15 +34,14 @@ def write_fit(report: EpochReport, metrics: dict[str, float], data: TextDataModu
     """
     if "validation" in data.rows:
         say_calibration(metrics, report.best_thresholds, len(data.rows["validation"]))
-    if (best := report.best_outcomes) is not None:
-        write_rows(Evaluation.from_outcomes(best, Calibration(metrics.get("val_temperature", 1.0))), folder)
+    if report.best_evaluation is not None:
+        write_outcomes(report.best_evaluation, folder)
     return [write_metrics(metrics, folder)]
 
 
 def write_measured(
     metrics: dict[str, float],
-    outcomes: Outcomes | None,
-    model: TextClassifier,
+    evaluation: Evaluation | None,
     folder: Path,
     *,
     split: str,
@@ -55,8 +51,7 @@ def write_measured(
 
     Args:
         metrics: by name.
-        outcomes: of each row; None where only a part of the rows was measured.
-        model: the classifier, whose temperature and thresholds apply.
+        evaluation: of each row; None where only a part of the rows was measured.
         folder: of the run.
         split: the rows that were measured.
         source: the checkpoint or ONNX model.
@@ -66,8 +61,7 @@ def write_measured(
     """
     written = [write_metrics(metrics, folder)]
     print_table(metrics, f"{split} of {source}")
-    if outcomes is not None:
-        evaluation = Evaluation.from_outcomes(outcomes, model.calibration, model.thresholds)
+    if evaluation is not None:
         print_labels(evaluation)
         write_evaluation(evaluation, folder)
         written.append(write_report(evaluation, metrics, folder, str(source)))

@@ -1,1 +1,1 @@
-"""What the outcomes of an evaluation say: errors, each label's scores, suspected label errors."""
+"""The evaluation of a split: errors, each label's scores, label issues."""

@@ -1,10 +1,11 @@
-"""What a split's outcomes say: what was predicted for each row, what is wrong, each label's figures."""
+"""The evaluation of a split: what was predicted for each row, which rows are wrong, and each label's scores."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,13 +25,13 @@ from lit_textclf.evaluation.outcomes import Outcomes
 
 @dataclass(frozen=True)
 class LabelScores:
-    """One label's figures.
+    """One label's scores.
 
     Attributes:
         label: its name.
-        rows: how many rows have it.
-        predicted: for how many rows it is predicted.
-        right: how many rows are both.
+        rows: number of rows with it.
+        predicted: number of rows for which it is predicted.
+        right: number of rows with both.
     """
 
     label: str
@@ -40,7 +41,7 @@ class LabelScores:
 
     @property
     def seen(self) -> bool:
-        """Whether there is anything to measure; macro averages leave out a label without rows and predictions."""
+        """Whether any row has it or is predicted to; macro averages leave out the other labels."""
         return bool(self.rows or self.predicted)
 
     @property
@@ -55,8 +56,18 @@ class LabelScores:
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of both."""
+        """The harmonic mean of precision and recall."""
         return 2 * self.right / max(1, self.rows + self.predicted)
+
+
+class Decisions(NamedTuple):
+    """The score of each decision, float32 `(decisions,)`, and whether it was right, bool `(decisions,)`.
+
+    A decision is a row's label, or in a multi-label task whether a row has a label.
+    """
+
+    score: Tensor
+    right: Tensor
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ class Evaluation:
     Attributes:
         outcomes: of the split.
         calibration: turned the raw logits into probabilities.
-        thresholds: by label the probability from which on it is given; None takes what wins by itself.
+        thresholds: decision thresholds by label; None decides without, see :meth:`from_outcomes`.
         probabilities: of each label, float32 `(rows, labels)`; the values, `(rows, 1)`, for regression.
         decided: label indices int64 `(rows,)`, label sets int64 `(rows, labels)`, or values float32 `(rows,)`.
         losses: of each row, before calibration, float32 `(rows,)`.
@@ -87,32 +98,37 @@ class Evaluation:
 
         Args:
             outcomes: of a split.
-            calibration: turns raw logits into probabilities; None is one that changes nothing.
-            thresholds: by label the probability from which on it is given; None takes the most probable label, or all
-                those of 0.5 and more.
+            calibration: turns raw logits into probabilities; None leaves them uncalibrated.
+            thresholds: decision thresholds by label; None takes the most probable label, or all labels with a
+                probability of at least 0.5.
         """
         target, calibration = outcomes.target, calibration or Calibration()
         probabilities = calibration.probabilities(target, outcomes.logits)
         decided = rules_of(target).decide(target, calibration.apply(outcomes.logits), thresholds)
         return cls(outcomes, calibration, thresholds, probabilities, decided, outcomes.losses)
 
+    @cached_property
+    def uncalibrated(self) -> Evaluation:
+        """The same rows without calibration and thresholds."""
+        return Evaluation.from_outcomes(self.outcomes)
+
+    @cached_property
+    def without_thresholds(self) -> Evaluation:
+        """The same rows, calibrated, without thresholds: what scores and reliability are about."""
+        return self if self.thresholds is None else Evaluation.from_outcomes(self.outcomes, self.calibration)
+
     @property
     def temperature(self) -> float:
         """The calibration's temperature."""
         return self.calibration.temperature
 
-    @property
-    def decisions(self) -> Outcomes:
-        """The outcomes with logits that say what was decided and nothing else, for figures of right and wrong."""
-        if not self.target.has_probabilities or self.thresholds is None:
-            return self.outcomes
-        decided = self.decided
-        if self.target.one_label_per_row:
-            decided = torch.nn.functional.one_hot(decided, self.target.num_outputs)
-        return replace(self.outcomes, logits=2.0 * decided - 1)
-
     def __len__(self) -> int:
         return len(self.decided)
+
+    @property
+    def split(self) -> str:
+        """The name of the split."""
+        return self.outcomes.split
 
     @property
     def target(self) -> Target:
@@ -120,56 +136,64 @@ class Evaluation:
         return self.outcomes.target
 
     @cached_property
-    def given(self) -> list[str]:
-        """Each row's label, label set or value, as it is written."""
+    def true(self) -> list[str]:
+        """Each row's true label, label set or value, as text."""
         return self.target.texts(self.outcomes.targets)
 
     @cached_property
     def predicted(self) -> list[str]:
-        """What is predicted for each row, likewise."""
+        """Each row's predicted label, label set or value, as text."""
         return self.target.texts(self.decided)
+
+    @cached_property
+    def decisions(self) -> Decisions | None:
+        """Every decision with the probability of what was decided; None for regression."""
+        right = self.decided == self.outcomes.targets.to(self.decided.dtype)
+        if self.score is None or self.target.one_label_per_row:
+            return None if self.score is None else Decisions(self.score, right)
+        score = torch.where(self.decided.bool(), self.probabilities, 1 - self.probabilities)
+        return Decisions(score.flatten(), right.flatten())
 
     @cached_property
     def score(self) -> Tensor | None:
         """How sure the model is of each row, float32 `(rows,)`; None for regression.
 
-        The predicted label's probability; for label sets that of the least sure decision on a label.
+        The predicted label's probability; for label sets that of the least certain decision.
         """
         return rules_of(self.target).scores(self.probabilities, self.decided)
 
     @cached_property
     def wrong(self) -> np.ndarray:
-        """Whether each row is predicted wrongly, bool `(rows,)`; a regression has no right and wrong."""
-        if not self.target.has_probabilities:
+        """Whether each row is predicted wrongly, bool `(rows,)`; all False for regression."""
+        if self.decisions is None:
             return np.zeros(len(self), bool)
-        different = self.decided != self.outcomes.targets.to(self.decided.dtype)
-        return np.asarray((different if different.ndim == 1 else different.any(1)).numpy())
+        return np.asarray(~self.decisions.right.view(len(self), -1).all(1).numpy())
 
     @cached_property
     def worst(self) -> np.ndarray:
-        """The wrong rows (of a regression all), int64, the highest loss first."""
-        rows = np.arange(len(self)) if not self.target.has_probabilities else np.flatnonzero(self.wrong)
+        """Indices of the wrong rows (for regression of all rows), int64, the highest loss first."""
+        rows = np.arange(len(self)) if self.decisions is None else np.flatnonzero(self.wrong)
         return np.asarray(rows[np.argsort(-self.losses.numpy()[rows], kind="stable")])
 
     @cached_property
-    def suspicion(self) -> LabelIssues | None:
-        """Which labels may be wrong; None for regression."""
+    def label_issues(self) -> LabelIssues | None:
+        """The labels that may be wrong; None for regression."""
         if not self.target.has_probabilities:
             return None
         find = find_label_issues if self.target.one_label_per_row else find_label_set_issues
-        given = self.outcomes.targets.to(self.decided.dtype)
-        return find(self.probabilities.numpy(), given.numpy(), self.decided.numpy())
+        labels = self.outcomes.targets.to(self.decided.dtype)
+        return find(labels.numpy(), self.probabilities.numpy(), self.decided.numpy())
 
     @cached_property
     def confusion(self) -> np.ndarray | None:
-        """Rows by true and by predicted label, int64 `(labels, labels)`; of single-label tasks."""
+        """Number of rows by true and by predicted label, int64 `(labels, labels)`; None unless single-label."""
         if not self.target.one_label_per_row:
             return None
         return np.asarray(multiclass_confusion_matrix(self.decided, self.outcomes.targets, self.target.num_outputs))
 
     @cached_property
     def label_scores(self) -> list[LabelScores]:
-        """Each label's figures, in label order; none for regression."""
+        """Each label's scores, in label order; empty for regression."""
         target = self.target
         if not target.has_probabilities:
             return []
@@ -180,9 +204,9 @@ class Evaluation:
             for name, (right, false, _, missed, _) in zip(target.labels, counts, strict=True)
         ]
 
-    def worst_labels(self, most: int) -> list[LabelScores]:
-        """All labels in their order, or of more than so many those with the lowest F1 of all that are seen."""
-        figures = self.label_scores
-        if len(figures) <= most:
-            return figures
-        return sorted((label for label in figures if label.seen), key=lambda label: label.f1)[:most]
+    def worst_labels(self, limit: int) -> list[LabelScores]:
+        """All labels in their order; of more than `limit`, those with the lowest F1 that were seen."""
+        scores = self.label_scores
+        if len(scores) <= limit:
+            return scores
+        return sorted((label for label in scores if label.seen), key=lambda label: label.f1)[:limit]

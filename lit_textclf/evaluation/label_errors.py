@@ -1,8 +1,10 @@
-"""Which labels may be wrong: confident learning (Northcutt, Jiang and Chuang 2021, https://arxiv.org/abs/1911.00068).
+"""Finds label issues by confident learning (Northcutt, Jiang and Chuang 2021, https://arxiv.org/abs/1911.00068).
 
-A model that has not seen a row doubts its label where it is as sure of another one as it usually is of rows that have
-that other label. How sure is usual is each label's own threshold, the mean probability of the label over the rows that
-are given it: a label that the model is never sure of is then not doubted more than others.
+A row's label is an issue if a model that was not trained on the row is as confident of another label as it usually is
+for rows with that other label. The usual confidence is a threshold for each label: its mean probability over the rows
+labelled with it (self-confidence). Labels that the model is never sure of are thus not flagged more than others.
+
+The names are those of cleanlab, `cleanlab.filter.find_label_issues`.
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LabelIssues:
-    """The labels that are doubted.
+    """Rows with label issues.
 
     Attributes:
-        rank: int64 `(rows,)`, from 1 for the most suspected row; 0 for a row that is not suspected.
-        labels: of label sets the labels whose presence or absence is doubted, bool `(rows, labels)`; else None.
+        rank: int64 `(rows,)`, from 1 for the most severe issue; 0 for a row without an issue.
+        labels: for label sets, the labels whose presence or absence is the issue, bool `(rows, labels)`; else None.
     """
 
     rank: np.ndarray
@@ -26,66 +28,65 @@ class LabelIssues:
 
     @property
     def rows(self) -> np.ndarray:
-        """The suspected rows, the most suspected first."""
+        """Indices of the rows with an issue, the most severe first."""
         found = np.flatnonzero(self.rank)
         return np.asarray(found[np.argsort(self.rank[found])])
 
 
-def find_label_issues(probabilities: np.ndarray, given: np.ndarray, predicted: np.ndarray) -> LabelIssues:
-    """Finds rows whose label may be wrong, of a task with one label a row.
+def find_label_issues(labels: np.ndarray, pred_probs: np.ndarray, predicted: np.ndarray) -> LabelIssues:
+    """Finds rows whose label may be wrong, in a single-label task.
 
-    They are what lies off the diagonal of the paper's confident joint, without rows whose label the model predicts all
-    the same (as cleanlab has it), ranked by their normalised margin.
-
-    Args:
-        probabilities: float `(rows, labels)`, of a model that was not trained on these rows.
-        given: the rows' labels, int64 `(rows,)`.
-        predicted: what the model predicts, int64 `(rows,)`.
-    """
-    doubted, margin = _doubted(probabilities, given)
-    return LabelIssues(_ranked(doubted & (predicted != given), margin))
-
-
-def find_label_set_issues(probabilities: np.ndarray, given: np.ndarray, predicted: np.ndarray) -> LabelIssues:
-    """Finds rows whose label set may be wrong: for each label, whether its presence or its absence is.
-
-    A row's rank is that of its most doubted label.
+    These are the off-diagonal rows of the confident joint, without rows whose label is also the predicted one (as in
+    cleanlab), ranked by normalized margin.
 
     Args:
-        probabilities: float `(rows, labels)`, of a model that was not trained on these rows.
-        given: zeros and ones, int64 `(rows, labels)`.
-        predicted: likewise.
+        labels: the rows' labels, int64 `(rows,)`.
+        pred_probs: out-of-sample predicted probabilities, float `(rows, labels)`.
+        predicted: the predicted labels, int64 `(rows,)`.
     """
-    doubted, margins = np.zeros(given.shape, bool), np.full(given.shape, np.inf)
-    for label in range(given.shape[1]):
-        present = probabilities[:, label]
-        found, margin = _doubted(np.stack([1 - present, present], 1), given[:, label])
-        doubted[:, label] = found & (predicted[:, label] != given[:, label])
-        margins[:, label] = np.where(doubted[:, label], margin, np.inf)
-    return LabelIssues(_ranked(np.asarray(doubted.any(1)), margins.min(1)), doubted)
+    issue, margin = _off_diagonal(labels, pred_probs)
+    return LabelIssues(_ranked(issue & (predicted != labels), margin))
 
 
-def _doubted(probabilities: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each row counts for another label than its own in the confident joint, and its normalised margin.
+def find_label_set_issues(labels: np.ndarray, pred_probs: np.ndarray, predicted: np.ndarray) -> LabelIssues:
+    """Finds rows whose label set may be wrong: for each label, whether its presence or its absence is an issue.
 
-    The margin is the given label's probability less that of the most probable other one: -1 where the model is sure
-    of another label, 1 where it is sure of the given one.
+    A row ranks by its most severe label.
+
+    Args:
+        labels: zeros and ones, int64 `(rows, labels)`.
+        pred_probs: out-of-sample predicted probabilities, float `(rows, labels)`.
+        predicted: zeros and ones, int64 `(rows, labels)`.
     """
-    rows = np.arange(len(given))
-    own = probabilities[rows, given].astype(np.float64)
+    issues, margins = np.zeros(labels.shape, bool), np.full(labels.shape, np.inf)
+    for label in range(labels.shape[1]):
+        present = pred_probs[:, label]
+        found, margin = _off_diagonal(labels[:, label], np.stack([1 - present, present], 1))
+        issues[:, label] = found & (predicted[:, label] != labels[:, label])
+        margins[:, label] = np.where(issues[:, label], margin, np.inf)
+    return LabelIssues(_ranked(np.asarray(issues.any(1)), margins.min(1)), issues)
+
+
+def _off_diagonal(labels: np.ndarray, pred_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the confident joint counts each row for another label than its own, and the row's normalized margin.
+
+    The normalized margin is the probability of the row's label less the highest probability of another label: from -1,
+    where the model is sure of another label, to 1, where it is sure of this one.
+    """
+    rows = np.arange(len(labels))
+    self_confidence = pred_probs[rows, labels].astype(np.float64)
+    sizes = np.bincount(labels, minlength=pred_probs.shape[1])
     with np.errstate(invalid="ignore", divide="ignore"):  # a label without rows: its threshold is never reached
-        threshold = np.bincount(given, own, probabilities.shape[1]) / np.bincount(
-            given, minlength=probabilities.shape[1]
-        )
-    reached = np.where(probabilities >= threshold, probabilities, -1.0)
-    counted = reached.argmax(1)
-    others = probabilities.astype(np.float64)
-    others[rows, given] = -1
-    return (reached.max(1) >= 0) & (counted != given), own - others.max(1)
+        thresholds = np.bincount(labels, self_confidence, pred_probs.shape[1]) / sizes
+    confident = np.where(pred_probs >= thresholds, pred_probs, -1.0)
+    counted = confident.argmax(1)
+    others = pred_probs.astype(np.float64)
+    others[rows, labels] = -1
+    return (confident.max(1) >= 0) & (counted != labels), self_confidence - others.max(1)
 
 
-def _ranked(suspected: np.ndarray, margin: np.ndarray) -> np.ndarray:
-    rank = np.zeros(len(suspected), np.int64)
-    found = np.flatnonzero(suspected)
+def _ranked(issue: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    rank = np.zeros(len(issue), np.int64)
+    found = np.flatnonzero(issue)
     rank[found[np.argsort(margin[found], kind="stable")]] = np.arange(1, len(found) + 1)
     return rank

@@ -1,4 +1,4 @@
-"""What came out for each row that was measured: gathered from all ranks, in the rows' order, for what looks at it."""
+"""Per-row results of an evaluation, gathered from all ranks, in the order of the rows."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The rows of a split, what they are labelled with, and what the model says of them.
+    """The rows of a split with their labels and the model's logits.
 
     Attributes:
-        split: `validation` or `test`; `train` where the rows were held out of training in turn.
+        split: `validation` or `test`; `train` for the held-out rows of a cross-validation.
         target: task and labels.
         rows: the rows, in the order of the tensors.
         logits: raw, float32 `(rows, outputs)`. The one exception is `cross_validate`: a fold's logits are calibrated by
             its own temperature before :meth:`joined`, so that all rows are on one scale, and nothing calibrates them
             again.
         targets: as :meth:`Target.encode` gives them, `(rows,)` or `(rows, outputs)`.
-        lengths: each row's tokens, special tokens counted, int64 `(rows,)`.
-        max_length: the most tokens of a sequence.
+        lengths: each row's number of tokens, special tokens included, int64 `(rows,)`.
+        max_length: the maximum number of tokens of a sequence.
     """
 
     split: str
@@ -43,12 +43,12 @@ class Outcomes:
 
     @classmethod
     def from_rows(cls, data: TextDataModule, split: str, row: Tensor, logits: Tensor, targets: Tensor) -> Outcomes:
-        """Those of some of a split's rows.
+        """The outcomes of some of a split's rows.
 
         Args:
             data: has the rows.
             split: `validation` or `test`.
-            row: places in the split, sorted, int64 `(rows,)`.
+            row: indices in the split, sorted, int64 `(rows,)`.
             logits: float32 `(rows, outputs)`.
             targets: as :meth:`Target.encode` gives them.
         """
@@ -61,11 +61,11 @@ class Outcomes:
 
     @classmethod
     def joined(cls, parts: Sequence[Outcomes], split: str) -> Outcomes:
-        """Those of several parts of one set of rows, in the order of its rows.
+        """Joins the outcomes of parts of one file, in the order of its rows.
 
         Args:
-            parts: of rows that know their places in the whole.
-            split: what to call the whole.
+            parts: their rows know their indices in the file.
+            split: the name of the result.
         """
         rows = Rows.of_parts([part.rows for part in parts])
         assert rows.row_numbers is not None

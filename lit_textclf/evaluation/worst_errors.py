@@ -1,4 +1,4 @@
-"""The rows that a model got most wrong: what a person reads first."""
+"""The rows with the highest losses among the wrong ones: what a person reads first."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from pathlib import Path
 
 from lit_textclf.evaluation.evaluation import Evaluation
 
-MOST_TEXT = 300
-"""Characters of a text that are shown."""
+MAX_CHARS = 300
+"""Characters shown of a text."""
 _LINE = 34
 _NAME = 16
+"""Characters on a line of a text and of a name in Markdown."""
 
 
 @dataclass(frozen=True)
 class WrongRow:
-    """A row that was predicted wrong.
+    """A row that was predicted wrongly.
 
     Attributes:
         where: the file's name, and the row in it.
         id: the row's value of `data.id_column`, or None.
-        true: the label, the set's names, or the value.
-        predicted: likewise.
-        score: the probability of what was predicted, of a label set that of the least sure decision; None for values.
+        true: the true label, label set or value.
+        predicted: the predicted one.
+        score: see :attr:`Evaluation.score`; None for regression.
         loss: of this row.
-        text: the text, or both of a pair, on one line and cut.
+        text: the text, or both texts of a pair, on one line and shortened.
     """
 
     where: str
@@ -39,53 +40,53 @@ class WrongRow:
     text: str
 
 
-def worst_errors(evaluation: Evaluation, most: int = 20) -> list[WrongRow]:
+def worst_errors(evaluation: Evaluation, limit: int = 20) -> list[WrongRow]:
     """The wrong rows with the highest losses, the highest first; for regression all rows count as wrong.
 
     Args:
         evaluation: of a split.
-        most: so many rows at most.
+        limit: maximum number of rows.
     """
     outcomes, score = evaluation.outcomes, evaluation.score
     rows, found = outcomes.rows, []
-    for place in evaluation.worst[:most].tolist():
-        text, true, guess = described(evaluation, place)
-        row_id = None if rows.id is None else str(rows.id[place].as_py())
-        file, _, row = rows.where(place).rpartition(": row ")
+    for index in evaluation.worst[:limit].tolist():
+        text, true, predicted = describe_row(evaluation, index)
+        row_id = None if rows.id is None else str(rows.id[index].as_py())
+        file, number = rows.place(index)
         found.append(
             WrongRow(
-                f"{Path(file).name}: row {row}", row_id, true, guess, None if score is None else float(score[place]),
-                float(evaluation.losses[place]), text,
+                f"{Path(file).name}: row {number}", row_id, true, predicted,
+                None if score is None else float(score[index]), float(evaluation.losses[index]), text,
             )
         )  # fmt: skip
     return found
 
 
-def described(evaluation: Evaluation, place: int) -> tuple[str, str, str]:
-    """A row's text, or both of a pair, on one line and cut; what is true of it; and what was predicted."""
+def describe_row(evaluation: Evaluation, index: int) -> tuple[str, str, str]:
+    """A row's text, or both texts of a pair, on one line and shortened; its true and its predicted label or value."""
     rows = evaluation.outcomes.rows
-    text = " | ".join(column[place].as_py() for column in (rows.text, rows.text_pair) if column is not None)
-    if not evaluation.target.has_probabilities:
-        true, guess = float(evaluation.outcomes.targets[place]), float(evaluation.decided[place])
-        return _cut(text), f"{true:.4g}", f"{guess:.4g}"
-    return _cut(text), evaluation.given[place] or "(none)", evaluation.predicted[place] or "(none)"
+    text = " | ".join(column[index].as_py() for column in (rows.text, rows.text_pair) if column is not None)
+    if evaluation.score is None:
+        true, predicted = float(evaluation.outcomes.targets[index]), float(evaluation.decided[index])
+        return _shortened(text), f"{true:.4g}", f"{predicted:.4g}"
+    return _shortened(text), evaluation.true[index] or "(none)", evaluation.predicted[index] or "(none)"
 
 
-def _cut(text: str) -> str:
+def _shortened(text: str) -> str:
     text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "…"
+    return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…"
 
 
 def markdown_table(rows: list[WrongRow]) -> str:
     """Wrong rows as a Markdown table in which no text acts as Markdown or HTML.
 
-    Places and texts have line breaks: TensorBoard makes columns as wide as their longest line would like, and would
-    leave the others a letter or two.
+    Files and texts have line breaks, because TensorBoard makes columns as wide as their longest line and leaves a
+    character or two to the others.
     """
     ids, scores = any(row.id is not None for row in rows), any(row.score is not None for row in rows)
     head = ["row", "id", "true", "predicted", "score", "loss", "text"]
-    absent = {1: not ids, 4: not scores}
-    head = [name for place, name in enumerate(head) if not absent.get(place)]
+    absent = {"id": not ids, "score": not scores}
+    head = [name for name in head if not absent.get(name)]
     lines = [head, ["---"] * len(head)]
     for row in rows:
         where = escaped(row.where).replace(" row ", "<br>row ")
@@ -97,7 +98,7 @@ def markdown_table(rows: list[WrongRow]) -> str:
 
 
 def _lines(parts: Iterable[str]) -> str:
-    """Parts of a name, escaped, on lines of no more than :data:`_NAME` characters where they can be."""
+    """Parts of a name, escaped, on lines of at most :data:`_NAME` characters if possible."""
     lines = [""]
     for part in parts:
         if lines[-1] and len(lines[-1]) + len(part) > _NAME:
@@ -107,5 +108,5 @@ def _lines(parts: Iterable[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text in which all that Markdown or HTML could read as markup is a character reference."""
+    """A text in which everything that Markdown or HTML could read as markup is a character reference."""
     return re.sub(r"[^\w\s]|_", lambda match: f"&#{ord(match[0])};", " ".join(text.split()))

@@ -69,7 +69,7 @@ def test_wrong_rows_by_their_loss() -> None:
     numbers = Evaluation.from_outcomes(outcomes(Target("regression")))
     assert sorted(numbers.worst) == list(range(200))
     assert not numbers.wrong.any()
-    assert numbers.score is numbers.suspicion is numbers.confusion is None
+    assert numbers.score is numbers.label_issues is numbers.confusion is None
 
 
 def test_thresholds_decide() -> None:
@@ -80,13 +80,13 @@ def test_thresholds_decide() -> None:
     sure = torch.where(chances >= 0.2, chances, 1 - chances)
     assert evaluation.score is not None
     torch.testing.assert_close(evaluation.score, sure)
-    predicted = evaluation.decisions.logits.argmax(1).numpy()
-    assert (confusion_matrix(given.targets, predicted) == evaluation.confusion).all()
+    assert (confusion_matrix(given.targets, chances.numpy() >= 0.2) == evaluation.confusion).all()
+    assert evaluation.without_thresholds.predicted == Evaluation.from_outcomes(given).predicted != evaluation.predicted
     assert (confusion_matrix(given.targets, given.logits.argmax(1)) != evaluation.confusion).any()
     sets = outcomes(Target("multi_label", ("joy", "fear")))
-    decided = Evaluation.from_outcomes(sets, None, {"joy": 0.9}).decisions.logits
-    assert ((decided[:, 0] > 0) == (sets.logits[:, 0].sigmoid() >= 0.9)).all()
-    assert ((decided[:, 1] > 0) == (sets.logits[:, 1] >= 0)).all()
+    decided = Evaluation.from_outcomes(sets, None, {"joy": 0.9}).decided
+    assert (decided[:, 0].bool() == (sets.logits[:, 0].sigmoid() >= 0.9)).all()
+    assert (decided[:, 1].bool() == (sets.logits[:, 1] >= 0)).all()
 
 
 def test_sets_are_as_sure_as_their_least_sure_label() -> None:

@@ -15,7 +15,7 @@ def test_by_hand() -> None:
     # Thresholds: label 0 (0.9 + 0.7 + 0.2 + 0.49) / 4 = 0.5725, label 1 (0.6 + 0.9 + 0.1) / 3 = 0.533.
     # Row 2 has 0.8 of label 1, margin 0.2 - 0.8; row 6 has 0.9 of label 0, margin 0.1 - 0.9; row 3 is predicted
     # wrongly too, but 0.51 is less than the model has for label 1 on average.
-    found = find_label_issues(probabilities, given, probabilities.argmax(1))
+    found = find_label_issues(given, probabilities, probabilities.argmax(1))
     assert found.rank.tolist() == [0, 0, 2, 0, 0, 0, 1]
     assert found.rows.tolist() == [6, 2]
     assert found.labels is None
@@ -27,12 +27,12 @@ def test_a_label_that_is_predicted_as_it_is_given_is_not_doubted() -> None:
     probabilities = np.stack([first, 1 - first], 1)
     # Row 2 has 0.42 of label 1, which is its threshold, (0.4 + 0.44) / 2, and less than its own label's, 0.81. Rows 3
     # and 4 are predicted as label 0, of which the model is not sure.
-    assert find_label_issues(probabilities, given, probabilities.argmax(1)).rows.tolist() == []
+    assert find_label_issues(given, probabilities, probabilities.argmax(1)).rows.tolist() == []
 
 
 def test_a_label_without_rows() -> None:
     probabilities = np.array([[0.1, 0.1, 0.8], [0.8, 0.1, 0.1], [0.1, 0.9, 0.0]])
-    assert find_label_issues(probabilities, np.array([0, 0, 1]), probabilities.argmax(1)).rows.tolist() == []
+    assert find_label_issues(np.array([0, 0, 1]), probabilities, probabilities.argmax(1)).rows.tolist() == []
 
 
 def made(generator: np.random.Generator, true: np.ndarray, labels: int, sure: float) -> np.ndarray:
@@ -50,7 +50,7 @@ def test_labels_that_were_changed_are_found_first(labels: int) -> None:
     probabilities = made(generator, true, labels, 10.0)
     given, flipped = true.copy(), generator.choice(2000, 100, replace=False)
     given[flipped] = (given[flipped] + generator.integers(1, labels, size=100)) % labels
-    found = find_label_issues(probabilities, given, probabilities.argmax(1))
+    found = find_label_issues(given, probabilities, probabilities.argmax(1))
     assert len(set(found.rows[:100]) & set(flipped)) >= 95
     assert sorted(found.rank[found.rank > 0]) == list(range(1, len(found.rows) + 1))
     wrong = probabilities.argmax(1) != given
@@ -66,7 +66,7 @@ def test_label_sets() -> None:
     flipped = generator.choice(1000, 50, replace=False)
     which = generator.integers(4, size=50)
     given[flipped, which] = 1 - given[flipped, which]
-    found = find_label_set_issues(probabilities, given, (probabilities >= 0.5).astype(np.int64))
+    found = find_label_set_issues(given, probabilities, (probabilities >= 0.5).astype(np.int64))
     assert len(set(found.rows[:50]) & set(flipped)) >= 48
     assert found.labels is not None
     named = found.labels[flipped, which]
@@ -85,6 +85,6 @@ def test_cleanlab_agrees(labels: int) -> None:
     expected = cleanlab_filter.find_label_issues(
         given, probabilities, filter_by="confident_learning", return_indices_ranked_by="normalized_margin", n_jobs=1
     )
-    found = find_label_issues(probabilities, given, probabilities.argmax(1))
+    found = find_label_issues(given, probabilities, probabilities.argmax(1))
     assert len(expected) >= 20
     assert found.rows.tolist() == expected.tolist()

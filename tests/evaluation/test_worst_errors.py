@@ -32,7 +32,7 @@ def test_by_loss() -> None:
     assert [(row.true, row.predicted) for row in worst] == [("yes", "no")] * 2
     torch.testing.assert_close(torch.tensor([row.score for row in worst]), torch.tensor([4.0, 2.0]).sigmoid())
     torch.testing.assert_close(torch.tensor([row.loss for row in worst]), -torch.tensor([-4.0, -2.0]).sigmoid().log())
-    assert [row.text for row in worst_errors(Evaluation.from_outcomes(found), most=1)] == ["very wrong"]
+    assert [row.text for row in worst_errors(Evaluation.from_outcomes(found), limit=1)] == ["very wrong"]
 
 
 def test_sets_and_numbers() -> None:

@@ -18,7 +18,7 @@ from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.cli.lightning_cli import TextCLI
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
-from lit_textclf.evaluation.report.csv_files import write_label_errors, write_rows
+from lit_textclf.evaluation.report.csv_files import write_label_errors, write_outcomes
 from lit_textclf.prediction.csv_output import CsvFormat
 from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.utils.atomic import refuse_input
@@ -146,7 +146,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     outcomes = Outcomes.joined(held_out, "train")
     _write(file, outcomes)
     evaluation = Evaluation.from_outcomes(outcomes)
-    suspects = [write_rows(evaluation, root), *write_label_errors(evaluation, root)]
+    suspects = [write_outcomes(evaluation, root), *write_label_errors(evaluation, root)]
     summary = _summary(metrics)
     _print(metrics, summary)
     return summary, [file.path, *suspects, write_metrics(summary, root)]

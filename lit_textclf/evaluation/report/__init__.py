@@ -1,1 +1,1 @@
-"""How an evaluation is shown: tables, CSV files, figures, report.html."""
+"""Shows an evaluation: tables, CSV files, figures, report.html."""

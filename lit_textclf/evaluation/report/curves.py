@@ -1,27 +1,25 @@
-"""The numbers behind figures: what curves are drawn of, and how often a score was right."""
+"""The numbers behind curves: what they are drawn from, and how reliable scores are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from lit_textclf.classifier.calibration import BINS, Calibration
-from lit_textclf.data.labels.target import THRESHOLD
-from lit_textclf.evaluation.outcomes import Outcomes
+from lit_textclf.classifier.calibration import BINS
+from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.figure_style import short_names
 
-MOST_LABELS = 10
-WORST_CLASSES = 5
-_MOST_POINTS = 2000
+MAX_LABELS = 10
+MAX_CLASSES = 5
+_MAX_POINTS = 2000
 
 
-class Ranked(NamedTuple):
-    """What a curve is drawn of: scores, float32 `(decisions,)`, whether each is right, and the area below."""
+class Curve(NamedTuple):
+    """What a curve is drawn from: scores, float32 `(decisions,)`, whether each is right, and the area below."""
 
     name: str
     scores: Tensor
@@ -29,71 +27,52 @@ class Ranked(NamedTuple):
     area: float
 
 
-def ranked(outcomes: Outcomes, area: Callable[[Tensor, Tensor], Tensor]) -> tuple[list[Ranked], str]:
-    """The curves of a task: the positive label's, or that of all labels together and those of the lowest areas.
+def curves(evaluation: Evaluation, area: Callable[[Tensor, Tensor], Tensor]) -> tuple[list[Curve], str]:
+    """The curves of a task, without calibration.
+
+    In a binary task this is the positive label's; otherwise that of all labels together and those of the labels with
+    the smallest areas.
 
     Args:
-        outcomes: of a task with labels.
-        area: what is below a curve, of its scores and what is true.
+        evaluation: of a task with labels.
+        area: the area below a curve, of its scores and the truth.
 
     Returns:
-        The curves, none where all rows have one label, and what a title says of those that are left out.
+        The curves, none if all rows have one label, and a note for the title if labels are left out.
     """
-    target = outcomes.target
-    if target.has_label_sets:
-        scores, true = outcomes.logits.sigmoid(), outcomes.targets.long()
-    else:
-        scores = outcomes.logits.softmax(-1)
-        true = torch.nn.functional.one_hot(outcomes.targets, target.num_outputs)
-    possible = torch.nonzero((true.sum(0) > 0) & (true.sum(0) < len(true))).flatten().tolist()
+    target, scores = evaluation.target, evaluation.uncalibrated.probabilities
+    true = rules_of(target).presence(evaluation.outcomes.targets, target.num_outputs).long()
+    # A label has a curve if some rows have it and some do not.
+    drawn = ((true.sum(0) > 0) & (true.sum(0) < len(true))).nonzero().flatten().tolist()
     if target.positive_index is not None:
-        possible = [place for place in possible if place == target.positive_index]
+        drawn = [index for index in drawn if index == target.positive_index]
     names = short_names(target.labels)
-    each = [
-        Ranked(names[place], scores[:, place], true[:, place], float(area(scores[:, place], true[:, place])))
-        for place in possible
-    ]
+
+    def curve(name: str, scores: Tensor, true: Tensor) -> Curve:
+        return Curve(name, scores, true, float(area(scores, true)))
+
+    each = [curve(names[index], scores[:, index], true[:, index]) for index in drawn]
     if target.positive_index is not None or not each:
         return each, ""
-    most = MOST_LABELS if target.has_label_sets else WORST_CLASSES
+    limit = MAX_LABELS if target.has_label_sets else MAX_CLASSES
     note = ""
-    if len(each) > most:
-        note = f"\nthe {most} lowest of {target.num_outputs} labels"
-        each = sorted(each, key=lambda curve: curve.area)[:most]
-    flat, flat_true = scores.flatten(), true.flatten()
-    return [Ranked("all labels (micro)", flat, flat_true, float(area(flat, flat_true))), *each], note
+    if len(each) > limit:
+        note = f"\nthe {limit} lowest of {target.num_outputs} labels"
+        each = sorted(each, key=lambda curve: curve.area)[:limit]
+    return [curve("all labels (micro)", scores.flatten(), true.flatten()), *each], note
 
 
-def thinned(values: np.ndarray, most: int = _MOST_POINTS) -> np.ndarray:
-    """At most so many of the values, evenly spread, with the first and the last one."""
-    if len(values) <= most:
+def thinned(values: np.ndarray, limit: int = _MAX_POINTS) -> np.ndarray:
+    """At most `limit` of the values, evenly spread, including the first and the last."""
+    if len(values) <= limit:
         return values
-    return np.asarray(values[np.linspace(0, len(values) - 1, most).round().astype(int)])
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """The scores of what was decided, float32 `(decisions,)`, and whether it was right; of each row, or each label."""
-
-    score: Tensor
-    right: Tensor
-    of: str
-
-    @classmethod
-    def of_outcomes(cls, outcomes: Outcomes, calibration: Calibration) -> Decisions:
-        """Of the predicted label of each row; in a multi-label task of each label of each row."""
-        chance = calibration.probabilities(outcomes.target, outcomes.logits)
-        if outcomes.target.has_label_sets:
-            right = (chance >= THRESHOLD) == outcomes.targets.bool()
-            return cls(torch.maximum(chance, 1 - chance).flatten(), right.flatten(), "labels of rows")
-        score, predicted = chance.max(-1)
-        return cls(score, predicted == outcomes.targets, "rows")
+    return np.asarray(values[np.linspace(0, len(values) - 1, limit).round().astype(int)])
 
 
 class Reliability(NamedTuple):
-    """Bins of scores that hold any: mean score, share that is right, share of all, float64 `(bins,)`; and the ECE.
+    """Non-empty bins of scores: mean score, share that is right, share of all, float64 `(bins,)`; and the ECE.
 
-    The ECE is the mean distance of the two, over what was scored.
+    The expected calibration error is the mean distance of the first two, weighted by the third.
     """
 
     score: np.ndarray
@@ -102,23 +81,21 @@ class Reliability(NamedTuple):
     error: float
 
 
-def reliability(outcomes: Outcomes, calibration: Calibration | None = None) -> Reliability:
-    """How well scores say how often they are right, in bins of equal width; the ECE of Guo et al. 2017.
+def reliability(evaluation: Evaluation) -> Reliability:
+    """How often scores are right, in bins of equal width, with the ECE of Guo et al. 2017.
 
     For single-label tasks of the predicted label's score; for multi-label tasks of each label's probability.
     """
-    calibration = calibration or Calibration()
-    if outcomes.target.has_label_sets:
-        score = calibration.probabilities(outcomes.target, outcomes.logits).flatten()
-        right = outcomes.targets.flatten()
-    else:
-        decisions = Decisions.of_outcomes(outcomes, calibration)
-        score, right = decisions.score, decisions.right
+    decisions = evaluation.decisions
+    assert decisions is not None
+    score, right = decisions
+    if evaluation.target.has_label_sets:
+        score, right = evaluation.probabilities.flatten(), evaluation.outcomes.targets.flatten()
     scores, rights = score.double().numpy(), right.double().numpy()
-    place = np.minimum((scores * BINS).astype(int), BINS - 1)
-    rows = np.bincount(place, minlength=BINS)
-    some = rows > 0
-    mean = np.bincount(place, scores, BINS)[some] / rows[some]
-    share_right = np.bincount(place, rights, BINS)[some] / rows[some]
-    share = rows[some] / rows.sum()
+    index = np.minimum((scores * BINS).astype(int), BINS - 1)
+    rows = np.bincount(index, minlength=BINS)
+    filled = rows > 0
+    mean = np.bincount(index, scores, BINS)[filled] / rows[filled]
+    share_right = np.bincount(index, rights, BINS)[filled] / rows[filled]
+    share = rows[filled] / rows.sum()
     return Reliability(mean, share_right, share, float((share * np.abs(mean - share_right)).sum()))

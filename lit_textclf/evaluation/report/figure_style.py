@@ -1,4 +1,4 @@
-"""How figures look, wherever they are shown: sizes, fonts, names that fit, and PNG."""
+"""The style of figures: sizes, fonts, names that fit, and PNG."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 WIDTH = 4.8
-"""Inches. On a phone 390 pixels wide a figure's 10 points are then 11 pixels high."""
+"""Inches. On a phone 390 pixels wide, 10 points of a figure are then 11 pixels high."""
 DPI = 150
 NAME_LENGTH = 30
 _FONTS = (
@@ -31,18 +31,18 @@ _FONTS = (
 
 @cache
 def _families() -> list[str]:
-    """DejaVu Sans, which comes with matplotlib, then those installed fonts that have what it lacks."""
+    """DejaVu Sans, which comes with matplotlib, then installed fonts with the glyphs it lacks."""
     installed = set(font_manager.get_font_names())
     return ["DejaVu Sans", *(font for font in _FONTS if font in installed)]
 
 
 @contextmanager
 def canvas(title: str, height: float = 3.6) -> Iterator[tuple[Figure, Axes]]:
-    """A figure with one pair of axes, to be drawn on.
+    """A figure with one pair of axes to draw on.
 
     Args:
-        title: stands above; each of its lines is wrapped.
-        height: inches.
+        title: above the axes; each of its lines is wrapped.
+        height: in inches.
     """
     style: Any = {
         "font.family": _families(),
@@ -52,7 +52,7 @@ def canvas(title: str, height: float = 3.6) -> Iterator[tuple[Figure, Axes]]:
         "axes.unicode_minus": False,
         "legend.frameon": False,
         "legend.fontsize": 9,
-        "text.parse_math": False,  # names may hold dollar signs
+        "text.parse_math": False,  # names may contain dollar signs
     }
     with matplotlib.rc_context(style):
         figure = Figure((WIDTH, height), dpi=DPI, layout="constrained")
@@ -67,7 +67,7 @@ def _wrapped(title: str, width: int = 56) -> str:
 
 
 def legend_below(figure: Figure, axes: Axes) -> None:
-    """Puts the legend below the axes, one entry a line, where it covers nothing; the figure grows by its height."""
+    """Puts the legend below the axes, one entry per line; the figure grows by its height."""
     handles, labels = axes.get_legend_handles_labels()
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + 0.2 * len(labels))
@@ -75,7 +75,7 @@ def legend_below(figure: Figure, axes: Axes) -> None:
 
 
 def short_names(names: Sequence[str], length: int = NAME_LENGTH) -> list[str]:
-    """Names on one line, cut to so many characters with an ellipsis; where two would look alike, cut in the middle."""
+    """Names on one line, cut to `length` characters at the end, or in the middle where two would look alike."""
     plain = [" ".join(name.split()) for name in names]
     ends = [name if len(name) <= length else name[: length - 1] + "…" for name in plain]
     seen = Counter(ends)
@@ -88,7 +88,7 @@ def short_names(names: Sequence[str], length: int = NAME_LENGTH) -> list[str]:
 
 @contextmanager
 def _without_missing_glyphs() -> Iterator[None]:
-    # A name in a script that no installed font has: boxes are drawn, and the tables beside the figure have the name.
+    # Boxes are drawn for a script that no installed font has; the tables next to the figure contain the name.
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=r"(?s).*Glyph .* missing from (current )?font.*", category=UserWarning

@@ -1,8 +1,9 @@
-"""What a model does on a split, drawn: one function a figure, which gives None where the task has no such figure."""
+"""The figures of an evaluation: one function for each, which returns None if the task has no such figure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,80 +15,54 @@ from torchmetrics.functional.classification import (
     binary_average_precision,
     binary_precision_recall_curve,
     binary_roc,
-    multiclass_confusion_matrix,
-    multiclass_f1_score,
-    multilabel_f1_score,
 )
 
-from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.data.labels.target import THRESHOLD
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.evaluation.outcomes import Outcomes
-from lit_textclf.evaluation.report.curves import Decisions, ranked, reliability, thinned
+from lit_textclf.evaluation.report.curves import curves, reliability, thinned
 from lit_textclf.evaluation.report.figure_style import canvas, legend_below, short_names
 from lit_textclf.utils.messages import plural
 
-MOST_CONFUSED = 20
-MOST_BARS = 150
+MAX_CONFUSED = 20
+MAX_BARS = 150
 _BLUE, _ORANGE, _GREY = "#1f77b4", "#ff7f0e", "#8c8c8c"
 
 
-def figures_of(evaluation: Evaluation) -> dict[str, Figure]:
-    """All figures that the task has, by names that stay; what is right is what was decided, by thresholds too.
-
-    Args:
-        evaluation: of a split.
-    """
-    outcomes, decisions, calibration = evaluation.outcomes, evaluation.decisions, evaluation.calibration
-    drawn = {
-        "confusion": confusion_figure(decisions, normalize=False),
-        "confusion_normalized": confusion_figure(decisions, normalize=True),
-        "per_class_f1": per_class_f1_figure(decisions),
-        "precision_recall": precision_recall_figure(outcomes),
-        "roc": roc_figure(outcomes),
-        "reliability": reliability_figure(outcomes, calibration),
-        "score_histogram": score_histogram_figure(outcomes, calibration),
-        "coverage": coverage_figure(outcomes, calibration),
-        "prediction": prediction_figure(outcomes),
-        "residuals": residual_figure(outcomes),
-        "length_histogram": length_histogram_figure(outcomes),
-    }
-    return {name: figure for name, figure in drawn.items() if figure is not None}
-
-
-def _title(outcomes: Outcomes, what: str) -> str:
-    return f"{what}\n({outcomes.split}, {plural(len(outcomes.targets), 'row')})"
+def _title(evaluation: Evaluation, what: str) -> str:
+    return f"{what}\n({evaluation.split}, {plural(len(evaluation), 'row')})"
 
 
 # Classes --------------------------------------------------------------------------------------------------------------
-def confusion_figure(outcomes: Outcomes, *, normalize: bool) -> Figure | None:
-    """The confusion matrix: true labels down, predicted ones across.
+def confusion_figure(evaluation: Evaluation, *, normalize: bool = False) -> Figure | None:
+    """The confusion matrix: true labels down, predicted labels across.
 
     Args:
-        outcomes: of a single-label task.
-        normalize: per cent of each true label's rows, in place of numbers of rows.
+        evaluation: of a single-label task.
+        normalize: percentages of each true label's rows instead of numbers of rows.
     """
-    if not outcomes.target.one_label_per_row:
+    matrix = evaluation.confusion
+    if matrix is None:
         return None
-    classes = outcomes.target.num_outputs
-    matrix = multiclass_confusion_matrix(outcomes.logits, outcomes.targets, classes).numpy()
-    total = matrix.sum(1, keepdims=True)
-    names, note = short_names(outcomes.target.labels), ""
+    classes = len(matrix)
+    names, note = short_names(evaluation.target.labels), ""
     shown = np.arange(classes)
-    if classes > MOST_CONFUSED:
+    if classes > MAX_CONFUSED:
         errors = matrix.sum(0) + matrix.sum(1) - 2 * matrix.diagonal()
-        shown = np.argsort(-errors, kind="stable")[:MOST_CONFUSED]
-        note = f"\nthe {MOST_CONFUSED} of {classes} classes with the most errors"
-    values = 100 * matrix / np.maximum(total, 1) if normalize else matrix
-    values = values[np.ix_(shown, shown)]
+        shown = np.argsort(-errors, kind="stable")[:MAX_CONFUSED]
+        note = f"\nthe {MAX_CONFUSED} of {classes} classes with the most errors"
+    values = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1) if normalize else matrix
     title = "Confusion matrix, % of each true label's rows" if normalize else "Confusion matrix, rows"
-    return _matrix(_title(outcomes, title + note), values, [names[place] for place in shown])
+    return _matrix(_title(evaluation, title + note), values[np.ix_(shown, shown)], [names[index] for index in shown])
+
+
+def confusion_normalized_figure(evaluation: Evaluation) -> Figure | None:
+    """The confusion matrix in percent of each true label's rows."""
+    return confusion_figure(evaluation, normalize=True)
 
 
 def _matrix(title: str, values: np.ndarray, names: list[str]) -> Figure:
     size = len(names)
     numbered = size > 6 or max(map(len, names)) > 12
-    across = [str(place) for place in range(1, size + 1)] if numbered else names
+    across = [str(number) for number in range(1, size + 1)] if numbered else names
     down = [f"{name}  {number}" for name, number in zip(names, across, strict=True)] if numbered else names
     small = 9 if size <= 6 else 7.5 if size <= 10 else 5.5
     with canvas(title, 4 if size <= 10 else 4.6) as (figure, axes):
@@ -110,80 +85,69 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value < 9999.5 else f"{value / 1000:.0f}k"
 
 
-def per_class_f1_figure(outcomes: Outcomes) -> Figure | None:
-    """Each label's F1 as a bar, the worst one lowest, with its number of rows."""
-    target = outcomes.target
-    if not target.has_probabilities:
+def per_class_f1_figure(evaluation: Evaluation) -> Figure | None:
+    """Each label's F1 as a bar, the worst label lowest, with its number of rows."""
+    scores = evaluation.label_scores
+    if not scores:
         return None
-    if target.has_label_sets:
-        present = outcomes.logits.sigmoid() >= THRESHOLD
-        scores = multilabel_f1_score(present.long(), outcomes.targets.long(), target.num_outputs, average="none")
-        rows, predicted = outcomes.targets.sum(0), present.sum(0)
-    else:
-        guesses = outcomes.logits.argmax(-1)
-        scores = multiclass_f1_score(guesses, outcomes.targets, target.num_outputs, average="none")
-        rows = outcomes.targets.bincount(minlength=target.num_outputs)
-        predicted = guesses.bincount(minlength=target.num_outputs)
-    there = torch.nonzero((rows > 0) | (predicted > 0)).flatten()
-    order = there[torch.argsort(scores[there], stable=True)][:MOST_BARS]
+    names = short_names(evaluation.target.labels)
+    seen = [(label, name) for label, name in zip(scores, names, strict=True) if label.seen]
+    shown = sorted(seen, key=lambda pair: pair[0].f1)[:MAX_BARS]
     title = "F1 of each label (in brackets the rows with it)"
-    if len(order) < len(there):
-        title += f"\nthe {len(order)} lowest of {len(there)}"
-    if len(there) < target.num_outputs:
-        title += f"\n{plural(target.num_outputs - len(there), 'label')} without rows"
-    names = short_names(target.labels)
-    labels = [f"{names[place]} ({int(rows[place]):,})" for place in order.tolist()]
-    with canvas(_title(outcomes, title), 1.3 + 0.2 * len(order)) as (figure, axes):
-        bars = axes.barh(range(len(order)), scores[order].numpy(), color=_BLUE, height=0.75)
-        axes.bar_label(bars, [f"{score:.2f}" for score in scores[order].tolist()], padding=2, fontsize=8)
-        axes.set_yticks(range(len(order)), labels, fontsize=8.5)
+    if len(shown) < len(seen):
+        title += f"\nthe {len(shown)} lowest of {len(seen)}"
+    if len(seen) < len(scores):
+        title += f"\n{plural(len(scores) - len(seen), 'label')} without rows"
+    f1 = [label.f1 for label, _ in shown]
+    with canvas(_title(evaluation, title), 1.3 + 0.2 * len(shown)) as (figure, axes):
+        bars = axes.barh(range(len(shown)), f1, color=_BLUE, height=0.75)
+        axes.bar_label(bars, [f"{score:.2f}" for score in f1], padding=2, fontsize=8)
+        axes.set_yticks(range(len(shown)), [f"{name} ({label.rows:,})" for label, name in shown], fontsize=8.5)
         axes.set_xlim(0, 1.12)
         axes.set_xticks(np.arange(0, 1.01, 0.25))
-        axes.set_ylim(-0.6, len(order) - 0.4)
+        axes.set_ylim(-0.6, len(shown) - 0.4)
         axes.set_xlabel("F1")
     return figure
 
 
 # Curves ---------------------------------------------------------------------------------------------------------------
-def precision_recall_figure(outcomes: Outcomes) -> Figure | None:
+def precision_recall_figure(evaluation: Evaluation) -> Figure | None:
     """Precision against recall, of the positive label or of each label against the others."""
-    if not outcomes.target.has_probabilities:
-        return None
 
     def curve(scores: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
         precision, recall, _ = binary_precision_recall_curve(scores, true)
         return recall, precision
 
-    return _curves(outcomes, "Precision and recall", "AP", binary_average_precision, curve, ("recall", "precision"))
+    what = "Precision and recall"
+    return _curves(evaluation, what, "AP", binary_average_precision, curve, ("recall", "precision"))
 
 
-def roc_figure(outcomes: Outcomes) -> Figure | None:
+def roc_figure(evaluation: Evaluation) -> Figure | None:
     """True against false positives, of the positive label or of each label against the others."""
-    if not outcomes.target.has_probabilities:
-        return None
 
     def curve(scores: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
         false_positives, true_positives, _ = binary_roc(scores, true)
         return false_positives, true_positives
 
-    axes = ("false positive rate", "true positive rate")
-    return _curves(outcomes, "ROC", "AUC", binary_auroc, curve, axes)
+    return _curves(evaluation, "ROC", "AUC", binary_auroc, curve, ("false positive rate", "true positive rate"))
 
 
 def _curves(
-    outcomes: Outcomes,
+    evaluation: Evaluation,
     what: str,
     measure: str,
     area: Callable[[Tensor, Tensor], Tensor],
-    curve: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    points: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     axis_names: tuple[str, str],
 ) -> Figure | None:
-    curves, note = ranked(outcomes, area)
-    if not curves:  # all rows have one label
+    if evaluation.decisions is None:
         return None
-    with canvas(_title(outcomes, what + note), 3.8) as (figure, axes):
-        for number, (name, scores, true, size) in enumerate(curves):
-            x, y = (thinned(values.numpy()) for values in curve(scores, true))
+    drawn, note = curves(evaluation, area)
+    if not drawn:  # all rows have one label
+        return None
+    with canvas(_title(evaluation, what + note), 3.8) as (figure, axes):
+        for number, (name, scores, true, size) in enumerate(drawn):
+            x, y = (thinned(values.numpy()) for values in points(scores, true))
             first = number == 0
             axes.plot(
                 x, y, color="black" if first else f"C{(number - 1) % 10}", linewidth=1.8 if first else 1.1,
@@ -197,16 +161,15 @@ def _curves(
 
 
 # Scores ---------------------------------------------------------------------------------------------------------------
-def reliability_figure(outcomes: Outcomes, calibration: Calibration | None = None) -> Figure | None:
-    """The share that is right against the score, before and after calibration where there was any."""
-    if not outcomes.target.has_probabilities:
+def reliability_figure(evaluation: Evaluation) -> Figure | None:
+    """The share that is right against the score, before and after calibration if there was any."""
+    if evaluation.decisions is None:
         return None
-    multi = outcomes.target.has_label_sets
-    temperature = 1.0 if calibration is None else calibration.temperature
-    lines = [("as trained", _BLUE if temperature == 1 else _GREY, reliability(outcomes))]
+    multi, temperature = evaluation.target.has_label_sets, evaluation.temperature
+    lines = [("as trained", _BLUE if temperature == 1 else _GREY, reliability(evaluation.uncalibrated))]
     if temperature != 1:
-        lines.append((f"temperature {temperature:.3g}", _BLUE, reliability(outcomes, calibration)))
-    with canvas(_title(outcomes, "Reliability; the larger a dot, the more rows")) as (figure, axes):
+        lines.append((f"temperature {temperature:.3g}", _BLUE, reliability(evaluation.without_thresholds)))
+    with canvas(_title(evaluation, "Reliability; the larger a dot, the more rows")) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=_GREY, linestyle=":", linewidth=1)
         for name, color, found in lines:
             axes.plot(found.score, found.right, color=color, linewidth=1, label=f"ECE {found.error:.3f}  {name}")
@@ -219,35 +182,36 @@ def reliability_figure(outcomes: Outcomes, calibration: Calibration | None = Non
     return figure
 
 
-def score_histogram_figure(outcomes: Outcomes, calibration: Calibration | None = None) -> Figure | None:
-    """How often each score was given, to what is right and to what is wrong."""
-    if not outcomes.target.has_probabilities:
+def score_histogram_figure(evaluation: Evaluation) -> Figure | None:
+    """The distribution of scores, of right and of wrong decisions."""
+    decisions = evaluation.without_thresholds.decisions
+    if decisions is None:
         return None
-    found = Decisions.of_outcomes(outcomes, calibration or Calibration())
-    right, wrong = found.score[found.right].numpy(), found.score[~found.right].numpy()
-    low, high = np.floor(50 * float(found.score.min())) / 50, np.ceil(50 * float(found.score.max())) / 50
+    right, wrong = decisions.score[decisions.right].numpy(), decisions.score[~decisions.right].numpy()
+    low, high = np.floor(50 * float(decisions.score.min())) / 50, np.ceil(50 * float(decisions.score.max())) / 50
     edges = np.linspace(low, max(high, low + 0.02), 21).tolist()  # scores of many classes may all be small
-    with canvas(_title(outcomes, "Scores of what is right and what is wrong")) as (figure, axes):
+    of = "labels of rows" if evaluation.target.has_label_sets else "rows"
+    with canvas(_title(evaluation, "Scores of what is right and what is wrong")) as (figure, axes):
         axes.hist(
             [wrong, right], edges, stacked=True, color=[_ORANGE, _BLUE],
             label=[f"wrong ({len(wrong):,})", f"right ({len(right):,})"],
         )  # fmt: skip
-        axes.set(xlabel="score of what was decided", ylabel=found.of, xlim=(edges[0], edges[-1]))
+        axes.set(xlabel="score of what was decided", ylabel=of, xlim=(edges[0], edges[-1]))
         legend_below(figure, axes)
     return figure
 
 
-def coverage_figure(outcomes: Outcomes, calibration: Calibration | None = None) -> Figure | None:
+def coverage_figure(evaluation: Evaluation) -> Figure | None:
     """Accuracy of the rows whose score reaches a threshold, against the share of rows that do."""
-    if not outcomes.target.one_label_per_row:
+    decisions = evaluation.without_thresholds.decisions
+    if decisions is None or evaluation.target.has_label_sets:
         return None
-    found = Decisions.of_outcomes(outcomes, calibration or Calibration())
-    score, order = found.score.sort(descending=True, stable=True)
+    score, order = decisions.score.sort(descending=True, stable=True)
     kept = torch.arange(1, len(score) + 1)
-    accuracy = found.right[order].cumsum(0) / kept
-    last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])  # equal scores are kept or left together
+    accuracy = decisions.right[order].cumsum(0) / kept
+    last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])  # rows with equal scores are kept together
     share = kept[last] / len(score)
-    with canvas(_title(outcomes, "Accuracy when only sure rows are kept")) as (figure, axes):
+    with canvas(_title(evaluation, "Accuracy when only sure rows are kept")) as (figure, axes):
         axes.plot(thinned(share.numpy()), thinned(accuracy[last].numpy()), color=_BLUE)
         for number, threshold in enumerate((0.5, 0.8, 0.9, 0.95, 0.99)):
             above = int((score >= threshold).sum())
@@ -262,30 +226,26 @@ def coverage_figure(outcomes: Outcomes, calibration: Calibration | None = None) 
 
 
 # Numbers and lengths --------------------------------------------------------------------------------------------------
-def _values(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
-    return outcomes.targets.double().numpy(), outcomes.logits.squeeze(-1).double().numpy()
-
-
-def prediction_figure(outcomes: Outcomes) -> Figure | None:
+def prediction_figure(evaluation: Evaluation) -> Figure | None:
     """Predicted against true values."""
-    if outcomes.target.has_probabilities:
+    if evaluation.target.has_probabilities:
         return None
-    true, predicted = _values(outcomes)
+    true, predicted = evaluation.outcomes.targets.double().numpy(), evaluation.decided.double().numpy()
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
-    with canvas(_title(outcomes, "Predicted and true values"), 4.2) as (figure, axes):
+    with canvas(_title(evaluation, "Predicted and true values"), 4.2) as (figure, axes):
         axes.plot([low, high], [low, high], color=_GREY, linestyle=":", linewidth=1)
         axes.scatter(true, predicted, s=8, alpha=_opacity(len(true)), color=_BLUE, linewidths=0, rasterized=True)
         axes.set(xlabel="true", ylabel="predicted")
     return figure
 
 
-def residual_figure(outcomes: Outcomes) -> Figure | None:
-    """How often predictions are how far off."""
-    if outcomes.target.has_probabilities:
+def residual_figure(evaluation: Evaluation) -> Figure | None:
+    """The distribution of errors."""
+    if evaluation.target.has_probabilities:
         return None
-    true, predicted = _values(outcomes)
+    true, predicted = evaluation.outcomes.targets.double().numpy(), evaluation.decided.double().numpy()
     residuals = predicted - true
-    with canvas(_title(outcomes, "Residuals")) as (figure, axes):
+    with canvas(_title(evaluation, "Residuals")) as (figure, axes):
         axes.hist(residuals, 40, color=_BLUE)
         axes.axvline(0, color=_GREY, linestyle=":", linewidth=1)
         axes.axvline(float(residuals.mean()), color=_ORANGE, linewidth=1.5, label=f"mean {residuals.mean():.3g}")
@@ -300,13 +260,13 @@ def _opacity(rows: int) -> float:
     return float(np.clip(300 / max(rows, 1), 0.08, 0.7))
 
 
-def length_histogram_figure(outcomes: Outcomes) -> Figure | None:
-    """How long the rows are, in tokens, and how many are longer than the model reads."""
-    lengths, limit = outcomes.lengths.numpy(), outcomes.max_length
+def length_histogram_figure(evaluation: Evaluation) -> Figure | None:
+    """The distribution of rows' lengths in tokens, and how many rows are longer than the model reads."""
+    lengths, limit = evaluation.outcomes.lengths.numpy(), evaluation.outcomes.max_length
     longest, cut = int(lengths.max()), int((lengths > limit).sum())
     step = max(1, -(-longest // 40))
     near = limit <= 1.5 * longest
-    with canvas(_title(outcomes, "Tokens of a row")) as (figure, axes):
+    with canvas(_title(evaluation, "Tokens of a row")) as (figure, axes):
         axes.hist(lengths, [edge - 0.5 for edge in range(0, longest + 2 * step, step)], color=_BLUE)
         label = f"max_length {limit:,}: {plural(cut, 'row')} longer ({cut / len(lengths):.1%})"
         axes.axvline(limit if near else longest, color=_ORANGE, linewidth=1.5, alpha=1.0 if near else 0.0)
@@ -314,3 +274,40 @@ def length_histogram_figure(outcomes: Outcomes) -> Figure | None:
         axes.set(xlabel=f"tokens (the longest row: {longest:,})", ylabel="rows")
         legend_below(figure, axes)
     return figure
+
+
+# All of them ----------------------------------------------------------------------------------------------------------
+class FigureKind(NamedTuple):
+    """A kind of figure.
+
+    Attributes:
+        name: in TensorBoard; stays the same between versions.
+        title: in report.html.
+        draw: draws it; None if the task has no such figure.
+    """
+
+    name: str
+    title: str
+    draw: Callable[[Evaluation], Figure | None]
+
+
+FIGURES = (
+    FigureKind("confusion", "Confusion", confusion_figure),
+    FigureKind("confusion_normalized", "Confusion, in per cent", confusion_normalized_figure),
+    FigureKind("per_class_f1", "F1 of each label", per_class_f1_figure),
+    FigureKind("precision_recall", "Precision and recall", precision_recall_figure),
+    FigureKind("roc", "ROC", roc_figure),
+    FigureKind("reliability", "Reliability", reliability_figure),
+    FigureKind("score_histogram", "Scores", score_histogram_figure),
+    FigureKind("coverage", "Coverage", coverage_figure),
+    FigureKind("prediction", "Predictions", prediction_figure),
+    FigureKind("residuals", "Residuals", residual_figure),
+    FigureKind("length_histogram", "Lengths", length_histogram_figure),
+)
+"""A new figure is a function and a line here: TensorBoard and report.html then show it."""
+
+
+def figures_of(evaluation: Evaluation) -> dict[str, Figure]:
+    """All figures of the evaluation's task, by name."""
+    drawn = {kind.name: kind.draw(evaluation) for kind in FIGURES}
+    return {name: figure for name, figure in drawn.items() if figure is not None}

@@ -8,13 +8,13 @@ from rich.text import Text
 
 from lit_textclf.evaluation.evaluation import Evaluation
 
-MOST_LABELS = 20
-"""Labels in a table on the terminal."""
+MAX_LABELS = 20
+"""Labels in the table of labels."""
 
 
 def print_labels(evaluation: Evaluation) -> None:
-    """Prints each label's figures as a table on standard output, at most those of the worst :data:`MOST_LABELS`."""
-    labels = evaluation.worst_labels(MOST_LABELS)
+    """Prints each label's scores as a table on standard output, at most those of the worst :data:`MAX_LABELS`."""
+    labels = evaluation.worst_labels(MAX_LABELS)
     if not labels:
         return
     total = len(evaluation.label_scores)

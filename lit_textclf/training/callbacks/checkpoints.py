@@ -111,6 +111,9 @@ class StepCheckpoint(ModelCheckpoint):
             super().on_train_batch_end(trainer, *args, **kwargs)
 
 
+_BEST = "best"
+
+
 def checkpoint_callbacks(
     folder: Path, target: Target, *, validated: bool, every_n_steps: int | None = None
 ) -> list[ModelCheckpoint]:
@@ -125,8 +128,14 @@ def checkpoint_callbacks(
     if not validated:
         return [LastCheckpoint(None, **common), *steps]
     monitor, mode = monitor_of(target.task)
-    best = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common)
+    best = ModelCheckpoint(filename=_BEST, monitor=monitor, mode=mode, **common)
     return [best, LastCheckpoint(best, **common), *steps]
+
+
+def best_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint | None:
+    """The callback of :func:`checkpoint_callbacks` that writes `best.ckpt`; None if the run has none."""
+    callbacks = trainer.checkpoint_callbacks
+    return next((c for c in callbacks if isinstance(c, ModelCheckpoint) and c.monitor and c.filename == _BEST), None)
 
 
 def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Keeps what came out for each row that was measured, from all ranks."""
+"""Collects the per-row results of an evaluation from all ranks."""
 
 from __future__ import annotations
 
@@ -10,22 +10,35 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 
 
 class CollectOutcomes(Callback):
-    """Keeps the outcomes of the last validation or test, whole, on every rank.
+    """Keeps the outcomes of the last validation or test, complete, on every rank.
 
     Attributes:
-        outcomes: of the last epoch that was validated, or of the test; None before.
+        outcomes: of the last validation or test; None before.
     """
 
     def __init__(self) -> None:
         self.outcomes: Outcomes | None = None
+        self._evaluation: Evaluation | None = None
         self._batches: list[tuple[Tensor, Tensor, Tensor]] = []
 
+    def evaluation(self, classifier: TextClassifier) -> Evaluation | None:
+        """The outcomes with the classifier's decisions, made once; None before the first validation or test.
+
+        Args:
+            classifier: its calibration and thresholds decide; they must not change before the next evaluation.
+        """
+        if self._evaluation is None and self.outcomes is not None:
+            self._evaluation = Evaluation.from_outcomes(self.outcomes, classifier.calibration, classifier.thresholds)
+        return self._evaluation
+
     def _add(self, trainer: pl.Trainer, outputs: Any) -> None:
-        # Loaders without a data module: whose rows they are is not known.
+        # With loaders instead of a data module, it is not known which rows these are.
         if isinstance(outputs, dict) and getattr(trainer, "datamodule", None) is not None:
             self._batches.append((outputs["row"], outputs["logits"].float(), outputs["target"]))
 
@@ -58,3 +71,4 @@ class CollectOutcomes(Callback):
         order = row.argsort()
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         self.outcomes = Outcomes.from_rows(data, split, row[order], logits[order], targets[order])
+        self._evaluation = None

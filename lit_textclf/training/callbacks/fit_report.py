@@ -1,4 +1,4 @@
-"""What `fit` says: its first line, a line an epoch, the best epoch's metrics."""
+"""What `fit` prints: a first line, a line for each epoch; and the metrics of the best epoch."""
 
 from __future__ import annotations
 
@@ -13,49 +13,51 @@ from lightning.pytorch.callbacks import Callback
 from lit_textclf.classifier.metric_table import monitor_of, shown_in
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.evaluation.outcomes import Outcomes
+from lit_textclf.data.labels.table import Task
+from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.training.callbacks.checkpoints import best_checkpoint
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.utils.messages import UserError, note, plural
 
 
 class EpochReport(Callback):
-    """Says what was chosen, then a line an epoch; keeps the best epoch's metrics and the speed.
+    """Prints what was chosen, then a line for each epoch; keeps the best epoch's metrics and the speed.
 
     Args:
-        collected: has the outcomes of each validation; called before this one.
-        continues: the run goes on in its own folder, with the best epoch so far.
+        collected: has the outcomes of each validation; called before this callback.
+        continues: the run resumes in its own folder, with the best epoch so far.
 
     Attributes:
         best: the best epoch's metrics.
-        best_outcomes: its outcomes; None where it was before this process began.
-        best_thresholds: its thresholds by label; none likewise.
-        best_epoch: its number, from 1; 0 likewise.
+        best_evaluation: its evaluation; None if the epoch was before this process began.
+        best_thresholds: its thresholds by label; empty if the epoch was before this process began.
+        best_epoch: its number, from 1; 0 if it was before this process began.
         rows: rows trained on by this process.
         tokens: their tokens.
-        places: what their batches have room for, padding and all.
+        positions: positions in their batches, including padding.
         steps: their batches.
-        training_seconds: what training them took, without validation.
+        training_seconds: duration of training on them, without validation.
     """
 
     def __init__(self, collected: CollectOutcomes, *, continues: bool = False) -> None:
         self.collected, self.continues = collected, continues
-        self.best_outcomes: Outcomes | None = None
+        self.best_evaluation: Evaluation | None = None
         self.best_thresholds: dict[str, float] = {}
         self.best_epoch = 0
         self._plan: dict[str, int] = {}
         self._saved_plan: dict[str, int] = {}
         self.best: dict[str, float] = {}
-        self.rows = self.tokens = self.places = self.steps = 0
+        self.rows = self.tokens = self.positions = self.steps = 0
         self.training_seconds = 0.0
         self._started = self._train_started = self._batch_started = time.perf_counter()
 
     @property
     def state_key(self) -> str:
-        """Finds this callback's state in a checkpoint: the class's name in version 0.1.0, kept for ever."""
+        """The key of this callback's state in checkpoints: the class's name in version 0.1.0."""
         return "FitReport"
 
     def state_dict(self) -> dict[str, Any]:
-        """The best epoch's metrics, the batch size and all steps, to go on with after a resume."""
+        """The best epoch's metrics, the batch size and the number of steps, to resume with."""
         return {"best": dict(self.best), "plan": dict(self._plan)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -69,10 +71,10 @@ class EpochReport(Callback):
         self._started = time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Says what was chosen, in one line.
+        """Prints what was chosen, in one line.
 
         Raises:
-            UserError: if a run that is resumed has no step left for its schedule.
+            UserError: if a resumed run has no step left in its schedule.
         """
         assert isinstance(pl_module, TextClassifier)
         self._train_started = time.perf_counter()
@@ -92,7 +94,7 @@ class EpochReport(Callback):
                 raise UserError(
                     f"{trainer.global_step} steps are done, and the schedule has only {now['steps']}: the learning "
                     f"rate would be 0; it had {then['steps']} steps of {then['batch_size']} rows, now of "
-                    f"{now['batch_size']}; raise trainer.max_epochs, or go on with the same rows and data.batch_size"
+                    f"{now['batch_size']}; raise trainer.max_epochs, or resume with the same rows and data.batch_size"
                 )
             note(
                 f"schedule: {then['steps']:,} steps of {plural(then['batch_size'], 'row')} in the checkpoint, "
@@ -102,7 +104,7 @@ class EpochReport(Callback):
             note("no validation rows: best.ckpt will be the same as last.ckpt (data.validation_file or _split)")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock of training, which stands still while validation runs."""
+        """Starts the clock of training, which does not count validation."""
         self._batch_started = time.perf_counter()
 
     def on_train_batch_start(
@@ -111,35 +113,33 @@ class EpochReport(Callback):
         """Counts rows and tokens."""
         self.rows += len(batch["row"])
         self.tokens += batch["tokens"]
-        self.places += batch["inputs"]["input_ids"].numel()
+        self.positions += batch["inputs"]["input_ids"].numel()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Adds the seconds since the last batch's end: those of the batch, and of loading it."""
+        """Adds the seconds since the last batch's end: loading the batch and training on it."""
         now = time.perf_counter()
         self.steps += 1
         self.training_seconds += now - self._batch_started
         self._batch_started = now
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Says the epoch where no validation does."""
+        """Prints the line of an epoch without validation."""
         if not sum(trainer.num_val_batches):
             loss = float(trainer.callback_metrics.get("train_loss", float("nan")))
-            self._say_epoch(trainer, f"train_loss {loss:.4f}")
+            self._note_epoch(trainer, f"train_loss {loss:.4f}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keeps the best epoch's metrics and says this one's."""
+        """Keeps the best epoch's metrics and prints this epoch's line."""
         self._batch_started = time.perf_counter()
         assert isinstance(pl_module, TextClassifier)
         assert pl_module.target is not None
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         values = stage_metrics(trainer, "val_")
-        monitor, mode = monitor_of(pl_module.target.task)
-        sign = 1 if mode == "max" else -1
-        if not self.best or sign * values[monitor] > sign * self.best[monitor]:
-            self.best, self.best_outcomes = values, self.collected.outcomes
+        if self._is_best(trainer, pl_module.target.task, values):
+            self.best, self.best_evaluation = values, self.collected.evaluation(pl_module)
             self.best_thresholds = dict(pl_module.calibration.thresholds)
             self.best_epoch = trainer.current_epoch + 1
         loss = trainer.callback_metrics.get("train_loss")
@@ -147,16 +147,24 @@ class EpochReport(Callback):
         names = [f"val_{name}" for name in shown_in("epoch_line")]
         shown |= {name: values[name] for name in names if name in values}
         line = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
-        self._say_epoch(trainer, line)
+        self._note_epoch(trainer, line)
+
+    def _is_best(self, trainer: pl.Trainer, task: Task, values: dict[str, float]) -> bool:
+        """Whether `best.ckpt` will be written for this epoch; without it, whether the monitored metric has improved."""
+        monitor, mode = monitor_of(task)
+        if (best := best_checkpoint(trainer)) is not None:
+            return best.check_monitor_top_k(trainer, trainer.callback_metrics[monitor])
+        sign = 1 if mode == "max" else -1
+        return not self.best or sign * values[monitor] > sign * self.best[monitor]
 
     @property
     def speed(self) -> tuple[float, float]:
-        """Rows and tokens a second of training, of this process."""
+        """Rows and tokens per second of training, of this process."""
         seconds = max(self.training_seconds, 1e-9)
         return self.rows / seconds, self.tokens / seconds
 
     def seconds_left(self, trainer: pl.Trainer) -> float | None:
-        """How long the rest of training takes at the speed so far, validation and all; None where it has no end."""
+        """Seconds until training ends at the speed so far, including validation; None if it has no end."""
         total = trainer.num_training_batches * (trainer.max_epochs or 0)
         if trainer.max_steps > 0:
             total = min(total or math.inf, trainer.max_steps * trainer.accumulate_grad_batches)
@@ -165,7 +173,7 @@ class EpochReport(Callback):
             return None
         return (time.perf_counter() - self._train_started) / self.steps * max(0.0, total - done)
 
-    def _say_epoch(self, trainer: pl.Trainer, metrics: str) -> None:
+    def _note_epoch(self, trainer: pl.Trainer, metrics: str) -> None:
         rows, tokens = self.speed
         left = self.seconds_left(trainer)
         rest = f"; {timedelta(seconds=round(left))} left" if left else ""
@@ -175,8 +183,8 @@ class EpochReport(Callback):
         )
 
     def _padding(self) -> float:
-        """The share of places in all batches that hold padding."""
-        return 1 - self.tokens / max(1, self.places)
+        """The share of all positions that is padding."""
+        return 1 - self.tokens / max(1, self.positions)
 
     def metrics(self, trainer: pl.Trainer) -> dict[str, float]:
         """The best epoch's validation metrics, epochs, seconds and speed, as `metrics.json` has them."""
@@ -192,5 +200,5 @@ class EpochReport(Callback):
 
 
 def stage_metrics(trainer: pl.Trainer, prefix: str) -> dict[str, float]:
-    """The metrics that were logged under names with this prefix."""
+    """The logged metrics whose names have this prefix."""
     return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Metrics of Hugging Face's `evaluate`, from script files on disk, computed once over all rows of an evaluation."""
+"""Metrics of Hugging Face's `evaluate`, from script files on disk, computed once over all rows."""
 
 from __future__ import annotations
 
@@ -10,56 +10,77 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+from lightning.pytorch.callbacks import Callback
 
 from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import UserError, first_line, note
 
 OPTION = "metrics.evaluate"
 
 
-class EvaluateMetrics(CollectOutcomes):
-    """Computes metrics of `evaluate` over the whole validation or test set, gathered from all ranks.
+class EvaluateMetrics(Callback):
+    """Computes metrics of `evaluate` over the complete validation or test set, gathered from all ranks.
 
-    They are logged as `val_evaluate_<name>` and `test_evaluate_<name>`, beside this project's own.
+    They are logged as `val_evaluate_<name>` and `test_evaluate_<name>`, next to the other metrics.
 
     Args:
-        entries: for each metric a folder or file with its script, or its name on the Hub; or a mapping with it as
-            `path`, and if need be `config_name`, `name` (for the results) and the arguments of the script's `compute`
+        entries: for each metric a folder or file with its script, or its name on the Hub; or a mapping with this as
+            `path`, optionally `config_name`, `name` (for the results) and the arguments of the script's `compute`
             (`average: macro`).
+        collected: has the outcomes; called before this callback. None takes the Trainer's, or collects them here.
 
     Raises:
-        UserError: if an entry is none of that.
+        UserError: if an entry has another form.
     """
 
-    def __init__(self, entries: Sequence[str | Mapping[str, Any]]) -> None:
-        super().__init__()
+    def __init__(self, entries: Sequence[str | Mapping[str, Any]], collected: CollectOutcomes | None = None) -> None:
         self.metrics = [_EvaluateMetric(entry) for entry in entries]
+        self.collected = collected
+        self._own: CollectOutcomes | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Loads the scripts, whose mistakes then show before anything is computed."""
+        """Loads the scripts, so that their mistakes show before anything is computed."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         target: Target = getattr(pl_module, "target", None) or data.target  # the classifier's own setup comes later
         for metric in self.metrics:
             metric.load(target)
+        if self.collected is None:
+            callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+            before = callbacks[: callbacks.index(self)]
+            self.collected = next((callback for callback in before if isinstance(callback, CollectOutcomes)), None)
+        if self.collected is None:
+            self.collected = self._own = CollectOutcomes()
+
+    def on_validation_batch_end(self, *args: Any) -> None:
+        """Keeps a batch if nobody else does."""
+        if self._own is not None:
+            self._own.on_validation_batch_end(*args)
+
+    def on_test_batch_end(self, *args: Any) -> None:
+        """Keeps a batch if nobody else does."""
+        if self._own is not None:
+            self._own.on_test_batch_end(*args)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Computes and logs."""
-        super().on_validation_epoch_end(trainer, pl_module)
+        if self._own is not None:
+            self._own.on_validation_epoch_end(trainer, pl_module)
         if not trainer.sanity_checking:
             self._log(trainer, pl_module, "val_evaluate_")
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Computes and logs."""
-        super().on_test_epoch_end(trainer, pl_module)
+        if self._own is not None:
+            self._own.on_test_epoch_end(trainer, pl_module)
         self._log(trainer, pl_module, "test_evaluate_")
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, prefix: str) -> None:
-        if self.outcomes is None:
-            raise UserError(f"{OPTION}: no rows: give the Trainer a TextDataModule (datamodule=...)")
-        for name, value in self.compute(self.outcomes, lenient=trainer.state.fn == "fit").items():
-            # The same on all ranks; Lightning wants to hear how they are to be joined.
+        if self.collected is None or self.collected.outcomes is None:
+            raise UserError(f"{OPTION}: no rows; give the Trainer a TextDataModule (datamodule=...)")
+        for name, value in self.compute(self.collected.outcomes, lenient=trainer.state.fn == "fit").items():
+            # All ranks have the same value; Lightning asks for a reduction.
             pl_module.log(f"{prefix}{name}", value, sync_dist=trainer.world_size > 1)
 
     def compute(self, outcomes: Outcomes, *, lenient: bool = False) -> dict[str, float]:
@@ -67,7 +88,7 @@ class EvaluateMetrics(CollectOutcomes):
 
         Args:
             outcomes: the rows.
-            lenient: say that a metric could not be computed, in place of raising: training goes on.
+            lenient: report a metric that cannot be computed instead of raising, so that training continues.
 
         Raises:
             UserError: if a script cannot compute its metric.
@@ -98,7 +119,7 @@ class _EvaluateMetric:
         values = {"path": entry} if isinstance(entry, str) else dict(entry)
         path = values.pop("path", None)
         if not isinstance(path, str):
-            raise UserError(f"{OPTION}: {entry!r}: a path, or a mapping with path, is needed")
+            raise UserError(f"{OPTION} {entry!r}: must be a path, or a mapping with path")
         self.path: str = path
         self.config_name: str | None = values.pop("config_name", None)
         self.name: str | None = values.pop("name", None)
@@ -114,7 +135,7 @@ class _EvaluateMetric:
         """Loads the script.
 
         Raises:
-            UserError: if it cannot be had, lacks a package, or does not know an argument.
+            UserError: if it cannot be loaded, lacks a package, or does not take an argument.
         """
         import evaluate
 
@@ -127,7 +148,7 @@ class _EvaluateMetric:
             self.module = evaluate.load(source, config, keep_in_memory=True)
         except Exception as error:
             if is_local or not isinstance(error, OSError):
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                reason = first_line(error)
             else:
                 reason = "not on this machine, and the Hub cannot be reached"
             raise UserError(f"{OPTION}: {self.path}: cannot be loaded ({reason:.200})") from None
@@ -144,19 +165,19 @@ class _EvaluateMetric:
         return list(features[0] if isinstance(features, list) else features)
 
     def compute(self, outcomes: Outcomes) -> dict[str, float]:
-        """The metric's results by name; those of each label by `<name>_<label>`.
+        """The metric's results by name; results for each label by `<name>_<label>`.
 
         Raises:
-            UserError: if the script fails, or gives something else than numbers.
+            UserError: if the script fails, or returns something other than numbers.
         """
         arguments = dict(self.arguments)
         index = outcomes.target.positive_index
         if index is not None and "pos_label" in inspect.signature(self.module._compute).parameters:
             arguments.setdefault("pos_label", index)
         try:
-            results = self.module.compute(**_given(self._features, outcomes), **arguments)
+            results = self.module.compute(**_inputs(self._features, outcomes), **arguments)
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise UserError(f"{OPTION}: {self.path}: cannot be computed ({reason:.200})") from None
         found: dict[str, float] = {}
         for key, value in (results or {}).items():
@@ -166,19 +187,19 @@ class _EvaluateMetric:
             elif np.ndim(value) == 0 and isinstance(value, int | float | np.number):
                 found[name] = float(value)
             else:
-                note(f"{OPTION}: {self.path}: {key!r} is no number, and is left out")
+                note(f"{OPTION}: {self.path}: left out {key!r}, which is not a number")
         if not found:
-            raise UserError(f"{OPTION}: {self.path}: gave no number; it gave {results!r:.80}")
+            raise UserError(f"{OPTION}: {self.path}: gave no number, but {results!r:.80}")
         if unusable := [name for name, value in found.items() if math.isnan(value)]:
             note(f"{OPTION}: {self.path}: {', '.join(unusable)} is not a number on these rows")
         return found
 
 
-def _given(features: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:
-    """What a script is given, by the names that it asks for.
+def _inputs(features: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:
+    """The inputs of a script by name, as its features ask for them.
 
-    Indices of labels for one label, zeros and ones for sets, floats for regression; where it asks for
-    `prediction_scores` probabilities, with two labels those of the positive one.
+    Indices of labels for single-label tasks, zeros and ones for label sets, floats for regression; for the feature
+    `prediction_scores` probabilities, with two labels those of the positive label.
     """
     target, logits = outcomes.target, outcomes.logits
     if not target.has_probabilities:

@@ -1,4 +1,4 @@
-"""The progress bar of a terminal: how far, how fast in rows and tokens, how long still, and the metrics so far."""
+"""The progress bar on a terminal: progress, rows and tokens per second, time left, and the metrics so far."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lit_textclf.training.callbacks.fit_report import EpochReport
 
 _FEWEST_STEPS = 5
-"""Steps before a speed is more than the start's."""
+"""Steps before the speed is shown: the first ones are slower."""
 
 
 class Progress(RichProgressBar):
     """Lightning's bar on standard error, with the speed in rows and tokens, and the time left of the whole run.
 
     Args:
-        report: has the counts of `fit`; None for other commands.
+        report: counts rows and tokens in `fit`; None for other commands.
     """
 
     def __init__(self, report: EpochReport | None = None) -> None:
@@ -26,7 +26,7 @@ class Progress(RichProgressBar):
         self.report = report
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """What stands beside the bar."""
+        """The values next to the bar."""
         shown: dict[str, Any] = dict(super().get_metrics(trainer, pl_module))
         shown.pop("v_num", None)
         if self.report is None or self.report.steps < _FEWEST_STEPS:

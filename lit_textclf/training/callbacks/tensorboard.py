@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run beside the metrics: charts, figures, curves, errors, options and results."""
+"""What TensorBoard shows of a run besides the metrics: charts, figures, curves, errors, options and results."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
+from torchmetrics.functional.classification import binary_average_precision
 
-from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.metric_table import charts_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.tokens.long_text import pool
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.evaluation.outcomes import Outcomes
+from lit_textclf.evaluation.report.curves import curves
+from lit_textclf.evaluation.report.figure_style import pixels
+from lit_textclf.evaluation.report.figures import figures_of
+from lit_textclf.evaluation.worst_errors import describe_row, markdown_table, worst_errors
+from lit_textclf.models.layers import last_linear
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.training.callbacks.fit_report import EpochReport
-from lit_textclf.utils.messages import UserError, note, plural
+from lit_textclf.utils.messages import UserError, first_line, note, plural
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -46,13 +50,13 @@ _DATA_OPTIONS = ("max_length", "batch_size", "max_tokens_per_batch")
 
 @dataclass(frozen=True)
 class TensorBoardOptions:
-    """What TensorBoard shows of a run beside the metrics.
+    """What TensorBoard shows of a run besides the metrics.
 
     Args:
         figures: at the end of fit, validate and test: confusion matrices, each label's F1, precision-recall and ROC
             curves, reliability, histograms of scores and lengths, and the rows that the model got most wrong
         graph: the model's graph, in fit; traces the model once
-        embeddings: in fit, what the last layer reads of so many validation texts, for the projector
+        embeddings: in fit, what the last layer reads of the first validation texts, that many, for the projector
     """
 
     figures: bool = True
@@ -61,17 +65,17 @@ class TensorBoardOptions:
 
     def __post_init__(self) -> None:
         if self.embeddings < 0:
-            raise UserError(f"tensorboard.embeddings {self.embeddings}: a number of texts, 0 for none")
+            raise UserError(f"tensorboard.embeddings {self.embeddings}: must be a number of texts; 0 for none")
 
 
 class ShowInTensorBoard(Callback):
-    """Writes what :class:`TensorBoardOptions` says where a TensorBoardLogger logs; else nothing.
+    """Writes what :class:`TensorBoardOptions` says if the first logger is a TensorBoardLogger.
 
     Args:
         options: what is written.
         collected: has the outcomes of the last validation or test.
-        report: has counts and metrics of `fit`; None for other commands.
-        config: the file with all options of the run, which is shown as text.
+        report: has the counts and metrics of `fit`; None for other commands.
+        config: the file with all options of the run; shown as text.
     """
 
     def __init__(
@@ -105,15 +109,15 @@ class ShowInTensorBoard(Callback):
         writer, report = _writer(trainer), self.report
         if writer is None or report is None:
             return
-        now = (report.rows, report.tokens, report.places, report.training_seconds)
-        rows, tokens, places, seconds = (new - old for new, old in zip(now, self._counted, strict=True))
+        now = (report.rows, report.tokens, report.positions, report.training_seconds)
+        rows, tokens, positions, seconds = (new - old for new, old in zip(now, self._counted, strict=True))
         self._counted = now
         writer.add_scalar("speed/tokens_per_second", tokens / max(seconds, 1e-9), _step(trainer))
         writer.add_scalar("speed/rows_per_second", rows / max(seconds, 1e-9), _step(trainer))
-        writer.add_scalar("speed/padding_share", 1 - tokens / max(1, places), _step(trainer))
+        writer.add_scalar("speed/padding_share", 1 - tokens / max(1, positions), _step(trainer))
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begins to keep embeddings."""
+        """Starts to keep embeddings."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking and _writer(trainer) is not None:
             self._embeddings.begin(pl_module)
 
@@ -124,7 +128,7 @@ class ShowInTensorBoard(Callback):
         self._embeddings.add(batch)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Knows which epoch the outcomes are of."""
+        """Notes the epoch of the outcomes."""
         self._embeddings.end()
         if not trainer.sanity_checking:
             self._epoch = trainer.current_epoch + 1
@@ -137,19 +141,16 @@ class ShowInTensorBoard(Callback):
         if writer is None or self.report is None or not self.report.rows:
             return
         assert isinstance(pl_module, TextClassifier)
-        report, outcomes, epoch = self.report, self.collected.outcomes, self._epoch
-        calibration = pl_module.calibration
-        if report.best_outcomes is not None:  # those of best.ckpt, and of the results below
-            outcomes, epoch = report.best_outcomes, report.best_epoch
-            calibration = Calibration(report.best.get("val_temperature", 1.0))
-        if outcomes is not None:
-            self._show(
-                writer, trainer, Evaluation.from_outcomes(outcomes, calibration), f"the validation after epoch {epoch}"
-            )
+        last, epoch = self.collected.evaluation(pl_module), self._epoch
+        shown = last
+        if self.report.best_evaluation is not None:  # that of best.ckpt and of the results below
+            shown, epoch = self.report.best_evaluation, self.report.best_epoch
+        if shown is not None:
+            self._show(writer, trainer, shown, f"the validation after epoch {epoch}")
         if self.options.graph:
             write_graph(writer, pl_module, trainer)
-        if self.options.embeddings and self.collected.outcomes is not None:
-            self._embeddings.write(writer, self.collected.outcomes, _step(trainer))
+        if self.options.embeddings and last is not None:
+            self._embeddings.write(writer, last, _step(trainer))
         metrics = self.report.metrics(trainer)
         results = {f"results/{name}": value for name, value in metrics.items()}
         finite = {name: value for name, value in results.items() if torch.isfinite(torch.tensor(value))}
@@ -170,11 +171,8 @@ class ShowInTensorBoard(Callback):
             self._show_measured(writer, trainer, pl_module, "the test")
 
     def _show_measured(self, writer: SummaryWriter, trainer: pl.Trainer, classifier: TextClassifier, what: str) -> None:
-        if self.collected.outcomes is not None:
-            calibration, thresholds = classifier.calibration, classifier.thresholds
-            self._show(
-                writer, trainer, Evaluation.from_outcomes(self.collected.outcomes, calibration, thresholds), what
-            )
+        if (evaluation := self.collected.evaluation(classifier)) is not None:
+            self._show(writer, trainer, evaluation, what)
 
     def _show(self, writer: SummaryWriter, trainer: pl.Trainer, evaluation: Evaluation, what: str) -> None:
         if not self.options.figures:
@@ -186,21 +184,21 @@ class ShowInTensorBoard(Callback):
 
 
 def _writer(trainer: pl.Trainer) -> SummaryWriter | None:
-    """TensorBoard's writer on the first rank, where a TensorBoardLogger comes first among the loggers."""
+    """TensorBoard's writer, on rank 0, if the first logger is a TensorBoardLogger."""
     if not trainer.is_global_zero or not isinstance(trainer.logger, TensorBoardLogger):
         return None
     return trainer.logger.experiment  # type: ignore[no-any-return]
 
 
 def _step(trainer: pl.Trainer) -> int:
-    """The step that Lightning gives the metrics of this moment."""
+    """The step at which Lightning logs metrics now."""
     return max(0, trainer.global_step - 1)
 
 
 def plain_options(trainer: pl.Trainer, classifier: TextClassifier) -> dict[str, str | float]:
-    """The options that results are compared by, flat, each a word or a number; those that are null are left out."""
+    """The options to compare results by, flat, each a string or a number; without those that are null."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    # How fast it is done is no matter of results.
+    # These change the speed, not the results.
     names = classifier.hparams.keys() - {"fast_kernels", "compile"}
     options: dict[str, Any] = {f"model.{name}": classifier.hparams[name] for name in sorted(names)}
     options |= {f"data.{name}": getattr(data, name) for name in _DATA_OPTIONS}
@@ -228,23 +226,14 @@ def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -
         evaluation: of a split, whose name is the group.
         step: the training step.
     """
-    from torchmetrics.functional.classification import binary_average_precision
-
-    from lit_textclf.evaluation.report.curves import Decisions, ranked
-    from lit_textclf.evaluation.report.figure_style import pixels  # matplotlib takes half a second to import
-    from lit_textclf.evaluation.report.figures import figures_of
-    from lit_textclf.evaluation.worst_errors import markdown_table, worst_errors
-
-    outcomes = evaluation.outcomes
-    group = outcomes.split
+    group = evaluation.split
     figures = figures_of(evaluation)
     for name, figure in figures.items():
         writer.add_image(f"{group}/{name}", pixels(figure), step, dataformats="HWC")
-    histograms = {"tokens_of_a_row": outcomes.lengths}
-    if outcomes.target.has_probabilities:
-        for curve in ranked(outcomes, binary_average_precision)[0]:
+    histograms = {"tokens_of_a_row": evaluation.outcomes.lengths}
+    if (found := evaluation.without_thresholds.decisions) is not None:
+        for curve in curves(evaluation, binary_average_precision)[0]:
             writer.add_pr_curve(f"{group}/{curve.name}", curve.true, curve.scores, step)
-        found = Decisions.of_outcomes(outcomes, evaluation.calibration)
         histograms |= {"scores_of_right": found.score[found.right], "scores_of_wrong": found.score[~found.right]}
     for name, values in histograms.items():
         if len(values):
@@ -255,7 +244,7 @@ def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -
 
 
 class _Graph(nn.Module):
-    """A model whose inputs stand in order, as a tracer gives them."""
+    """A model that takes its inputs by position, as the tracer passes them."""
 
     def __init__(self, model: nn.Module, names: list[str]) -> None:
         super().__init__()
@@ -275,23 +264,23 @@ def write_graph(writer: SummaryWriter, classifier: TextClassifier, trainer: pl.T
     training = classifier.training
     try:
         with warnings.catch_warnings():
-            # torch 2.13 traces for TensorBoard with what it calls deprecated, and the tracer reads every attribute of
-            # the model, deprecated ones of transformers 5.23 too; that shapes become constants does not matter here.
+            # torch 2.13 uses a deprecated tracer for TensorBoard, and the tracer reads every attribute of the model,
+            # including deprecated ones of transformers 5.23; that shapes become constants does not matter here.
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             warnings.filterwarnings("ignore", category=FutureWarning)
             warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
             writer.add_graph(_Graph(classifier.model.eval(), list(inputs)), tuple(inputs.values()))
     except RuntimeError as error:
-        note(f"tensorboard.graph: the model cannot be traced, no graph ({str(error).strip().splitlines()[0]})")
+        note(f"tensorboard.graph: no graph written: the model cannot be traced ({first_line(error)})")
     finally:
         classifier.train(training)
 
 
 class _Embeddings:
-    """What the last layer reads of the first validation rows.
+    """The inputs of the last layer for the first validation rows.
 
     Args:
-        texts: rows that are kept; 0 keeps none.
+        texts: number of rows to keep.
     """
 
     def __init__(self, texts: int) -> None:
@@ -305,17 +294,16 @@ class _Embeddings:
         assert isinstance(classifier, TextClassifier)
         assert classifier.model is not None
         assert classifier.target is not None
-        outputs = classifier.target.num_outputs
-        heads = [m for m in classifier.model.modules() if isinstance(m, nn.Linear) and m.out_features == outputs]
-        if self.texts and heads:
+        head = last_linear(classifier.model, classifier.target.num_outputs)
+        if self.texts and head is not None:
             self._rows = {}
-            self._hook = heads[-1].register_forward_pre_hook(self._keep)
+            self._hook = head.register_forward_pre_hook(self._keep)
 
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._read = inputs[0].detach().float().cpu()
 
     def add(self, batch: Any) -> None:
-        """Takes what the layer read of a batch; the mean of a document's windows."""
+        """Adds the layer's inputs for a batch; the mean over the windows of a document."""
         read, self._read = self._read, None
         if self._hook is None or read is None or read.ndim != 2:
             return
@@ -328,18 +316,15 @@ class _Embeddings:
             self._hook.remove()
             self._hook = None
 
-    def write(self, writer: SummaryWriter, outcomes: Outcomes, step: int) -> None:
+    def write(self, writer: SummaryWriter, evaluation: Evaluation, step: int) -> None:
         """Writes the vectors with their texts and labels."""
-        from lit_textclf.evaluation.worst_errors import described
-
         if not self._rows:
-            note("tensorboard.embeddings: this model has no layer whose input is one vector a text; none are written")
+            note("tensorboard: no embeddings written: this model's head does not read one vector per text")
             return
         rows = sorted(self._rows)
-        evaluation = Evaluation.from_outcomes(outcomes)
         vectors = torch.stack([self._rows[row] for row in rows])
         writer.add_embedding(
-            vectors, [list(described(evaluation, row)) for row in rows], global_step=step,
-            tag=outcomes.split, metadata_header=["text", "true", "predicted"],
+            vectors, [list(describe_row(evaluation, row)) for row in rows], global_step=step,
+            tag=evaluation.split, metadata_header=["text", "true", "predicted"],
         )  # fmt: skip
         note(f"tensorboard: embeddings of {plural(len(rows), 'text')}")

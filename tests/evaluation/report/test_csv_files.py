@@ -23,7 +23,7 @@ from lit_textclf.data.rows.holdout import text_keys
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
-from lit_textclf.evaluation.report.csv_files import MOST_VALUES, write_evaluation, write_label_errors
+from lit_textclf.evaluation.report.csv_files import MAX_VALUES, write_evaluation, write_label_errors
 from tests.conftest import sentences
 from tests.evaluation.report.test_figures import outcomes
 
@@ -158,7 +158,7 @@ def test_label_sets(tmp_path: Path) -> None:
 
 
 def test_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluation = Evaluation.from_outcomes(outcomes(Target("regression"), rows=MOST_VALUES + 200))
+    evaluation = Evaluation.from_outcomes(outcomes(Target("regression"), rows=MAX_VALUES + 200))
     names = {path.name for path in write_evaluation(evaluation, tmp_path)}
     assert names == {"outcomes.csv", "errors.csv"}
     assert "the 1,000 rows with the largest errors of 1,200" in capsys.readouterr().err

@@ -36,6 +36,8 @@ CLASSES = {
     "length_histogram",
 }  # fmt: skip
 
+evaluated = Evaluation.from_outcomes
+
 
 def outcomes(target: Target, rows: int = 200, max_length: int = 64, better: float = 2.0) -> Outcomes:
     generator = torch.Generator().manual_seed(3)
@@ -122,10 +124,11 @@ def test_nothing_is_cut_off_and_ticks_do_not_overlap(target: Target) -> None:
 def test_confusion_numbers() -> None:
     found = two()
     expected = metrics.confusion_matrix(numpy(found.targets), numpy(found.logits.argmax(-1)))
-    shown = texts(confusion_figure(found, normalize=False))
+    evaluation = Evaluation.from_outcomes(found)
+    shown = texts(confusion_figure(evaluation))
     assert {str(value) for value in expected.flatten()} <= set(shown)
     percent = 100 * expected / expected.sum(1, keepdims=True)
-    assert {f"{value:.0f}" for value in percent.flatten()} <= set(texts(confusion_figure(found, normalize=True)))
+    assert {f"{value:.0f}" for value in percent.flatten()} <= set(texts(confusion_figure(evaluation, normalize=True)))
 
 
 def test_many_classes_show_the_most_confused() -> None:
@@ -136,7 +139,7 @@ def test_many_classes_show_the_most_confused() -> None:
     logits = torch.nn.functional.one_hot(guesses, 40).float()
     rows = rows_of_texts(["x"] * 400)
     found = Outcomes("test", Target("single_label", names), rows, logits, targets, torch.ones(400), 8)
-    figure = confusion_figure(found, normalize=False)
+    figure = confusion_figure(evaluated(found))
     assert figure is not None
     ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert len(ticks) == 20
@@ -154,7 +157,7 @@ def test_f1_numbers(task: str) -> None:
         guesses = numpy(found.logits > 0).astype(int)
         rows = numpy(found.targets).sum(0).astype(int)
     scores = metrics.f1_score(numpy(found.targets).astype(int), guesses, average=None)
-    figure = per_class_f1_figure(found)
+    figure = per_class_f1_figure(evaluated(found))
     assert figure is not None
     shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert shown == [f"{'abc'[place]} ({rows[place]})" for place in np.argsort(scores)]
@@ -164,8 +167,10 @@ def test_f1_numbers(task: str) -> None:
 def test_areas_of_the_positive_label() -> None:
     found = two()
     true, scores = numpy(found.targets) == 0, numpy(found.logits.softmax(-1)[:, 0])  # "no" is the positive one
-    assert of_legend(precision_recall_figure(found)) == [f"AP {metrics.average_precision_score(true, scores):.3f}  no"]
-    assert of_legend(roc_figure(found)) == [f"AUC {metrics.roc_auc_score(true, scores):.3f}  no"]
+    assert of_legend(precision_recall_figure(evaluated(found))) == [
+        f"AP {metrics.average_precision_score(true, scores):.3f}  no"
+    ]
+    assert of_legend(roc_figure(evaluated(found))) == [f"AUC {metrics.roc_auc_score(true, scores):.3f}  no"]
 
 
 def test_areas_of_the_worst_labels() -> None:
@@ -175,7 +180,7 @@ def test_areas_of_the_worst_labels() -> None:
     areas = metrics.roc_auc_score(true, scores, average=None)
     micro = metrics.roc_auc_score(true, scores, average="micro")
     worst = [f"AUC {areas[place]:.3f}  {'abcdefgh'[place]}" for place in np.argsort(areas)[:5]]
-    assert of_legend(roc_figure(found)) == [f"AUC {micro:.3f}  all labels (micro)", *worst]
+    assert of_legend(roc_figure(evaluated(found))) == [f"AUC {micro:.3f}  all labels (micro)", *worst]
 
 
 def test_labels_without_rows_have_no_curve() -> None:
@@ -183,7 +188,7 @@ def test_labels_without_rows_have_no_curve() -> None:
     one = Outcomes(
         found.split, found.target, found.rows, found.logits, torch.ones_like(found.targets), found.lengths, 9
     )
-    assert precision_recall_figure(one) is None
+    assert precision_recall_figure(evaluated(one)) is None
     assert {"roc", "precision_recall"}.isdisjoint(figures_of(Evaluation.from_outcomes(one)))
 
 
@@ -192,8 +197,9 @@ def test_calibration_error(temperature: float) -> None:
     found = outcomes(Target("single_label", tuple("abcde")))
     chances = (found.logits / temperature).softmax(-1)
     expected = multiclass_calibration_error(chances, found.targets, 5, n_bins=15)
-    assert reliability(found, Calibration(temperature)).error == pytest.approx(float(expected), abs=1e-6)
-    assert reliability(found, Calibration(temperature)).share.sum() == pytest.approx(1)
+    drawn = reliability(Evaluation.from_outcomes(found, Calibration(temperature)))
+    assert drawn.error == pytest.approx(float(expected), abs=1e-6)
+    assert drawn.share.sum() == pytest.approx(1)
 
 
 def test_coverage_by_hand() -> None:
@@ -203,7 +209,7 @@ def test_coverage_by_hand() -> None:
     rows = rows_of_texts(["x"] * 4)
     labels = Target("single_label", ("no", "yes"))
     found = Outcomes("test", labels, rows, logits, torch.tensor([1, 0, 1, 1]), torch.ones(4), 8)
-    figure = coverage_figure(found)
+    figure = coverage_figure(evaluated(found))
     assert figure is not None
     line = figure.axes[0].lines[0]
     assert line.get_xdata() == pytest.approx([0.25, 0.5, 0.75, 1])
@@ -214,7 +220,9 @@ def test_coverage_by_hand() -> None:
 def test_rows_that_are_too_long_are_counted() -> None:
     found = two()
     longer = sum(length > 64 for length in found.lengths.tolist())
-    assert of_legend(length_histogram_figure(found)) == [f"max_length 64: {longer} rows longer ({longer / 200:.1%})"]
+    assert of_legend(length_histogram_figure(evaluated(found))) == [
+        f"max_length 64: {longer} rows longer ({longer / 200:.1%})"
+    ]
 
 
 def test_names_of_all_kinds() -> None:
@@ -222,7 +230,9 @@ def test_names_of_all_kinds() -> None:
     names = ("差评", "$5_and_$6^{", "_hidden", "a\nb", "مرحبا", "🙂", "x" * 90)
     for figure in figures_of(Evaluation.from_outcomes(outcomes(Target("single_label", names)))).values():
         png(figure)
-    assert any("_hidden" in entry for entry in of_legend(roc_figure(outcomes(Target("single_label", names[:4])))))
+    assert any(
+        "_hidden" in entry for entry in of_legend(roc_figure(evaluated(outcomes(Target("single_label", names[:4])))))
+    )
 
 
 def test_short_names_stay_different() -> None:

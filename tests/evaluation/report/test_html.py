@@ -17,7 +17,8 @@ from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.evaluation.report.html import MAX_CHARS, MOST_ROWS, write_report
+from lit_textclf.evaluation.report.html import write_report
+from lit_textclf.evaluation.report.sections import MAX_CHARS, MAX_ROWS
 from tests.browser import chromium, page
 from tests.evaluation.report.test_figures import outcomes
 
@@ -109,7 +110,7 @@ def test_alone_and_harmless(target: Target, figures: int, written: Callable[...,
 def test_what_the_tables_say(written: Callable[..., Path]) -> None:
     target = Target("single_label", ("no", "yes", "maybe"))
     evaluation = Evaluation.from_outcomes(outcomes(target, better=0.5))
-    assert len(evaluation.worst) > MOST_ROWS
+    assert len(evaluation.worst) > MAX_ROWS
     cells = Read(written(target, better=0.5).read_text(encoding="utf-8")).cells
     assert ["val_loss", "0.2500"] in cells
     assert ["val_auroc", "nan"] in cells
@@ -117,16 +118,16 @@ def test_what_the_tables_say(written: Callable[..., Path]) -> None:
         shares = [f"{value:.3f}" for value in (label.f1, label.precision, label.recall)]
         assert [label.label, *shares, str(label.rows), str(label.predicted)] in cells
     assert evaluation.score is not None
-    assert evaluation.suspicion is not None
+    assert evaluation.label_issues is not None
     first = next(place for place, row in enumerate(cells) if row[:2] == ["row", "text"])
-    errors = [row[0] for row in cells[first + 1 : first + 1 + MOST_ROWS]]
-    assert errors == [str(number) for number in evaluation.worst[:MOST_ROWS]]
+    errors = [row[0] for row in cells[first + 1 : first + 1 + MAX_ROWS]]
+    assert errors == [str(number) for number in evaluation.worst[:MAX_ROWS]]
     sure = evaluation.score >= 0.8
     right = 1 - evaluation.wrong[sure.numpy()].mean()
     assert ["0.8", str(int(sure.sum())), f"{100 * float(sure.float().mean()):.1f} %", f"{100 * right:.1f} %"] in cells
     first = next(place for place, row in enumerate(cells) if row[:2] == ["rank", "row"])
     suspects = [row[1] for row in cells[first + 1 :]]
-    assert suspects == [str(number) for number in evaluation.suspicion.rows[:MOST_ROWS]]
+    assert suspects == [str(number) for number in evaluation.label_issues.rows[:MAX_ROWS]]
 
 
 def test_a_long_text_is_cut_and_a_model_without_errors(written: Callable[..., Path]) -> None:
@@ -189,8 +190,8 @@ def test_thresholds_are_named(tmp_path: Path) -> None:
             )
         )
     texts = ["".join(found.texts) for found in pages]
-    assert "Labels are given by thresholds" not in texts[0]
-    assert f"Labels are given by thresholds ({HARMFUL}: 0.3)" in texts[1]
+    assert "Labels are assigned by threshold" not in texts[0]
+    assert f"Labels are assigned by threshold ({HARMFUL}: 0.3)" in texts[1]
     images = [[attributes["src"] for tag, attributes in found.elements if tag == "img"] for found in pages]
     same = [first == second for first, second in zip(*images, strict=True)]
     assert same == [False, False, False, True, True, True, True, True, True]

@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import lightning.pytorch as pl
 import pytest
+import torch
 
-from lit_textclf import main
+from lit_textclf import EvaluateMetrics, TextClassifier, TextDataModule, Trainer, main
+from lit_textclf.cli.lightning_process import IGNORED_WARNINGS
 from tests.conftest import sentences, write_csv
 
 SCRIPT = '''"""{name} of scikit-learn, in the form of evaluate's own scripts."""
@@ -180,3 +184,25 @@ def test_two_ranks(metrics: None, fit_args: list[str]) -> None:
     found = json.loads(Path("lightning_logs/version_2/metrics.json").read_text(encoding="utf-8"))
     assert found == pytest.approx(expected, abs=1e-6)
     assert found["val_evaluate_f1"] == pytest.approx(found["val_f1_macro"], abs=1e-6)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_from_python_with_the_collected_rows_of_the_trainer(ours: bool, metrics: None, fit_args: list[str]) -> None:
+    """Our Trainer gathers the rows already; Lightning's does not."""
+    expected = main([*fit_args, "--metrics.evaluate", "[./metrics/accuracy]"])
+    stored = torch.load(next(Path().rglob("best.ckpt")), weights_only=True)
+    classifier = TextClassifier(**stored["hyper_parameters"])
+    classifier.configure_model()
+    classifier.load_state_dict(stored["state_dict"])
+    callback = EvaluateMetrics(["./metrics/accuracy"])
+    options = {"accelerator": "cpu", "precision": "32-true", "logger": False, "callbacks": [callback]}
+    with warnings.catch_warnings():
+        for pattern in IGNORED_WARNINGS:
+            warnings.filterwarnings("ignore", message=pattern)
+        kind = Trainer if ours else pl.Trainer
+        trainer = kind(enable_progress_bar=False, enable_checkpointing=False, **options)
+        data = TextDataModule(validation_file="validation.csv", max_length=16)
+        data.prepare("validate", classifier)
+        (found,) = trainer.validate(classifier, datamodule=data, verbose=False)
+    assert found["val_evaluate_accuracy"] == pytest.approx(expected["val_evaluate_accuracy"])
+    assert (callback.collected in trainer.callbacks) == ours

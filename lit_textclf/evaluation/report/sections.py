@@ -1,0 +1,260 @@
+"""The sections of report.html. A new section is a function and a line of :data:`SECTIONS`.
+
+A section's function returns blocks, which the template draws: :class:`Paragraph`, :class:`Table`, :class:`Figures` and
+:class:`Details`. All text is escaped; only :class:`markupsafe.Markup` is not.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.evaluation.report.csv_files import row_numbers
+from lit_textclf.evaluation.report.figure_style import png
+from lit_textclf.evaluation.report.figures import FIGURES
+
+MAX_ROWS = 50
+"""Rows in a table of texts."""
+MAX_CHARS = 2000
+"""Characters shown of a text; the CSV files have all of them."""
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+_MAX_FILES = 10
+
+
+@dataclass(frozen=True)
+class Page:
+    """What sections are made from.
+
+    Attributes:
+        evaluation: of a split.
+        metrics: as in `metrics.json`.
+        model: the checkpoint, or the folder, that was evaluated.
+        config: text of the run's `config.yaml`.
+    """
+
+    evaluation: Evaluation
+    metrics: Mapping[str, float]
+    model: str
+    config: str
+
+
+# Blocks ---------------------------------------------------------------------------------------------------------------
+class Cell(NamedTuple):
+    """A cell of a table.
+
+    Attributes:
+        text: what it says.
+        css: its class; `n` for numbers, `text` for texts, `name` for names.
+        name: the title of its column, shown on narrow screens in tables of rows.
+        percent: the length of a bar behind the text.
+    """
+
+    text: Any
+    css: str = ""
+    name: str = ""
+    percent: float | None = None
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph, with an optional class."""
+
+    kind: ClassVar[str] = "paragraph"
+    text: str
+    css: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; `css` is its class, `frame` that of the box in which it scrolls."""
+
+    kind: ClassVar[str] = "table"
+    header: Sequence[Cell]
+    rows: Sequence[Sequence[Cell]]
+    css: str = "narrow"
+    frame: str = "scroll fit"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures as pairs of a title and a data URI."""
+
+    kind: ClassVar[str] = "figures"
+    figures: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Details:
+    """Text that opens on a click."""
+
+    kind: ClassVar[str] = "details"
+    summary: str
+    text: str
+
+
+Block = Paragraph | Table | Figures | Details
+
+
+def breakable(name: str) -> Markup:
+    """A name, escaped, in which lines may break after `_`, `/`, `.` and `-`."""
+    return Markup(re.sub(r"(?<=[_/.\-])(?=\w)", "<wbr>", str(escape(name))))
+
+
+# Sections -------------------------------------------------------------------------------------------------------------
+def _metrics(page: Page) -> list[Block]:
+    rows = [[Cell(name), Cell(f"{value:.4f}", "n")] for name, value in page.metrics.items()]
+    return [Table([Cell("metric"), Cell("value", "n")], rows, frame="scroll fit free")]
+
+
+def _labels(page: Page) -> list[Block]:
+    evaluation = page.evaluation
+    if not evaluation.label_scores:
+        return []
+    rows = []
+    for label in evaluation.label_scores:
+        f1 = Cell(f"{label.f1:.3f}", "n bar", percent=100 * label.f1)
+        shares = [f1, Cell(f"{label.precision:.3f}", "n"), Cell(f"{label.recall:.3f}", "n")]
+        counts = [Cell(f"{label.rows:,}", "n"), Cell(f"{label.predicted:,}", "n")]
+        rows.append([Cell(breakable(label.label), "name"), *(shares if label.seen else [Cell("")] * 3), *counts])
+    titles = [Cell("label"), *(Cell(title, "n") for title in ("F1", "precision", "recall", "rows", "predicted"))]
+    files = "per_class.csv" if evaluation.confusion is None else "per_class.csv, confusion_matrix.csv"
+    return [Paragraph(files, "soft"), Table(titles, rows, css="labels", frame="scroll")]
+
+
+def _figures(page: Page) -> list[Block]:
+    evaluation, blocks = page.evaluation, list[Block]()
+    if evaluation.thresholds is not None:
+        thresholds = ", ".join(f"{name}: {value:.3g}" for name, value in evaluation.thresholds.items())
+        blocks.append(
+            Paragraph(
+                f"Labels are assigned by threshold ({thresholds}); the figures of scores, reliability and coverage are "
+                "of the decisions without thresholds."
+            )
+        )
+    drawn = [(kind.title, figure) for kind in FIGURES if (figure := kind.draw(evaluation)) is not None]
+    data = [(title, f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}") for title, figure in drawn]
+    return [*blocks, Figures(data)]
+
+
+def _coverage(page: Page) -> list[Block]:
+    evaluation = page.evaluation
+    if evaluation.score is None:
+        return []
+    rows = []
+    for threshold in THRESHOLDS:
+        kept = (evaluation.score >= threshold).numpy()
+        count = int(kept.sum())
+        right = f"{100 * (1 - evaluation.wrong[kept].mean()):.1f} %" if count else ""
+        share = f"{100 * count / len(evaluation):.1f} %"
+        rows.append([Cell(text, "n") for text in (threshold, f"{count:,}", share, right)])
+    return [
+        Paragraph("If only rows are kept whose score reaches a threshold, and the others are left to somebody else:"),
+        Table([Cell(title, "n") for title in ("score from", "rows", "share", "right")], rows),
+    ]
+
+
+def _errors(page: Page) -> list[Block]:
+    evaluation, shown = page.evaluation, page.evaluation.worst[:MAX_ROWS]
+    if not len(shown):
+        return [Paragraph("No row is predicted wrongly.")]
+    if evaluation.score is None:
+        text = f"The {len(shown)} rows with the largest squared errors; more are in errors.csv."
+    else:
+        text = (
+            f"The {len(shown)} rows with the highest loss of {len(evaluation.worst):,} that are predicted wrongly; all "
+            "are in errors.csv."
+        )
+    return [Paragraph(text), _table_of_rows(evaluation, shown)]
+
+
+def _label_errors(page: Page) -> list[Block]:
+    issues = page.evaluation.label_issues
+    if issues is None:
+        return []
+    shown = issues.rows[:MAX_ROWS]
+    if not len(shown):
+        return [Paragraph("No label is doubted.")]
+    text = Markup(
+        "Rows whose label itself may be wrong, the most suspected first ({} of {}; column <code>suspected</code> of "
+        "errors.csv): the model is as sure of another label as it usually is of rows that have that one (confident "
+        "learning, Northcutt et al. 2021). Look at them before you trust the scores above."
+    ).format(len(shown), f"{len(issues.rows):,}")
+    return [Paragraph(text), _table_of_rows(page.evaluation, shown, ranked=True)]
+
+
+def _made(page: Page) -> list[Block]:
+    evaluation = page.evaluation
+    files = [name for name, _ in evaluation.outcomes.rows.sources]
+    more = f" and {len(files) - _MAX_FILES} more files" if len(files) > _MAX_FILES else ""
+    text = f"{page.model}, measured on {', '.join(files[:_MAX_FILES])}{more}. "
+    if evaluation.score is not None:
+        text += f"Probabilities are calibrated with temperature {evaluation.temperature:.4g}. "
+    text += "A row's number is its index in the input, from 0; its loss is that of the model before calibration."
+    return [Paragraph(text, "path"), Details("config.yaml", page.config)]
+
+
+def _table_of_rows(evaluation: Evaluation, indices: np.ndarray, *, ranked: bool = False) -> Table:
+    """Rows with their texts; `ranked` numbers them."""
+    rows = evaluation.outcomes.rows.take(indices)
+    true = "value" if evaluation.score is None else "label"
+    columns: dict[str, list[Cell]] = {}
+
+    def add(name: str, css: str, texts: Sequence[Any]) -> None:
+        columns[name] = [Cell(text, css, "" if css == "text" else name) for text in texts]
+
+    if ranked:
+        add("rank", "n", range(1, len(indices) + 1))
+    add("row", "n", row_numbers(rows).tolist())
+    if rows.id is not None:
+        add("id", "name", rows.id.to_pylist())
+    pairs = [None] * len(indices) if rows.text_pair is None else rows.text_pair.to_pylist()
+    add("text", "text", [_shortened(*texts) for texts in zip(rows.text.to_pylist(), pairs, strict=True)])
+    add(true, "name", [breakable(evaluation.true[index]) for index in indices])
+    add("predicted", "name", [breakable(evaluation.predicted[index]) for index in indices])
+    if evaluation.score is not None:
+        add("score", "n", [f"{evaluation.score[index]:.4f}" for index in indices])
+    add("loss", "n", [f"{evaluation.losses[index]:.4f}" for index in indices])
+    header = [Cell(name, "n" if cells[0].css == "n" else "") for name, cells in columns.items()]
+    return Table(header, list(zip(*columns.values(), strict=True)), css="rows", frame="scroll free")
+
+
+def _shortened(text: str, pair: str | None) -> Markup:
+    """A row's texts, escaped, each cut to :data:`MAX_CHARS`."""
+    shown = escape(text[:MAX_CHARS])
+    if pair is not None:
+        shown += Markup("<hr>") + pair[:MAX_CHARS]
+    if max(len(text), len(pair or "")) > MAX_CHARS:
+        shown += Markup(' <span class="soft">[the first {} characters]</span>').format(MAX_CHARS)
+    return shown
+
+
+class Section(NamedTuple):
+    """A section of the page.
+
+    Attributes:
+        id: its anchor.
+        title: its heading, also in the list of sections.
+        blocks: what it consists of; empty leaves it out.
+    """
+
+    id: str
+    title: str
+    blocks: Callable[[Page], list[Block]]
+
+
+SECTIONS = (
+    Section("metrics", "Metrics", _metrics),
+    Section("labels", "Labels", _labels),
+    Section("figures", "Figures", _figures),
+    Section("coverage", "Coverage", _coverage),
+    Section("errors", "Errors", _errors),
+    Section("label-errors", "Label errors", _label_errors),
+    Section("made", "How it was made", _made),
+)
