@@ -331,7 +331,7 @@ class TextCLI(LightningCLI):
         evaluation = self.collected.evaluation(self.model)
         measured = self.stored.path
         self.written += write_measured(self.metrics, evaluation, self.folder, split=split, source=measured)
-        if outcomes is None:
+        if evaluation is None:
             return
         if self.engine is None:
             note(f"next: lit-textclf predict --ckpt_path {measured} --data.predict_file FILE --output FILE.csv")

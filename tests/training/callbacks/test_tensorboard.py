@@ -128,9 +128,7 @@ def test_embeddings_and_graph(fit_args: list[str], capsys: pytest.CaptureFixture
 
 
 def test_no_negative_number_of_texts(fit_args: list[str], fails: Callable[[Sequence[str]], str]) -> None:
-    assert "tensorboard.embeddings -1: must be a number of texts" in fails(
-        [*fit_args, "--tensorboard.embeddings", "-1"]
-    )
+    assert "tensorboard.embeddings -1: must be a number" in fails([*fit_args, "--tensorboard.embeddings", "-1"])
 
 
 def test_a_config_with_the_section_is_read_by_all_commands(
