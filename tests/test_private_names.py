@@ -46,6 +46,7 @@ LISTED = [
     ("lightning.pytorch.cli:LightningCLI", "_subcommand_parsers", "cli/commands/cross_validate.py"),
     ("lightning.pytorch.strategies.launchers", "_MultiProcessingLauncher", "training/trainer.py"),
     ("os", "_exit", "cli/main.py"),
+    ("threading", "_shutdown", "cli/main.py"),
     ("torch", "_softmax_backward_data", "models/attention.py"),
     ("transformers:PreTrainedConfig", "_attn_implementation", "models/attention.py models/last_layer.py"),
 ]

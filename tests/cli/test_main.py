@@ -69,17 +69,22 @@ def test_what_is_registered_for_the_end_still_runs(tmp_path: Path) -> None:
     """The process ends without taking all objects apart, but not without its duties."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import atexit, sys, threading, time\n"
+        "import atexit, sys, threading, time, weakref\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
         "import torch\n"
         "from lit_textclf.cli import main as cli\n"
         "atexit.register(lambda: print('registered'))\n"
+        "finalizer = weakref.finalize(sys.modules[__name__].__loader__, print, 'finalized')\n"
+        "executor = ThreadPoolExecutor(1)\n"
+        "executor.submit(print, 'executor')\n"
         "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
         "cli.main = lambda: print('ran')\n"
         "cli.main_script()\n",
         encoding="utf-8",
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\nthread\nregistered\n", "")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(done.stdout.splitlines()) == ["executor", "finalized", "ran", "registered", "thread"]
     with open("/dev/full", "w", encoding="utf-8") as full:
         env = {**os.environ, "PYTHONUNBUFFERED": ""}  # what is printed fails at the end only
         command = [sys.executable, str(script)]
