@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-import yaml
 
 from lit_textclf.classifier.metric_table import task_of
 from lit_textclf.data.labels.names import in_order, join_names, split_names
 from lit_textclf.utils.messages import UserError, note, plural
 from lit_textclf.utils.paths import expand_path
-from lit_textclf.utils.run_folder import LOGS, SECTIONS
+from lit_textclf.utils.run_folder import LOGS, METRICS, OUTCOMES, dotted, read_config, read_metrics
 
 PREFIXES = ("test_", "val_")
 _NOT_SETTINGS = ("trainer.default_root_dir", "data.cache_dir", "data.predict_file")
@@ -120,10 +117,10 @@ def _folders(path: str) -> list[Path]:
         folder = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
     if not folder.is_dir():
         raise UserError(f"{path}: no such folder; a run is a folder such as {LOGS}/version_0")
-    if (folder / "metrics.json").is_file():
+    if (folder / METRICS).is_file():
         return [folder]
     inside = folder / LOGS if (folder / LOGS).is_dir() else folder
-    runs = sorted((found.parent for found in inside.glob("*/metrics.json")), key=_number)
+    runs = sorted((found.parent for found in inside.glob(f"*/{METRICS}")), key=_number)
     if not runs:
         raise UserError(f"{folder}: no metrics.json; name the folder of a finished fit, validate or test")
     unfinished = len([found for found in inside.glob("version_*") if found.is_dir() and found not in runs])
@@ -146,24 +143,15 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _read(folder: Path, name: str) -> RunResults:
-    path = folder / "metrics.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); run the command that wrote it again") from None
-    numbers = (int, float, type(None))
-    if not isinstance(content, dict) or not all(isinstance(value, numbers) for value in content.values()):
-        raise UserError(f"{path}: not a mapping of names to numbers; run the command that wrote it again")
-    metrics = {key: math.nan if value is None else float(value) for key, value in content.items()}
-    return RunResults(name, folder, _settings(folder), metrics, _rows(folder / "outcomes.csv"))
+    return RunResults(name, folder, _settings(folder), read_metrics(folder), _rows(folder / OUTCOMES))
 
 
 # Settings -------------------------------------------------------------------------------------------------------------
 def _settings(folder: Path) -> dict[str, Any]:
     """The options of a training; for an evaluation, those of the measured training and :data:`_OF_EVALUATION`."""
-    own = _config(folder / "config.yaml")
+    own = _config(folder)
     if own is None:
-        own = _config(folder / LOGS / "version_0" / "config.yaml")  # the first fold of a cross-validation
+        own = _config(folder / LOGS / "version_0")  # the first fold of a cross-validation
         if own is None:
             note(f"compare: {folder}: no config.yaml, so its settings are unknown")
             return {}
@@ -174,7 +162,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     if checkpoint is None:
         return own
     measured = Path(str(checkpoint))
-    training = _config(measured.parent.parent / "config.yaml")
+    training = _config(measured.parent.parent)
     if training is None:
         note(f"compare: {folder}: no config.yaml next to {measured}, so the settings of its training are unknown")
         return {**own, "ckpt_path": str(checkpoint)}
@@ -183,28 +171,15 @@ def _settings(folder: Path) -> dict[str, Any]:
     return {**training, **of_evaluation, "ckpt_path": str(checkpoint)}
 
 
-def _config(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
+def _config(folder: Path) -> dict[str, Any] | None:
+    config = read_config(folder)
+    if config is None:
         return None
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: must be a mapping of options; restore it, or run the command again")
-    flat = _flat(content)
-    return {key: value for key, value in flat.items() if key not in _NOT_SETTINGS and not key.startswith("tensorboard")}
-
-
-def _flat(content: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"data": {"batch_size": 8}}` becomes `{"data.batch_size": 8}`; deeper mappings stay values."""
-    flat: dict[str, Any] = {}
-    for section, value in content.items():
-        if isinstance(value, dict) and section in SECTIONS:
-            flat |= {f"{section}.{key}": inner for key, inner in value.items()}
-        else:
-            flat[str(section)] = value
-    return flat
+    return {
+        key: value
+        for key, value in dotted(config).items()
+        if key not in _NOT_SETTINGS and not key.startswith("tensorboard")
+    }
 
 
 def differing(runs: Sequence[RunResults]) -> dict[str, list[Any]]:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +11,10 @@ from torch import Tensor, nn
 
 from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.export.onnx_runtime import MODEL, OnnxModel, import_onnxruntime, write_carried
+from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.export.exporter import Exporter
+from lit_textclf.export.onnx_runtime import MODEL, OnnxModel, import_onnxruntime, megabytes, quiet, write_carried
+from lit_textclf.export.quantize import put_int8_in_place
 from lit_textclf.models.adapters import merged
 from lit_textclf.models.last_layer import read_first_token_only
 from lit_textclf.models.layers import fold_temperature
@@ -41,50 +39,86 @@ class _Logits(nn.Module):
         return self.model(**dict(zip(self.names, inputs, strict=True))).logits  # type: ignore[no-any-return]
 
 
-def write_onnx(stored: CheckpointInfo, folder: Path) -> CheckpointInfo:
-    """Writes `model.onnx` with any batch size and length, configuration, tokenizer, and what a checkpoint carries.
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_USAGE = """```sh
+lit-textclf predict --engine onnx --model_dir . --data.predict_file texts.csv
+```
 
-    The last layer is computed for the token that the classifier reads alone, as in training here.
+```python
+import onnxruntime
+from transformers import AutoTokenizer
 
-    Returns:
-        What the folder carries: the checkpoint's, but for a temperature that could not be put into the weights.
+tokenizer, session = AutoTokenizer.from_pretrained("."), onnxruntime.InferenceSession("model.onnx")
+inputs = tokenizer(["a text", "another"], padding=True, truncation=True, return_tensors="np")
+logits = session.run(["logits"], {each.name: inputs[each.name] for each in session.get_inputs()})[0]
+```"""
 
-    Raises:
-        UserError: if a package is missing, torch cannot export the model, or ONNX Runtime gives other logits.
-    """
-    import_onnxruntime()
-    if _missing := [name for name in ("onnx", "onnxscript") if not _importable(name)]:
-        raise UserError(f"{_missing[0]} is not installed; pip install 'lit-textclf[onnx]'")
-    classifier = TextClassifier.load_from_checkpoint(stored.path, map_location="cpu", fast_kernels=False).eval()
-    model = copy.deepcopy(merged(classifier.model))
-    temperature = fold_temperature(model, stored.target.num_outputs, stored.calibration.temperature)
-    stored = replace(stored, calibration=replace(stored.calibration, temperature=temperature))
-    read_first_token_only(model)
-    tokenizer = classifier.tokenizer
-    longest = int(stored.data.get("max_length", 256))
-    names = [name for name in tokenizer.model_input_names if name in ("input_ids", "attention_mask", "token_type_ids")]
-    problems = []
-    for opset in OPSETS:
-        try:
-            _export(_Logits(model, names).eval(), names, longest, folder / MODEL, opset)
-            difference = largest_difference(classifier, OnnxModel(folder / MODEL, folded=stored.calibration), longest)
-        except Exception as error:  # of torch, onnx and onnxruntime, which have no common type
-            problems.append(f"opset {opset}: {(str(error).strip().splitlines() or [type(error).__name__])[-1]:.150}")
-            continue
-        if difference < CLOSE:
-            break
-        problems.append(f"opset {opset}: logits differ by {difference:.2g}")
-    else:
-        raise UserError(f"{type(model).__name__}: cannot be exported to ONNX ({'; '.join(problems)}); use --format hf")
-    model.config.save_pretrained(folder)
-    tokenizer.model_max_length = longest
-    tokenizer.save_pretrained(folder)
-    write_carried(stored, folder)
-    note(
-        f"export: ONNX of opset {opset}, {megabytes(folder)}; in onnxruntime the logits differ from torch's by "
-        f"{difference:.1g} at the most"
-    )
-    return stored
+
+class OnnxExporter(Exporter):
+    """A folder for ONNX Runtime, and for `--engine onnx` here, with any batch size and length."""
+
+    help = "for onnxruntime, and for --engine onnx here"
+    library = "onnxruntime"
+    carries_long_text = True
+    quantizations = ("int8",)
+
+    def write(self, stored: CheckpointInfo, folder: Path) -> CheckpointInfo:
+        """Writes `model.onnx`, configuration, tokenizer, and what a checkpoint carries.
+
+        The last layer is computed only for the token that the classifier reads, as in training.
+
+        Raises:
+            UserError: if a package is missing, torch cannot export the model, or ONNX Runtime's logits differ.
+        """
+        import_onnxruntime()
+        if missing := [name for name in ("onnx", "onnxscript") if not _importable(name)]:
+            raise UserError(f"{missing[0]} is not installed; pip install 'lit-textclf[onnx]'")
+        classifier = TextClassifier.load_from_checkpoint(stored.path, map_location="cpu", fast_kernels=False).eval()
+        model = copy.deepcopy(merged(classifier.model))
+        temperature = fold_temperature(model, stored.target.num_outputs, stored.calibration.temperature)
+        stored = replace(stored, calibration=replace(stored.calibration, temperature=temperature))
+        read_first_token_only(model)
+        tokenizer = classifier.tokenizer
+        longest = int(stored.data.get("max_length", 256))
+        names = [name for name in tokenizer.model_input_names if name in _INPUTS]
+        problems = []
+        for opset in OPSETS:
+            try:
+                _export(_Logits(model, names).eval(), names, longest, folder / MODEL, opset)
+                made = OnnxModel(folder / MODEL, folded=stored.calibration)
+                difference = largest_difference(classifier, made, longest)
+            except Exception as error:  # of torch, onnx and onnxruntime, which have no common type
+                # The last line: torch's first one is the same for all errors.
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+                problems.append(f"opset {opset}: {reason:.150}")
+                continue
+            if difference < CLOSE:
+                break
+            problems.append(f"opset {opset}: logits differ by {difference:.2g}")
+        else:
+            reasons = "; ".join(problems)
+            raise UserError(f"{type(model).__name__}: cannot be exported to ONNX ({reasons}); use --format hf")
+        model.config.save_pretrained(folder)
+        tokenizer.model_max_length = longest
+        tokenizer.save_pretrained(folder)
+        write_carried(stored, folder)
+        note(
+            f"export: ONNX of opset {opset}, {megabytes(folder)}; in onnxruntime the logits differ from torch's by "
+            f"{difference:.1g} at the most"
+        )
+        return stored
+
+    def quantize(self, stored: CheckpointInfo, folder: Path, data: TextDataModule, max_drop: float) -> None:
+        """Rounds the weights to int8, see :func:`put_int8_in_place`."""
+        put_int8_in_place(stored, folder, data, max_drop)
+
+    def usage(self, stored: CheckpointInfo) -> str:
+        """Our own command, and a session of ONNX Runtime."""
+        return _USAGE
+
+    def report(self, stored: CheckpointInfo, output: Path) -> list[str]:
+        """Our own command."""
+        return [f"next: lit-textclf predict --engine onnx --model_dir {output} --data.predict_file FILE"]
 
 
 def _importable(name: str) -> bool:
@@ -106,22 +140,6 @@ def _export(module: _Logits, names: list[str], longest: int, path: Path, opset: 
             input_names=names, output_names=["logits"], opset_version=opset, dynamo=True, verbose=False,
             dynamic_shapes=(tuple({0: batch, 1: length} for _ in names),), external_data=size > _ONE_FILE,
         )  # fmt: skip
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without what the exporter and the quantizer say of their own steps."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 @torch.inference_mode()
@@ -147,8 +165,3 @@ def largest_difference(classifier: TextClassifier, other: nn.Module, longest: in
         inputs = {name: inputs[name] for name in classifier.tokenizer.model_input_names if name in inputs}
         worst = max(worst, float((classifier(**inputs) - other(**inputs).logits).abs().max()))
     return worst
-
-
-def megabytes(folder: Path) -> str:
-    """The size of a folder's model, as `91.4 MB`."""
-    return f"{sum(path.stat().st_size for path in folder.glob(f'{MODEL}*')) / 1e6:.1f} MB"

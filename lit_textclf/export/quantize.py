@@ -15,8 +15,7 @@ from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.classifier.metric_table import quality_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.export.onnx import megabytes, quiet
-from lit_textclf.export.onnx_runtime import MODEL, OnnxModel
+from lit_textclf.export.onnx_runtime import MODEL, OnnxModel, megabytes, quiet
 from lit_textclf.utils.messages import UserError, note, plural
 
 

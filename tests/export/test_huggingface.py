@@ -57,7 +57,7 @@ def test_one_label(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> No
     assert head["pipeline_tag"] == "text-classification"
     values = {value["name"]: value["value"] for value in head["model-index"][0]["results"][0]["metrics"]}
     assert values["val_accuracy"] == metrics["val_accuracy"]
-    for part in ("`negative`", "| `model.learning_rate` | 0.001 |", "train.csv", "beyond 16 tokens"):
+    for part in ("`negative`", "| `model.learning_rate` | 0.001 |", "train.csv", "longer than 16 tokens"):
         assert part in card
     assert str(Path().resolve()) not in card
 

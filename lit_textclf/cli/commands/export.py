@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.sections import NOT_OPTIONS
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.export.huggingface import SAMPLES, push_to_hub, write_hf
+from lit_textclf.export.exporters import find_exporter, formats_help
+from lit_textclf.export.huggingface import push_to_hub
 from lit_textclf.export.model_card import model_card
-from lit_textclf.export.onnx import write_onnx
-from lit_textclf.export.quantize import put_int8_in_place
 from lit_textclf.utils.atomic import atomic_folder, check_output_folder
 from lit_textclf.utils.messages import UserError, note
 from lit_textclf.utils.paths import expand_path
-from lit_textclf.utils.run_folder import read_run_file
+from lit_textclf.utils.run_folder import options_of_run
 
 
 def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
@@ -36,33 +35,22 @@ def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     options = parser.parse_args(list(args[1:]))
     if options.ckpt_path is None or options.output is None:
         raise UserError("export needs --ckpt_path (a checkpoint, last or best) and --output (the folder to write)")
-    if options.quantize is not None and options.format != "onnx":
-        raise UserError(f"--quantize {options.quantize} is for --format onnx")
+    exporter = find_exporter(options.format, options.quantize)
     output = expand_path(options.output, "--output")
     check_output_folder(output, options.overwrite)
     root = expand_path(options.trainer.default_root_dir, "trainer.default_root_dir")
     stored = read_checkpoint(find_checkpoint(options.ckpt_path, root))
     data = _validation_rows(parser, args, stored) if options.quantize is not None else None
     with atomic_folder(output) as folder:
-        if options.format == "onnx":
-            stored = write_onnx(stored, folder)
-            if data is not None:
-                put_int8_in_place(stored, folder, data, options.max_accuracy_drop)
-        else:
-            write_hf(stored, folder)
-        card = model_card(stored, output.name, form=options.format, quantized=options.quantize)
+        stored = exporter.write(stored, folder)
+        if data is not None:
+            exporter.quantize(stored, folder, data, options.max_accuracy_drop)
+        card = model_card(stored, output.name, exporter, options.quantize)
         (folder / "README.md").write_text(card, encoding="utf-8")
     if options.push_to_hub is not None:
         push_to_hub(output, options.push_to_hub)
-    if options.format == "onnx":
-        note(f"next: lit-textclf predict --engine onnx --model_dir {output} --data.predict_file FILE")
-        return {}, [output]
-    if stored.data.get("long_text", "truncate") != "truncate":
-        note(
-            f"export: transformers' pipeline reads the first {stored.data.get('max_length')} tokens of a text; "
-            f"data.long_text {stored.data['long_text']} is not carried, so that longer texts get other predictions"
-        )
-    note(f'next: python -c "from transformers import pipeline; print(pipeline(model={str(output)!r})({SAMPLES[0]!r}))"')
+    for line in exporter.report(stored, output):
+        note(line)
     return {}, [output]
 
 
@@ -70,14 +58,11 @@ def _parser() -> Parser:
     parser = Parser(prog="lit-textclf export", description="Writes a checkpoint in a form that others load.")
     parser.add_argument("--ckpt_path", type=str, help="the checkpoint: a file, a run's folder, last or best")
     parser.add_argument("--output", type=str, help="the folder to write")
+    parser.add_argument("--format", type=str, default="hf", help=formats_help())
     parser.add_argument(
-        "--format", choices=["hf", "onnx"], default="hf",
-        help="hf: what AutoModel, AutoTokenizer, pipeline load; onnx: for onnxruntime, and for --engine onnx here",
-    )  # fmt: skip
-    parser.add_argument(
-        "--quantize", type=Literal["int8"] | None, default=None,
-        help="with --format onnx: int8 weights; what they cost is measured on the run's validation rows, or on others "
-        "that data.* names",
+        "--quantize", type=str | None, default=None,
+        help="with --format onnx: int8 weights; their cost is measured on the run's validation rows, or on others that "
+        "data.* names",
     )  # fmt: skip
     parser.add_argument(
         "--max_accuracy_drop", type=float, default=0.01,
@@ -96,9 +81,8 @@ def _validation_rows(parser: Parser, args: Sequence[str], stored: CheckpointInfo
     Raises:
         UserError: if neither names any.
     """
-    config = read_run_file(stored.path, "config.yaml").get("data")
     known = {action.dest for action in parser._actions}
-    of_run = {f"data.{name}": value for name, value in (config if isinstance(config, dict) else {}).items()}
+    of_run = {key: value for key, value in options_of_run(stored.path).items() if key.startswith("data.")}
     carried = {f"data.{name}": value for name, value in stored.data.items()}
     given = {argument.partition("=")[0].removeprefix("--") for argument in args}
     sources = {f"data.{name}" for name in ("train_file", "validation_file", "dataset_name")}

@@ -8,12 +8,14 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
+from lit_textclf.utils.run_folder import CONFIG
+
 
 class SaveRunConfig(SaveConfigCallback):
-    """Writes a run's whole config into its folder.
+    """Writes a run's complete config into its folder.
 
-    That of `fit` is without `ckpt_path`: used again it must not go on with that run. That of `validate` and `test`
-    says which checkpoint was measured.
+    For `fit` it has no `ckpt_path`: used again, it must not resume that run. For `validate` and `test` it names the
+    checkpoint that was measured.
 
     Args:
         parser: the command's parser.
@@ -33,4 +35,4 @@ class SaveRunConfig(SaveConfigCallback):
                 config.ckpt_path = None
             elif config.ckpt_path is not None:
                 config.ckpt_path = str(Path(config.ckpt_path).resolve())
-            self.parser.save(config, str(self.folder / "config.yaml"), skip_none=False, overwrite=True, multifile=False)
+            self.parser.save(config, str(self.folder / CONFIG), skip_none=False, overwrite=True, multifile=False)
