@@ -26,7 +26,7 @@ class MetricEntry:
         higher_is_better: the direction.
         classes: by task the dotted name of a `torchmetrics.Metric`; none where other code computes the value.
         arguments: of that class, besides the number of labels.
-        reads: what the metric is updated with, beside the true labels: the predicted labels, label sets or values;
+        reads: what the metric is updated with, besides the true labels: the predicted labels, label sets or values;
             whether the positive label is predicted; or its probability. The last two are for binary tasks.
         chart: title of the chart in TensorBoard; none if empty.
         head: position among the large numbers at the top of report.html; 0 leaves it out.

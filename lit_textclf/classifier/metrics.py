@@ -14,7 +14,8 @@ from torchmetrics.classification import BinaryAUROC, BinaryMatthewsCorrCoef
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_textclf.classifier.metric_table import METRICS, metrics_of
-from lit_textclf.data.labels.target import THRESHOLD, Target
+from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.class_path import Spec, instantiate, load_class, split_spec
 from lit_textclf.utils.messages import UserError, first_line
 
@@ -86,13 +87,9 @@ class StageMetrics(nn.Module):
         if not self.target.has_probabilities:
             values = (logits.squeeze(-1).to(self._wide), target.to(self._wide))
             return {"predicted": values, "probabilities": values}
-        target = target.long()
-        if self.target.has_label_sets:
-            probabilities = logits.sigmoid()
-            predicted = probabilities.ge(THRESHOLD).long() if predicted is None else predicted
-            return {"predicted": (predicted, target), "probabilities": (probabilities, target)}
-        probabilities = logits.softmax(-1)
-        predicted = logits.argmax(-1) if predicted is None else predicted
+        rules, target = rules_of(self.target), target.long()
+        probabilities = rules.probabilities(logits)
+        predicted = rules.decide(self.target, logits) if predicted is None else predicted
         inputs = {"predicted": (predicted, target), "probabilities": (probabilities, target)}
         if (index := self.target.positive_index) is not None:
             is_positive = target.eq(index).long()

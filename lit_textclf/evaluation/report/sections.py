@@ -50,7 +50,7 @@ class Cell(NamedTuple):
     """A cell of a table.
 
     Attributes:
-        text: what it says.
+        text: its content.
         css: its class; `n` for numbers, `text` for texts, `name` for names.
         name: the title of its column, shown on narrow screens in tables of rows.
         percent: the length of a bar behind the text.

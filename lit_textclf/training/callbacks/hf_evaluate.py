@@ -13,6 +13,7 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from lit_textclf.data.labels.target import Target
+from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.utils.messages import UserError, first_line, note
@@ -201,18 +202,10 @@ def _inputs(features: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:
     Indices of labels for single-label tasks, zeros and ones for label sets, floats for regression; for the feature
     `prediction_scores` probabilities, with two labels those of the positive label.
     """
-    target, logits = outcomes.target, outcomes.logits
-    if not target.has_probabilities:
-        predictions, scores = logits.squeeze(-1), logits.squeeze(-1)
-    elif target.has_label_sets:
-        scores = logits.sigmoid()
-        predictions = scores.ge(0.5).long()
-    else:
-        scores, predictions = logits.softmax(-1), logits.argmax(-1)
-    references = outcomes.targets.long() if target.has_label_sets else outcomes.targets
+    evaluation, index = Evaluation.from_outcomes(outcomes), outcomes.target.positive_index
+    references, scores = outcomes.targets.to(evaluation.decided.dtype), evaluation.probabilities
     if "prediction_scores" not in features:
-        return {"predictions": predictions.numpy(), "references": references.numpy()}
-    index = target.positive_index
+        return {"predictions": evaluation.decided.numpy(), "references": references.numpy()}
     if index is not None:
         return {"prediction_scores": scores[:, index].numpy(), "references": references.eq(index).long().numpy()}
-    return {"prediction_scores": scores.numpy(), "references": references.numpy()}
+    return {"prediction_scores": scores.squeeze(-1).numpy(), "references": references.numpy()}

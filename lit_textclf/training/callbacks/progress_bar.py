@@ -15,7 +15,7 @@ _FEWEST_STEPS = 5
 
 
 class Progress(RichProgressBar):
-    """Lightning's bar on standard error, with the speed in rows and tokens, and the time left of the whole run.
+    """Lightning's bar on standard error, with the speed in rows and tokens, and the time left in the run.
 
     Args:
         report: counts rows and tokens in `fit`; None for other commands.
