@@ -91,8 +91,9 @@ SIDES: dict[str, Run] = {
 
 def copy_rows(source: str, target: Path, rows: int | None, seed: int = 0) -> None:
     """Writes a random sample of rows as CSV (all of them without a number), whatever they are read from."""
+    from lit_textclf.data.readers.tables import ReadOptions
     from lit_textclf.data.rows.columns import ColumnNames
-    from lit_textclf.data.rows.read import ReadOptions, read_files
+    from lit_textclf.data.rows.read import read_files
 
     read = read_files(source, ColumnNames(), ReadOptions(("utf-8", "latin-1")), option="--train_file")
     if rows is not None:

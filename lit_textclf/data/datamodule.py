@@ -22,8 +22,9 @@ from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSample
 from lit_textclf.data.labels.table import TaskOption
 from lit_textclf.data.labels.target import Target, label_counts
 from lit_textclf.data.options import CARRIED, check_data
+from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.read import ReadOptions
+
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.rows.stream import RowStream
 from lit_textclf.data.splits import SPLITS, STAGE_SPLITS, Splits
@@ -53,59 +54,62 @@ class ReadsText(Protocol):
 
 
 class TextDataModule(LightningDataModule):
-    """Rows of text with labels, tokenized and in batches padded to their longest row.
+    """Rows of text with labels, tokenized, and in batches that are padded to their longest row.
 
     Args:
         train_file: a path, a glob or a list of paths: .csv, .tsv, .jsonl, .json (also .gz, .zst), .parquet, .arrow, or
             a folder with one sub-folder of .txt files for each class; package:NAME/PATH means inside an installed
             Python package
-        validation_file: likewise, for the evaluation after each epoch
-        test_file: likewise, for the test command
-        predict_file: likewise, for the predict command; labels are not needed
-        dataset_name: a data set on the Hugging Face Hub, in place of files
+        validation_file: the same, for the evaluation after each epoch
+        test_file: the same, for the test command
+        predict_file: the same, for the predict command; labels are optional
+        dataset_name: a data set on the Hugging Face Hub, or a folder saved by datasets, in place of files
         dataset_config_name: its configuration, if it has several
-        dataset_splits: what it calls its splits, where it is not train, validation and test, as {validation:
-            validation_matched}; predict is that of test unless named
-        validation_split: share of the training rows held out for validation where no such file is given; stratified,
+        dataset_splits: the data set's names of the splits, if they are not train, validation and test, as
+            {validation: validation_matched}; predict reads that of test unless named
+        validation_split: share of the training rows to hold out for validation if there is no such file; stratified,
             by a hash of the text, so that equal texts stay together
-        test_split: likewise for test
-        folds: k-fold cross-validation: one of so many parts of the training rows is held out for validation
-        fold: which part, from 0; the cross_validate command takes each in turn
+        test_split: the same for test
+        folds: the number of folds of k-fold cross-validation; one of them is held out for validation
+        fold: the fold to hold out, from 0; the cross_validate command takes each in turn
         text_column: the column that the model reads; null finds text, text_a and text_b, sentence, or sentence1 and
             sentence2
-        text_pair_column: the second text's column, for pairs
-        label_column: the labels' column
-        label_columns: in place of label_column one column of zeros and ones for each label of a multi-label task
+        text_pair_column: the column of the second text, for pairs
+        label_column: the column of the labels
+        label_columns: in place of label_column, one column of zeros and ones for each label of a multi-label task
         id_column: a column that predictions carry along
-        encoding: the files' encoding; of a list each is tried in order, file by file
-        delimiter: what stands between columns; null goes by the file's ending
-        quote_char: what stands around a text with a delimiter in it; an empty string if quotes mean nothing
-        task: single_label, multi_label or regression; auto decides from the labels, and says so: multi_label if they
-            are lists, regression if all are numbers and one at least is no integer
-        labels: the labels' names in order; null takes them from the training rows, sorted
-        positive_label: with two labels, the one that val_f1, val_precision, val_recall and val_auroc speak of; null
+        encoding: the files' encoding; the encodings of a list are tried in order, file by file
+        delimiter: the character between columns; null decides by the file's ending
+        quote_char: the character around fields that contain the delimiter; an empty string if quotes have no meaning
+        readers: readers of your own for other file formats, as {.xml: my_pkg.read_xml}; each is a function or a class
+            (or {class_path: ..., init_args: ...}) that is called with the path and the options, and yields pyarrow
+            tables or lists of dictionaries
+        task: single_label, multi_label or regression; auto decides by the labels and reports it: multi_label if they
+            are lists, regression if all are numbers and at least one is not an integer
+        labels: the names of the labels in order; null takes them from the training rows, sorted
+        positive_label: with two labels, the label that val_f1, val_precision, val_recall and val_auroc refer to; null
             means the last
-        max_length: the most tokens that are read of a row, special tokens counted
-        long_text: what is done with longer texts: truncate keeps the beginning; head_tail both ends, half and half;
+        max_length: the most tokens to read of a row, special tokens included
+        long_text: how longer texts are read: truncate keeps the beginning; head_tail keeps both ends, half each;
             window reads overlapping windows of max_length, whose logits are pooled (model.window_pooling)
-        window_stride: tokens from one window's beginning to the next one's; null means half a window
-        max_windows: the most windows of a text; what lies behind is cut off, and counted
-        pad_to_max_length: pad to max_length, not to each batch's longest row
-        batch_by_length: batches of rows of like length, which need little padding: training rows are shuffled, then
-            sorted within windows of 100 batches; false shuffles them only
+        window_stride: tokens from the beginning of a window to that of the next; null means half a window
+        max_windows: the most windows of a text; the rest is cut off and counted
+        pad_to_max_length: pad to max_length instead of to the longest row of each batch
+        batch_by_length: put rows of similar length into a batch, which needs little padding: training rows are
+            shuffled, then sorted within windows of 100 batches; false only shuffles them
         batch_size: rows of a training batch, per device
-        max_tokens_per_batch: in place of batch_size, as many rows of like length as fit into so many tokens, padding
-            counted; in one process
+        max_tokens_per_batch: in place of batch_size, the most tokens of a training batch, padding included; a batch has
+            as many rows of similar length as fit; in one process
         sampler: the order of training rows: shuffled, length_grouped or token_budget (which needs
             max_tokens_per_batch), or a sampler class of your own as {class_path: my_pkg.MySampler, init_args: {...}};
             null decides by batch_by_length and max_tokens_per_batch
         eval_batch_size: rows of a batch in validation, test and prediction, per device
         num_workers: processes that prepare batches
         allow_blank_text: train and validate on rows without text, too
-        max_train_samples: train on a seeded, stratified sample of so many rows
-        max_eval_samples: validate and test on the first so many rows
-        max_predict_samples: predict the first so many rows
-        cache_dir: where tokenized texts are kept; null means lit_textclf/tokens in the user's cache folder
+        max_train_samples: train on a seeded, stratified sample of this many rows
+        max_eval_samples: validate and test on the first rows only, at most this many
+        max_predict_samples: predict the first rows only, at most this many
+        cache_dir: where tokenized texts are cached; null means lit_textclf/tokens in the user's cache folder
         tokenizer: the tokenizer; None takes the classifier's when the run begins
     """
 
@@ -130,6 +134,7 @@ class TextDataModule(LightningDataModule):
         encoding: str | list[str] = "utf-8",
         delimiter: str | None = None,
         quote_char: str = '"',
+        readers: dict[str, str | dict[str, Any]] | None = None,
         task: TaskOption = "auto",
         labels: list[str] | None = None,
         positive_label: str | None = None,

@@ -12,10 +12,12 @@ import numpy as np
 
 from lit_textclf.data.labels.table import TaskOption
 from lit_textclf.data.labels.target import Target, decide_target, missing_labels
+from lit_textclf.data.readers.custom import custom_readers
+from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.holdout import folds_of, hold_out, stratified_sample, text_keys
 from lit_textclf.data.rows.hub import load_dataset, read_dataset
-from lit_textclf.data.rows.read import ReadOptions, read_files, stream_files
+from lit_textclf.data.rows.read import read_files, stream_files
 from lit_textclf.data.rows.rows import Rows, report_blank, rows_of_texts
 from lit_textclf.data.rows.stream import RowStream, one_chunk
 from lit_textclf.utils.messages import UserError, note, plural
@@ -109,7 +111,10 @@ class Splits:
                 labels=one_each,
             ),
             read_options=ReadOptions(
-                encodings or ("utf-8",), _delimiter_char(options["delimiter"]), options["quote_char"]
+                encodings or ("utf-8",),
+                _delimiter_char(options["delimiter"]),
+                options["quote_char"],
+                custom_readers(options["readers"]),
             ),
             limits={
                 "train": options["max_train_samples"],

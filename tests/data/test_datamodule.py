@@ -12,8 +12,9 @@ from transformers import BertTokenizer
 
 from lit_textclf import TextClassifier, TextDataModule, Trainer, UserError
 from lit_textclf.data.batches.predict_dataset import targets_if_all
+from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.read import ReadOptions, read_files
+from lit_textclf.data.rows.read import read_files
 from tests.conftest import sentences, write_csv
 
 

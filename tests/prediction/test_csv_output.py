@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from lit_textclf.data.labels.target import Target
+from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.read import ReadOptions, read_files
+from lit_textclf.data.rows.read import read_files
 from lit_textclf.data.rows.rows import Rows, rows_of_texts
 from lit_textclf.prediction.csv_output import CsvFormat
 from lit_textclf.prediction.output_file import PredictionFile

@@ -1,1 +1,1 @@
-"""One file for each input format; each gives tables of strings."""
+"""One file for each input format. Each reader yields tables of strings; :data:`formats.READERS` lists them."""

@@ -1,4 +1,4 @@
-"""A folder with one sub-folder of `.txt` files for each class, or with `.txt` files alone."""
+"""A folder with one sub-folder of `.txt` files for each class, or with only `.txt` files."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from pathlib import Path
 import pyarrow as pa
 
 from lit_textclf.data.readers.open_text import open_text, pick_encoding, reason_of, undecodable
-from lit_textclf.data.readers.tables import CHUNK_ROWS, string_table
+from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, string_table
 from lit_textclf.utils.messages import UserError, note, plural
 
 
-def read_folder(folder: Path, encodings: Sequence[str]) -> Iterator[pa.Table]:
-    """Reads one row a file, sorted by class and file name: `text`, `label` (the sub-folder's name) and `file`.
+def read_folder(folder: Path, options: ReadOptions) -> Iterator[pa.Table]:
+    """Reads one row per file, sorted by class and file name: `text`, `label` (the sub-folder's name) and `file`.
 
     Yields:
         Tables of up to :data:`CHUNK_ROWS` rows.
 
     Raises:
-        UserError: if there is no `.txt` file, or something cannot be read or decoded.
+        UserError: if there is no `.txt` file, or a file cannot be read or decoded.
     """
-    files, others = _listed(folder)
+    encodings = options.encodings
+    files, others = _find_files(folder)
     labelled = bool(files) and files[0].parent != folder
     if not files:
-        raise UserError(f"{folder}: a folder without .txt files; it needs one sub-folder of .txt files for each class")
+        raise UserError(f"{folder}: no .txt files in this folder; it needs one sub-folder of .txt files for each class")
     for path in files:
         if reason := undecodable(str(path.relative_to(folder)), "utf-8"):
             raise UserError(f"{str(path)!a}: the file's or folder's name: {reason.partition(';')[0]}; rename it")
     if others:
-        note(f"{folder}: {plural(others, 'file')} left out (not a .txt file in a class's folder)")
+        note(f"{folder}: {plural(others, 'file')} skipped (not a .txt file in a class's folder)")
     replaced: dict[str, int] = {}
     for start in range(0, len(files), CHUNK_ROWS):
         part = files[start : start + CHUNK_ROWS]
@@ -50,10 +51,10 @@ def read_folder(folder: Path, encodings: Sequence[str]) -> Iterator[pa.Table]:
         note(f"{folder}: {plural(number, 'file')} read as {encoding}, not {encodings[0]}")
 
 
-def _listed(folder: Path) -> tuple[list[Path], int]:
-    """The `.txt` files to read, and how many other files there are.
+def _find_files(folder: Path) -> tuple[list[Path], int]:
+    """The `.txt` files to read, and the number of other files.
 
-    Not by `Path.glob`, which passes over a folder that may not be read as if it were empty.
+    `Path.glob` would treat a folder without read permission as empty.
     """
 
     def refuse(error: OSError) -> None:

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files, and how their typed values are spelled as strings."""
+"""Parquet and Arrow files, and how their typed values become strings."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_textclf.data.readers.open_text import reason_of, undecodable
-from lit_textclf.data.readers.tables import CHUNK_ROWS, nested_field
+from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, nested_field
 from lit_textclf.utils.messages import UserError, note, plural
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 
-_SPELLED = (
+_CAST = (
     pa.types.is_primitive, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
 )  # fmt: skip
 _BYTES = (
@@ -33,26 +33,26 @@ _FILE_HEAD = 8
 _MESSAGE = b"\xff\xff\xff\xff"
 
 
-def read_parquet(path: Path) -> Iterator[pa.Table]:
+def read_parquet(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
     """Reads a Parquet file into tables of strings of up to :data:`CHUNK_ROWS` rows.
 
     Raises:
-        UserError: if it is none, is cut short, or has a column that cannot be read as text.
+        UserError: if it is not a Parquet file, is cut short, or has a column that cannot be read as text.
     """
     import pyarrow.parquet as pq
 
     with _says_why_not(path, "a Parquet"), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        yield from _spelled(_whole(file), file.schema_arrow, path)
+        yield from string_tables(_batches(file), file.schema_arrow, path)
 
 
-def read_arrow(path: Path) -> Iterator[pa.Table]:
+def read_arrow(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
     """Reads an Arrow file, in the file format or the stream format (which `datasets` writes), into tables of strings.
 
-    The file format is read as the stream that it holds: the batches that its footer points to would be read from
-    there even where bytes were lost or added before them, as other texts.
+    The file format is read as the stream inside it: the batches that its footer points to would be read even where
+    bytes were lost or added before them, as different texts.
 
     Raises:
-        UserError: if it is none, is cut short, or has a column that cannot be read as text.
+        UserError: if it is not an Arrow file, is cut short, or has a column that cannot be read as text.
     """
     with _says_why_not(path, "an Arrow"), pa.memory_map(str(path)) as source:
         batches, end = None, source.size()
@@ -64,18 +64,18 @@ def read_arrow(path: Path) -> Iterator[pa.Table]:
         else:
             source.seek(0)
         with pa.ipc.open_stream(source) as stream:
-            yield from _spelled(_messages(stream, source), stream.schema, path)
+            yield from string_tables(_messages(stream, source), stream.schema, path)
             if batches not in (None, stream.stats.num_record_batches):
                 raise pa.ArrowInvalid(f"{stream.stats.num_record_batches} batches, not {batches}")
         if source.tell() != end:
-            raise pa.ArrowInvalid("there is more behind its end-of-stream mark")
+            raise pa.ArrowInvalid("data follows its end-of-stream mark")
 
 
 def _messages(stream: pa.ipc.RecordBatchStreamReader, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
-    """The batches of a stream in which each message, and its end, begins with the mark that it must have.
+    """The batches of a stream in which each message, and the end, begins with the required mark.
 
-    pyarrow takes a file that just stops for the end, and a message without the mark for one of Arrow 0.14, even where
-    the mark was lost in the body before it.
+    pyarrow takes a file that just stops for a complete one, and a message without the mark for one of Arrow 0.14, even
+    if the mark was lost in the body before it.
     """
     while True:
         if source.read_at(len(_MESSAGE), source.tell()) != _MESSAGE:
@@ -86,7 +86,7 @@ def _messages(stream: pa.ipc.RecordBatchStreamReader, source: pa.NativeFile) -> 
             return
 
 
-def _whole(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     rows = 0
     for batch in file.iter_batches(CHUNK_ROWS):
         rows += batch.num_rows
@@ -96,7 +96,7 @@ def _whole(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
 
 
 def _footer_start(source: pa.NativeFile) -> int:
-    """Where the footer of an Arrow file begins: its length stands before the closing magic."""
+    """Where the footer of an Arrow file begins; the closing magic follows its length."""
     tail = source.size() - len(_MAGIC) - 4
     source.seek(tail)
     return int(tail - int.from_bytes(source.read(4), "little"))
@@ -104,26 +104,45 @@ def _footer_start(source: pa.NativeFile) -> int:
 
 @contextmanager
 def _says_why_not(path: Path, kind: str) -> Iterator[None]:
-    """Turns what pyarrow raises for a file it cannot read into one line."""
+    """Turns pyarrow's errors for a file that it cannot read into one line."""
     try:
         yield
     except OSError as error:
         if error.errno:
             raise UserError(f"{path}: cannot be read ({reason_of(error)})") from None
-        raise UserError(f"{path}: not {kind} file, or one cut short or damaged ({reason_of(error)})") from None
+        raise UserError(_damaged(path, kind, error)) from None
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        raise UserError(f"{path}: not {kind} file, or one cut short or damaged ({reason_of(error)})") from None
+        raise UserError(_damaged(path, kind, error)) from None
 
 
-def _spelled(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path) -> Iterator[pa.Table]:
-    """Tables of strings; an empty one first, whose column names are known without a row."""
+def _damaged(path: Path, kind: str, error: Exception) -> str:
+    return f"{path}: not {kind} file, or cut short or damaged ({reason_of(error)}); write it again"
+
+
+def string_tables(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, start: int = 0
+) -> Iterator[pa.Table]:
+    """Turns batches of typed columns into tables of strings, and checks everything that pyarrow does not.
+
+    Args:
+        batches: of the schema's columns.
+        schema: names and types.
+        path: the file, for messages.
+        start: the first row's number in it.
+
+    Yields:
+        An empty table first, so that the column names are known without a row; then one for each batch.
+
+    Raises:
+        UserError: naming row and column of the first value that cannot be read as text.
+    """
     for name in schema.names:
         if reason := undecodable(name, "utf-8"):
             raise UserError(f"{path}: the column name {name!a}: {reason}")
         if schema.names.count(name) > 1:
-            raise UserError(f"{path}: the column {name!r} is there {schema.names.count(name)} times; rename one")
+            raise UserError(f"{path}: {schema.names.count(name)} columns are named {name!r}; rename one")
     yield pa.table({name: pa.array([], pa.string()) for name in schema.names})
-    row = 0
+    row = start
     missing: Counter[str] = Counter()
     for batch in batches:
         table = pa.Table.from_batches([batch])
@@ -137,16 +156,16 @@ def _spelled(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path) -
         yield table
         row += len(batch)
     for name, number in missing.items():
-        note(f"{path}: column {name!r}: {plural(number, 'NaN')} read as no value")
+        note(f"{path}: column {name!r}: {plural(number, 'NaN')} read as missing")
 
 
 def as_strings(table: pa.Table, where: str = "the data set", start: int = 0) -> pa.Table:
-    """Spells numbers in digits, booleans, lists and objects as JSON does, and bytes as the UTF-8 that they are.
+    """Turns numbers into digits, booleans, lists and objects into JSON, and decodes bytes as UTF-8.
 
     Args:
         table: columns of any type.
-        where: where they come from, for messages.
-        start: the first row's number there.
+        where: the file or data set, for messages.
+        start: the first row's number in it.
 
     Raises:
         UserError: naming row and column of the first bytes that are not UTF-8.
@@ -159,7 +178,7 @@ def as_strings(table: pa.Table, where: str = "the data set", start: int = 0) -> 
         if any(matches(values.type) for matches in _BYTES):
             columns.append(_from_bytes(values, f"{where}: row", field.name, start))
             fields.append(pa.field(field.name, pa.string()))
-        elif any(matches(values.type) for matches in _SPELLED):
+        elif any(matches(values.type) for matches in _CAST):
             columns.append(values.cast(pa.string()))
             fields.append(pa.field(field.name, pa.string()))
         else:
@@ -169,7 +188,7 @@ def as_strings(table: pa.Table, where: str = "the data set", start: int = 0) -> 
 
 
 def _decoded(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A dictionary's values in place of its indices; by `take`, since a cast knows no dictionary of lists."""
+    """A dictionary's values in place of its indices; with `take`, because a cast cannot decode lists."""
     chunks = [chunk.dictionary.take(chunk.indices) for chunk in values.chunks]
     return pa.chunked_array(chunks, values.type.value_type)
 
@@ -197,20 +216,20 @@ def _as_json(value: Any) -> str | None:
 
 
 def _without_nan(table: pa.Table) -> tuple[pa.Table, dict[str, int]]:
-    """Replaces NaN, with which pandas and NumPy mark a missing number, by null; says how many of them by column."""
+    """Replaces NaN, the missing number of pandas and NumPy, by null; and counts them by column."""
     found = {}
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if pa.types.is_floating(field.type):
             is_nan = pc.is_nan(table[field.name])
             if number := pc.sum(is_nan).as_py():
                 found[field.name] = number
                 values = pc.if_else(is_nan, pa.scalar(None, field.type), table[field.name])
-                table = table.set_column(place, field, values)
+                table = table.set_column(index, field, values)
     return table, found
 
 
 def _validate(values: pa.ChunkedArray, path: Path, name: str, start: int) -> None:
-    """Checks what pyarrow does not check on reading: offsets, indices and UTF-8."""
+    """Checks offsets, indices and UTF-8, which pyarrow does not check when it reads."""
     try:
         values.validate(full=True)
     except pa.ArrowException as error:
@@ -218,7 +237,7 @@ def _validate(values: pa.ChunkedArray, path: Path, name: str, start: int) -> Non
         if found is None or pa.types.is_nested(values.type) or pa.types.is_dictionary(values.type):
             raise UserError(
                 f"{path}: row {start} or one after it, column {name!r}: damaged ({reason_of(error)}); "
-                "make the file anew"
+                "write the file again"
             ) from None
         raise UserError(
             f"{path}: row {start + int(found[1])}, column {name!r}: bytes that are not utf-8; write them as UTF-8"

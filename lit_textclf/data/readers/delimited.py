@@ -1,7 +1,7 @@
-"""CSV and TSV, strictly: a row too long, too short or misquoted is an error that names it, never a shifted column.
+"""Strict CSV and TSV: a row that is too long, too short or misquoted is an error that names it.
 
 Python's `csv` in strict mode does the parsing. `pyarrow.csv` is twice as fast (1,000,000 short rows: 0.8 s, not 1.6 s),
-but reads `"abc"def` as `abcdef`, takes the second of two columns of one name and does not see a NUL, all in silence.
+but silently reads `"abc"def` as `abcdef`, takes the second of two columns with one name, and ignores NULs.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ from typing import Any, TextIO
 
 import pyarrow as pa
 
-from lit_textclf.data.readers.open_text import open_text, undecodable
-from lit_textclf.data.readers.tables import CHUNK_ROWS, string_table
+from lit_textclf.data.readers.open_text import open_text, pick_encoding_aloud, undecodable
+from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, string_table
 from lit_textclf.utils.messages import UserError, note, plural
 
-csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters refuses long documents
+csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is too short for long documents
 
 
-def read_delimited(path: Path, encoding: str, delimiter: str, quote_char: str) -> Iterator[pa.Table]:
+def read_delimited(path: Path, options: ReadOptions, usual: str = ",") -> Iterator[pa.Table]:
     """Reads a file with a header row; every value is a string.
 
     Args:
         path: the file.
-        encoding: its encoding.
-        delimiter: one character.
-        quote_char: one character, or the empty string for files whose quotes mean nothing.
+        options: encodings, delimiter and quote character.
+        usual: the delimiter if the options have none.
 
     Yields:
         Tables of up to :data:`CHUNK_ROWS` rows.
 
     Raises:
-        UserError: naming file, row (from 0, the header not counted) and line of the first thing that is wrong, or the
-            option that is no delimiter or quote character.
+        UserError: naming file, row (from 0, without the header) and line of the first mistake, or the option that
+            cannot be a delimiter or quote character.
     """
+    encoding = pick_encoding_aloud(path, options.encodings)
     blank_lines = 0
     with open_text(path, encoding) as file:
-        reader = _reader(file, delimiter, quote_char)
+        reader = _reader(file, usual if options.delimiter is None else options.delimiter, options.quote_char)
         names = _header(reader, path, encoding)
         records: list[list[str]] = []
         done = 0
@@ -51,7 +51,8 @@ def read_delimited(path: Path, encoding: str, delimiter: str, quote_char: str) -
                     raise UserError(
                         f"{path}: row {done + len(records)} (line {reader.line_num}) has "
                         f"{plural(len(record), 'field')}, the header has {len(names)}; "
-                        "mend the row (a text with a delimiter in it stands in quotes) or set data.delimiter"
+                        "fix the row (quote fields that contain the delimiter) or set --data.delimiter, as "
+                        "--data.delimiter ';'"
                     )
                 records.append(record)
                 if len(records) == CHUNK_ROWS:
@@ -61,7 +62,7 @@ def read_delimited(path: Path, encoding: str, delimiter: str, quote_char: str) -
         except csv.Error as error:
             raise UserError(
                 f"{path}: row {done + len(records)} (line {reader.line_num}): {_readable(error)}; "
-                "mend the quotes, or set data.quote_char to '' if quotes mean nothing in this file"
+                "fix the quotes, or set --data.quote_char '' if quotes have no meaning in this file"
             ) from None
         if records or not done:
             yield _table(records, names, path, encoding, done)
@@ -70,12 +71,12 @@ def read_delimited(path: Path, encoding: str, delimiter: str, quote_char: str) -
 
 
 def _reader(file: TextIO, delimiter: str, quote_char: str) -> Any:
-    """Python's strict reader; what it does not refuse itself (before 3.13) and can only misread is refused here."""
+    """Python's strict reader, without the characters that it accepts but misreads (before Python 3.13)."""
     for option, value in (("data.delimiter", delimiter), ("data.quote_char", quote_char)):
         if value and value in "\r\n\0\ufeff":
-            raise UserError(f"{option} {value!r}: a line end, a NUL or a byte order mark parts no fields; change it")
+            raise UserError(f"{option} {value!r}: cannot be a line end, a NUL or a byte order mark; change it")
     if delimiter == quote_char:
-        raise UserError(f"data.quote_char {quote_char!r} is data.delimiter too; change one of them")
+        raise UserError(f"data.quote_char {quote_char!r}: must differ from data.delimiter; change one of them")
     quoting: dict[str, Any] = (
         {"quotechar": quote_char} if quote_char else {"quotechar": None, "quoting": csv.QUOTE_NONE}
     )
@@ -84,7 +85,7 @@ def _reader(file: TextIO, delimiter: str, quote_char: str) -> Any:
     except (TypeError, ValueError) as error:
         raise UserError(
             f"data.delimiter {delimiter!r} or data.quote_char {quote_char!r} cannot be used ({error}); "
-            "each is one character, and data.quote_char may be empty"
+            "each must be one character, and data.quote_char may be empty"
         ) from None
 
 
@@ -94,7 +95,7 @@ def _header(reader: Iterator[list[str]], path: Path, encoding: str) -> list[str]
     except csv.Error as error:
         raise UserError(f"{path}: the header row: {_readable(error)}") from None
     if not names:
-        raise UserError(f"{path}: the file is empty or begins with a blank line; it needs a header row")
+        raise UserError(f"{path}: the file is empty or begins with a blank line; add a header row")
     for name in names:
         if reason := undecodable(name, encoding):
             raise UserError(f"{path}: the header row: {reason}")
@@ -113,5 +114,5 @@ def _readable(error: csv.Error) -> str:
     if "unexpected end of data" in text:
         return "a quoted field is never closed"
     if "expected after" in text:
-        return "text follows a closing quote (a quote inside a quoted field is doubled)"
+        return "text follows a closing quote (double a quote inside a quoted field)"
     return text

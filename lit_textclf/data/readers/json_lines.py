@@ -1,4 +1,4 @@
-"""JSON lines, and JSON files that hold one list of objects."""
+"""JSON lines, and JSON files with one list of objects."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
-from lit_textclf.data.readers.open_text import open_text
-from lit_textclf.data.readers.tables import CHUNK_ROWS, nested_field, string_table
+from lit_textclf.data.readers.open_text import open_text, pick_encoding_aloud
+from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, nested_field, string_table
 from lit_textclf.utils.messages import UserError, note, plural
 
 
-def read_json(path: Path, encoding: str) -> Iterator[pa.Table]:
-    """Reads JSON lines, or a JSON list where the file begins with `[`.
+def read_json(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
+    """Reads JSON lines, or a JSON list if the file begins with `[`.
 
-    The columns are the keys of all objects; a key that an object lacks, and JSON's null, are null. Numbers and booleans
-    become strings as JSON spells them, lists and objects become JSON. JSON lines of more than a chunk are read twice,
-    first for their keys alone, so that no more than a chunk is held.
+    The columns are the keys of all objects; a key that an object lacks is null, as is JSON's null. Numbers, booleans,
+    lists and objects become strings as JSON writes them. JSON lines of more than a chunk are read twice, first for
+    their keys alone, so that only one chunk is in memory.
 
     Yields:
         Tables of up to :data:`CHUNK_ROWS` rows.
 
     Raises:
-        UserError: naming file and line of the first thing that is wrong.
+        UserError: naming file and line of the first mistake.
     """
+    encoding = pick_encoding_aloud(path, options.encodings)
     listed = _listed(path, encoding)
     records = _lines(path, encoding) if listed is None else iter(listed)
     pending = list(itertools.islice(records, CHUNK_ROWS))
@@ -41,13 +42,13 @@ def read_json(path: Path, encoding: str) -> Iterator[pa.Table]:
         pending = list(itertools.islice(records, CHUNK_ROWS))
     done = 0
     while pending:
-        yield _table(pending, names, path, encoding, done)
+        yield records_table(pending, names, path, encoding, done)
         done += len(pending)
         pending = list(itertools.islice(records, CHUNK_ROWS))
 
 
 def _listed(path: Path, encoding: str) -> list[dict[str, Any]] | None:
-    """The objects of a file that holds one list, or None for JSON lines."""
+    """The objects of a file with one list, or None for JSON lines."""
     with open_text(path, encoding) as file:
         begin: list[str] = []
         for line in file:
@@ -57,13 +58,13 @@ def _listed(path: Path, encoding: str) -> list[dict[str, Any]] | None:
         if not begin or not begin[-1].lstrip("\ufeff \t").startswith("["):
             return None
         content = "".join(begin) + file.read()
-    records = _parse(content.removeprefix("\ufeff"), str(path), "mend it")
+    records = _parse(content.removeprefix("\ufeff"), str(path), "fix it")
     return [_object(record, f"{path}: row {row}") for row, record in enumerate(records)]
 
 
 def _lines(path: Path, encoding: str, *, quiet: bool = False) -> Iterator[dict[str, Any]]:
     blank_lines = 0
-    remedy = "mend it (one whole object a line, or all objects in one list)"
+    remedy = "fix it (one complete object per line, or all objects in one list)"
     with open_text(path, encoding) as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
@@ -76,7 +77,7 @@ def _lines(path: Path, encoding: str, *, quiet: bool = False) -> Iterator[dict[s
 
 
 class _Refused(Exception):
-    """What is JSON to Python's decoder but not to us."""
+    """Accepted by Python's decoder, but not by us."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -84,21 +85,21 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(record) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _Refused(f"the key {twice!r} stands twice in one object; remove one")
+        raise _Refused(f"the key {twice!r} appears twice in one object; remove one")
     return record
 
 
-def _no_number(constant: str) -> NoReturn:
-    raise _Refused(f"{constant:.40} is no number; use null or a finite one")
+def _refuse_constant(constant: str) -> NoReturn:
+    raise _Refused(f"{constant:.40} is not valid JSON; use null or a finite number")
 
 
 def _finite(number: str) -> float:
     value = float(number)
-    return value if math.isfinite(value) else _no_number(number)
+    return value if math.isfinite(value) else _refuse_constant(number)
 
 
-# One for all lines: json.loads would make a decoder for each (200,000 short lines, read twice: 2.1 s, not 1.2 s).
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite)
+# One decoder for all lines; json.loads would make one for each (200,000 short lines, read twice: 2.1 s, not 1.2 s).
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _parse(text: str, where: str, remedy: str) -> Any:
@@ -110,7 +111,7 @@ def _parse(text: str, where: str, remedy: str) -> Any:
         line = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise UserError(f"{where}: not JSON ({error.msg} at {line}column {error.colno}); {remedy}") from None
     except ValueError as error:  # an integer of more digits than Python reads
-        raise UserError(f"{where}: not readable JSON ({error}); mend it") from None
+        raise UserError(f"{where}: not readable JSON ({error}); fix it") from None
     except RecursionError:
         raise UserError(f"{where}: not readable JSON (nested too deeply)") from None
 
@@ -125,19 +126,31 @@ def _keys(records: Iterable[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for record in records for key in record))
 
 
-def _table(records: list[dict[str, Any]], names: list[str], path: Path, encoding: str, start: int) -> pa.Table:
+def records_table(records: list[dict[str, Any]], names: list[str], path: Path, encoding: str, start: int) -> pa.Table:
+    """A table of strings from objects.
+
+    Args:
+        records: the objects, one for each row.
+        names: the columns.
+        path: the file, for messages.
+        encoding: its encoding, for messages.
+        start: the first row's number in the file.
+
+    Raises:
+        UserError: naming row and column of the first value that cannot be a string.
+    """
     try:
-        columns = {name: [_spelled(record.get(name)) for record in records] for name in names}
-    except RecursionError:  # what can just be read may be nested too deeply to be written
+        columns = {name: [_as_string(record.get(name)) for record in records] for name in names}
+    except RecursionError:  # what is just shallow enough to be read may be nested too deeply to be written
         raise UserError(f"{path}: row {start} or one after it: not readable JSON (nested too deeply)") from None
     table = string_table(columns, path, encoding, start)
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         nested = (row for row, record in enumerate(records) if isinstance(record.get(name), (list, dict)))
         if (row := next(nested, None)) is not None:
             kind = "a list" if isinstance(records[row][name], list) else "an object"
-            table = table.set_column(place, nested_field(name, f"{kind} in row {start + row}"), table[name])
+            table = table.set_column(index, nested_field(name, f"{kind} in row {start + row}"), table[name])
     return table
 
 
-def _spelled(value: Any) -> str | None:
+def _as_string(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Opening text files: one encoding or several tried in turn, and what the first bad byte was."""
+"""Opens text files in one encoding, or in the first of several that fits, and names the first bad byte."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from typing import BinaryIO, TextIO
 
 import pyarrow as pa
 
-from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.messages import UserError, note
 
+COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
+"""Endings of compressed text files, with pyarrow's names of the compressions."""
 _BLOCK = 1 << 20
 _NO_FILES = ("idna", "punycode")
-"""Codecs from text to text that `codecs` counts among the encodings: for host names, not for files."""
+"""Codecs that `codecs` lists among the encodings, but that are for host names, not for files."""
 
 
 def _codec(encoding: str) -> str:
@@ -25,21 +27,21 @@ def _codec(encoding: str) -> str:
     try:
         codec = codecs.lookup(encoding)
         name = codec.name
-        # Private, but what open() itself asks: base64, hex, rot13 and zlib are codecs too.
+        # Private, but what open() itself uses: base64, hex, rot13 and zlib are codecs too.
         if name in _NO_FILES or not codec._is_text_encoding:
-            raise UserError(f"data.encoding: {encoding!r} is no encoding of text; try utf-8, latin-1 or gb18030")
-        "text".encode(name)  # `undefined` is a codec that refuses all
+            raise UserError(f"data.encoding: {encoding!r} is not a text encoding; try utf-8, latin-1 or gb18030")
+        "text".encode(name)  # the codec `undefined` refuses everything
         codecs.getincrementaldecoder(name)
     except (LookupError, ValueError):
-        raise UserError(f"data.encoding: no encoding is named {encoding!r}; try utf-8, latin-1 or gb18030") from None
+        raise UserError(f"data.encoding: unknown encoding {encoding!r}; try utf-8, latin-1 or gb18030") from None
     return "utf-8-sig" if name == "utf-8" else name
 
 
 def pick_encoding(path: Path, encodings: Sequence[str]) -> str:
-    """Returns the first of the encodings in which the whole file can be decoded, else the first of all.
+    """Returns the first encoding that decodes the complete file, or the first of all if none does.
 
     Raises:
-        UserError: if the file cannot be read at all, or there is no such encoding.
+        UserError: if the file cannot be read at all, or an encoding is unknown.
     """
     codec_names = [_codec(encoding) for encoding in encodings]
     for encoding, codec in zip(encodings, codec_names, strict=True) if len(encodings) > 1 else ():
@@ -55,17 +57,24 @@ def pick_encoding(path: Path, encodings: Sequence[str]) -> str:
     return encodings[0]
 
 
+def pick_encoding_aloud(path: Path, encodings: Sequence[str]) -> str:
+    """Picks the encoding as :func:`pick_encoding`, and reports one that is not the first."""
+    encoding = pick_encoding(path, encodings)
+    if encoding != encodings[0]:
+        note(f"{path}: 1 file read as {encoding}, not {encodings[0]}")
+    return encoding
+
+
 def _open_bytes(path: Path) -> BinaryIO:
-    """Opens a file, decompressed if it ends in .gz or .zst."""
-    if path.suffix.lower() in (".gz", ".zst"):
-        kind = "gzip" if path.suffix.lower() == ".gz" else "zstd"
+    """Opens a file, and decompresses it by its ending."""
+    if kind := COMPRESSED.get(path.suffix.lower()):
         return pa.input_stream(str(path), compression=kind)  # type: ignore[no-any-return]
     return path.open("rb")
 
 
 @contextmanager
 def _says_why_not(path: Path) -> Iterator[None]:
-    """Turns what opening, reading and decompressing raise into one line."""
+    """Turns errors of opening, reading and decompressing into one line."""
     try:
         yield
     except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
@@ -73,17 +82,17 @@ def _says_why_not(path: Path) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """One line of what went wrong: the system's words where it has any."""
+    """One line on what went wrong, in the system's words where it has any."""
     system = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
     return system or (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 @contextmanager
 def open_text(path: Path, encoding: str) -> Iterator[TextIO]:
-    """Opens a text file for reading, line ends untouched; bytes that do not decode come as lone surrogates.
+    """Opens a text file for reading; line ends stay, and bytes that do not decode become lone surrogates.
 
     Raises:
-        UserError: if the file cannot be opened, or has a bad byte in an encoding that cannot keep it.
+        UserError: if the file cannot be opened, or has a bad byte that its encoding cannot keep.
     """
     codec = _codec(encoding)
     try:
@@ -94,36 +103,33 @@ def open_text(path: Path, encoding: str) -> Iterator[TextIO]:
             yield file
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}: not {encoding} ({error.reason} at byte {error.start} of a block); change data.encoding"
+            f"{path}: not {encoding} ({error.reason} at byte {error.start} of a block); change --data.encoding"
         ) from None
     except UnicodeError as error:  # UTF-16 or UTF-32 without a byte order mark
         raise UserError(
-            f"{path}: not {encoding} ({error}); change data.encoding, for example to {encoding}-le"
+            f"{path}: not {encoding} ({error}); set --data.encoding, for example to {encoding}-le"
         ) from None
 
 
 def undecodable(text: str, encoding: str) -> str | None:
-    r"""Says why a text read by :func:`open_text` is not valid, and what to do; None if it is.
+    r"""Tells why a text read by :func:`open_text` is not valid, and what to do; None if it is valid.
 
     Example:
         >>> undecodable("caf" + b"\xe9".decode("utf-8", "surrogateescape"), "utf-8")
-        'byte 0xe9 at character 3 is not utf-8; save the file as UTF-8 or set data.encoding, ...
+        'byte 0xe9 at character 3 is not utf-8; save the file as UTF-8 or set --data.encoding, ...
         >>> undecodable("a\0b", "utf-8")
-        'a NUL character stands at character 1; remove it (a file full of them is UTF-16: set data.encoding)'
+        'a NUL at character 1; remove it (a file full of them is UTF-16: set --data.encoding utf-16)'
     """
     if (position := text.find("\0")) >= 0:
-        return (
-            f"a NUL character stands at character {position}; "
-            "remove it (a file full of them is UTF-16: set data.encoding)"
-        )
+        return f"a NUL at character {position}; remove it (a file full of them is UTF-16: set --data.encoding utf-16)"
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
         if 0xDC80 <= code <= 0xDCFF:
             return f"byte 0x{code - 0xDC00:02x} at character {error.start} is not {encoding}; {_ENCODING_REMEDY}"
-        return f"a lone surrogate U+{code:04X} stands at character {error.start}; remove it"
+        return f"a lone surrogate U+{code:04X} at character {error.start}; remove it"
     return None
 
 
-_ENCODING_REMEDY = "save the file as UTF-8 or set data.encoding, for example to [utf-8, latin-1]"
+_ENCODING_REMEDY = "save the file as UTF-8 or set --data.encoding, for example to [utf-8, latin-1]"

@@ -1,9 +1,11 @@
-"""Tables of strings, which all readers make."""
+"""What readers take and yield: options, and tables of strings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -11,7 +13,38 @@ from lit_textclf.data.readers.open_text import undecodable
 from lit_textclf.utils.messages import UserError
 
 CHUNK_ROWS = 8192
-"""Rows that are read and handed on at a time."""
+"""Rows read and handed on at a time."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How files are read.
+
+    Attributes:
+        encodings: of text files, tried in order (`data.encoding`).
+        delimiter: between columns (`data.delimiter`); None goes by the file's ending.
+        quote_char: around fields (`data.quote_char`); empty if quotes have no meaning.
+        readers: the user's readers by ending (`data.readers`).
+    """
+
+    encodings: tuple[str, ...] = ("utf-8",)
+    delimiter: str | None = None
+    quote_char: str = '"'
+    readers: Mapping[str, Reader] = field(default_factory=dict)
+
+
+class Reader(Protocol):
+    """Reads files of one format."""
+
+    def __call__(self, path: Path, options: ReadOptions, /) -> Iterator[pa.Table]:
+        """Reads one file.
+
+        Yields:
+            Tables of string columns, all with the same columns, of about :data:`CHUNK_ROWS` rows.
+
+        Raises:
+            UserError: naming the file and the row of the first mistake.
+        """
 
 
 def string_table(
@@ -25,8 +58,8 @@ def string_table(
 
     Args:
         columns: the values by column name.
-        path: where they come from, for messages.
-        encoding: likewise.
+        path: the file, for messages.
+        encoding: its encoding, for messages.
         start: the first row's number in the file.
         files: each row's own file, where it has one.
 
@@ -46,10 +79,10 @@ def string_table(
 
 
 def nested_field(name: str, holds: str) -> pa.Field:
-    """A string column that spells lists or objects: fine for labels and kept columns, no text for a model."""
+    """A string column of JSON lists or objects: fine for labels and kept columns, but not text for a model."""
     return pa.field(name, pa.string(), metadata={"nested": holds})
 
 
 def is_nested(field: pa.Field) -> str:
-    """What a column holds that spells lists or objects (see `nested_field`), as `a list in row 0`; else nothing."""
+    """What a column of :func:`nested_field` contains, as `a list in row 0`; empty for other columns."""
     return str((field.metadata or {}).get(b"nested", b"").decode())

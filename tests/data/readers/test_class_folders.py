@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from lit_textclf.data.readers.class_folders import read_folder
-from lit_textclf.data.readers.tables import CHUNK_ROWS
+from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions
 from lit_textclf.utils.messages import UserError
 
 FOLDER = Path("news")
@@ -24,7 +24,7 @@ def write(files: dict[str, str | bytes]) -> None:
 
 
 def read(*encodings: str) -> dict[str, list[str]]:
-    return pa.concat_tables(read_folder(FOLDER, encodings or ("utf-8",))).to_pydict()
+    return pa.concat_tables(read_folder(FOLDER, ReadOptions(encodings or ("utf-8",)))).to_pydict()
 
 
 def test_rows_are_sorted_by_class_and_name() -> None:
@@ -58,14 +58,14 @@ def test_other_encodings_are_counted(capsys: pytest.CaptureFixture[str]) -> None
 def test_stray_files_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     write({"a/1.txt": "one", "a/notes.md": "x", "README.txt": "x", "a/deep/2.txt": "x", "a/3.TXT.gz": "x"})
     assert read()["text"] == ["one"]
-    assert capsys.readouterr().err.startswith("news: 4 files left out")
+    assert capsys.readouterr().err.startswith("news: 4 files skipped")
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"caf\xe9", "byte 0xe9 at character 3 is not utf-8; save the file as UTF-8 or set data.encoding"),
-        (b"ab\0", "NUL character stands at character 2; remove it"),
+        (b"caf\xe9", "byte 0xe9 at character 3 is not utf-8; save the file as UTF-8 or set --data.encoding"),
+        (b"ab\0", "a NUL at character 2; remove it"),
     ],
 )
 def test_a_bad_file_is_named(content: bytes, reason: str) -> None:
@@ -89,7 +89,7 @@ def test_a_folder_name_with_colons() -> None:
     (folder / "a: b").mkdir(parents=True)
     (folder / "a: b" / "1.txt").write_bytes(b"\xff")
     with pytest.raises(UserError) as raised:
-        list(read_folder(folder, ("utf-8",)))
+        list(read_folder(folder, ReadOptions()))
     assert str(raised.value).startswith(f"{folder / 'a: b' / '1.txt'}: ")
     assert "byte 0xff at character 0" in str(raised.value)
 
@@ -98,7 +98,7 @@ def test_a_folder_name_with_colons() -> None:
 def test_a_folder_without_texts(files: dict[str, str | bytes]) -> None:
     FOLDER.mkdir()
     write(files)
-    with pytest.raises(UserError, match=r"^news: .*without \.txt files; .* sub-folder"):
+    with pytest.raises(UserError, match=r"^news: no \.txt files .* sub-folder"):
         read()
 
 

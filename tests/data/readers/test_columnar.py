@@ -17,9 +17,9 @@ import pytest
 from lit_textclf import UserError
 from lit_textclf.data.readers.columnar import as_strings, read_arrow, read_parquet
 from lit_textclf.data.readers.json_lines import read_json
-from lit_textclf.data.readers.tables import CHUNK_ROWS
+from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.read import ReadOptions, read_files
+from lit_textclf.data.rows.read import read_files
 
 TEXTS = ["one", "", "t\u00e9xt, quoted", "two\nlines", 'a "word"'] * 3000
 LABELS = ["a", "b", "a", "b", "c"] * 3000
@@ -82,15 +82,15 @@ def test_typed_values_are_spelled() -> None:
         {"text": ["x", "y"], "label": [True, None], "n": [1.5, 2.0], "d": pa.array(["p", "q"]).dictionary_encode()}
     )
     pq.write_table(table, "t.parquet")
-    found = pa.concat_tables(read_parquet(Path("t.parquet"))).to_pydict()
+    found = pa.concat_tables(read_parquet(Path("t.parquet"), ReadOptions())).to_pydict()
     assert found == {"text": ["x", "y"], "label": ["true", None], "n": ["1.5", "2"], "d": ["p", "q"]}
 
 
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        (pa.table({"text": ["x", "y\0"], "label": ["a", "b"]}), "row 1, column 'text': a NUL character"),
-        (pa.table([["x"], ["y"], ["z"]], names=["text", "text", "label"]), "the column 'text' is there 2 times"),
+        (pa.table({"text": ["x", "y\0"], "label": ["a", "b"]}), "row 1, column 'text': a NUL at"),
+        (pa.table([["x"], ["y"], ["z"]], names=["text", "text", "label"]), "2 columns are named 'text'"),
         (pa.table({"text": [["x"]], "label": ["a"]}), "column 'text' holds list<"),
         (pa.table({"text": pa.array([], pa.string()), "label": pa.array([], pa.string())}), "no rows"),
     ],
@@ -105,7 +105,7 @@ def test_refused(table: pa.Table, expected: str) -> None:
 
 def test_arrow_tables_have_their_names_without_rows() -> None:
     file(TABLE.slice(0, 0), Path("none.arrow"))
-    assert next(iter(read_arrow(Path("none.arrow")))).column_names == ["id", "text", "label"]
+    assert next(iter(read_arrow(Path("none.arrow"), ReadOptions()))).column_names == ["id", "text", "label"]
 
 
 WRITE = {"t.parquet": pq.write_table, "t.arrow": file}
@@ -113,14 +113,14 @@ WRITE = {"t.parquet": pq.write_table, "t.arrow": file}
 
 def columns_of(table: pa.Table, name: str) -> dict[str, list[str | None]]:
     WRITE[name](table, Path(name))
-    return pa.concat_tables((read_parquet if "parquet" in name else read_arrow)(Path(name))).to_pydict()
+    return pa.concat_tables((read_parquet if "parquet" in name else read_arrow)(Path(name), ReadOptions())).to_pydict()
 
 
 @pytest.mark.parametrize("name", WRITE)
 def test_lists_and_objects_are_spelled_as_in_json_lines(name: str) -> None:
     records = [{"text": "x", "label": ["\u00e9", 'b"', "c"], "more": {"k": [1, None, 3]}}]
     Path("t.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    expected = pa.concat_tables(read_json(Path("t.jsonl"), "utf-8")).to_pydict()
+    expected = pa.concat_tables(read_json(Path("t.jsonl"), ReadOptions())).to_pydict()
     assert columns_of(pa.Table.from_pylist(records), name) == expected
     assert expected["label"] == ['["\u00e9", "b\\"", "c"]']
 
@@ -158,7 +158,7 @@ def test_nan_is_no_value_and_said(name: str, kind: pa.DataType, capsys: pytest.C
         pytest.skip("as for the others")
     found = columns_of(pa.table({"text": list("abcde"), "label": numbers}), name)
     assert found["label"] == ["1.5", None, None, "-inf", "2"]
-    assert capsys.readouterr().err == f"{name}: column 'label': 1 NaN read as no value\n"
+    assert capsys.readouterr().err == f"{name}: column 'label': 1 NaN read as missing\n"
 
 
 def not_utf8() -> pa.Table:
@@ -193,7 +193,7 @@ def test_page_checksums_are_verified() -> None:
     content = Path("t.parquet").read_bytes()
     Path("t.parquet").write_bytes(content.replace(b"some text of", b"more text of", 1))
     with pytest.raises(UserError, match=r"^t\.parquet: .*CRC"):
-        list(read_parquet(Path("t.parquet")))
+        list(read_parquet(Path("t.parquet"), ReadOptions()))
 
 
 def test_a_stream_cut_between_two_batches_or_with_another_behind_it() -> None:
@@ -202,7 +202,7 @@ def test_a_stream_cut_between_two_batches_or_with_another_behind_it() -> None:
     for damaged in (content[:-8], content + content, content + b"\n"):
         Path("t.arrow").write_bytes(damaged)
         with pytest.raises(UserError, match=r"^t\.arrow: .*end-of-stream mark"):
-            list(read_arrow(Path("t.arrow")))
+            list(read_arrow(Path("t.arrow"), ReadOptions()))
 
 
 def test_an_arrow_file_with_bytes_lost_or_added() -> None:
@@ -214,13 +214,13 @@ def test_an_arrow_file_with_bytes_lost_or_added() -> None:
     for damaged in (content[:place] + b"\r" + content[place:], content[:place] + content[place + 1 :]):
         Path("t.arrow").write_bytes(damaged)
         with pytest.raises(UserError, match=r"^t\.arrow: "):
-            list(read_arrow(Path("t.arrow")))
+            list(read_arrow(Path("t.arrow"), ReadOptions()))
 
 
 @pytest.mark.parametrize("read", [read_parquet, read_arrow])
 def test_files_that_are_not_there_or_empty(read: Callable[[Path], Iterator[pa.Table]]) -> None:
     with pytest.raises(UserError, match=r"^none: cannot be read \(No such file or directory\)"):
-        list(read(Path("none")))
+        list(read(Path("none"), ReadOptions()))
     Path("empty").touch()
     with pytest.raises(UserError, match=r"^empty: "):
-        list(read(Path("empty")))
+        list(read(Path("empty"), ReadOptions()))

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from lit_textclf import UserError
+from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.read import ReadOptions, read_files
+from lit_textclf.data.rows.read import read_files
 
 Row = tuple[str, str | None]
 

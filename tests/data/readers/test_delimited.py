@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lit_textclf.data.readers.delimited import read_delimited
-from lit_textclf.data.readers.tables import CHUNK_ROWS
+from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions
 from lit_textclf.utils.messages import UserError
 
 
@@ -22,7 +22,7 @@ def read(
 ) -> dict[str, list[str]]:
     """Writes a file into the working folder and reads it back: columns by name."""
     Path(name).write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
-    table = pa.concat_tables(read_delimited(Path(name), encoding, delimiter, quote_char))
+    table = pa.concat_tables(read_delimited(Path(name), ReadOptions((encoding,), delimiter, quote_char)))
     assert all(field.type == pa.string() for field in table.schema)
     return table.to_pydict()
 
@@ -98,7 +98,7 @@ def test_a_header_alone_has_columns_and_no_rows() -> None:
 @pytest.mark.parametrize("rows", [CHUNK_ROWS - 1, CHUNK_ROWS, CHUNK_ROWS + 1, 2 * CHUNK_ROWS + 5])
 def test_more_than_one_chunk(rows: int) -> None:
     Path("rows.csv").write_text("text,label\n" + "".join(f"text {row},a\n" for row in range(rows)), encoding="utf-8")
-    tables = list(read_delimited(Path("rows.csv"), "utf-8", ",", '"'))
+    tables = list(read_delimited(Path("rows.csv"), ReadOptions()))
     assert [len(table) for table in tables[:-1]] == [CHUNK_ROWS] * ((rows - 1) // CHUNK_ROWS)
     assert pa.concat_tables(tables)["text"].to_pylist() == [f"text {row}" for row in range(rows)]
 
@@ -149,14 +149,14 @@ def test_refused(content: str | bytes, parts: list[str]) -> None:
 
 
 def test_a_file_cut_in_the_middle_of_a_utf16_character_is_refused() -> None:
-    with pytest.raises(UserError, match=r"rows\.csv: not utf-16 .* change data\.encoding"):
+    with pytest.raises(UserError, match=r"rows\.csv: not utf-16 .* change --data\.encoding"):
         read("text,label\none,a\n".encode("utf-16") + b"\x00", encoding="utf-16")
 
 
 @pytest.mark.parametrize(
     ("delimiter", "quote_char", "named"),
     [
-        (",", ",", "data.quote_char ',' is data.delimiter too"),
+        (",", ",", "data.quote_char ',': must differ from data.delimiter"),
         ("\n", '"', "data.delimiter '\\n'"),
         ("\r", '"', "data.delimiter '\\r'"),
         (",", "\n", "data.quote_char '\\n'"),
@@ -175,6 +175,6 @@ def test_delimiters_and_quotes_that_cannot_be(delimiter: str, quote_char: str, n
 
 
 def test_a_nul_is_to_be_removed() -> None:
-    with pytest.raises(UserError, match="NUL character stands at character 2; remove it") as raised:
+    with pytest.raises(UserError, match="a NUL at character 2; remove it") as raised:
         read(GOOD + "tw\0o,b\n")
     assert "save the file as UTF-8" not in str(raised.value)

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pytest
 
 from lit_textclf.data.readers.json_lines import read_json
-from lit_textclf.data.readers.tables import CHUNK_ROWS
+from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.read import ReadOptions, read_files
+from lit_textclf.data.rows.read import read_files
 from lit_textclf.utils.messages import UserError
 
 
 def read(content: str | bytes, encoding: str = "utf-8") -> dict[str, list[str | None]]:
     """Writes a file into the working folder and reads it back: columns by name."""
     Path("rows.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
-    table = pa.concat_tables(read_json(Path("rows.jsonl"), encoding))
+    table = pa.concat_tables(read_json(Path("rows.jsonl"), ReadOptions((encoding,))))
     assert all(field.type == pa.string() for field in table.schema)
     return table.to_pydict()
 
@@ -112,7 +112,7 @@ def test_no_more_than_a_chunk_of_json_lines_is_held() -> None:
     with Path("many.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(lines)
     tracemalloc.start()
-    rows = sum(len(table) for table in read_json(Path("many.jsonl"), "utf-8"))
+    rows = sum(len(table) for table in read_json(Path("many.jsonl"), ReadOptions()))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert rows == 6 * CHUNK_ROWS
@@ -128,7 +128,7 @@ def test_no_rows(content: str) -> None:
 
 @pytest.mark.parametrize("content", [json.dumps(RECORDS[0], indent=2), "\n".join(json.dumps(RECORDS, indent=2)[2:-2])])
 def test_an_object_over_several_lines_is_told_how_json_lines_go(content: str) -> None:
-    with pytest.raises(UserError, match=r"not JSON .*one whole object a line, or all objects in one list"):
+    with pytest.raises(UserError, match=r"not JSON .*one complete object per line, or all objects in one list"):
         read(content)
 
 

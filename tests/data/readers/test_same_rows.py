@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.read import ReadOptions, read_files
+from lit_textclf.data.rows.read import read_files
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.rows.stream import RowStream, one_chunk
 from lit_textclf.data.tokens.token_cache import tokenize

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.hub import read_dataset
-from lit_textclf.data.rows.read import ReadOptions, read_files
+from lit_textclf.data.rows.read import read_files
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import UserError
 from tests.conftest import write_csv

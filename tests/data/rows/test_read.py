@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.hub import read_dataset
-from lit_textclf.data.rows.read import ReadOptions, read_files
+from lit_textclf.data.rows.read import read_files
 from lit_textclf.data.rows.rows import Rows, report_blank, rows_of_texts
 from lit_textclf.utils.messages import UserError
 from tests.conftest import write_csv
@@ -218,7 +219,7 @@ def test_refused(files: dict[str, str], parts: list[str]) -> None:
 def test_a_later_file_without_the_labels_of_the_first_is_refused() -> None:
     write("a.csv", "text,label\none,x\n")
     write("b.csv", "text\ntwo\n")
-    with pytest.raises(UserError, match=r"^a\.csv has a column 'label' to be read, b\.csv has not"):
+    with pytest.raises(UserError, match=r"^a\.csv has the column 'label', b\.csv does not"):
         read(["a.csv", "b.csv"], label_required=False)
 
 
@@ -239,7 +240,8 @@ def test_a_script_that_only_reads_is_told_what_was_found() -> None:
     write("a.csv", "sentence,label\none,x\n\n")
     code = (
         "from lit_textclf.data.rows.columns import ColumnNames\n"
-        "from lit_textclf.data.rows.read import ReadOptions, read_files\n"
+        "from lit_textclf.data.readers.tables import ReadOptions\n"
+        "from lit_textclf.data.rows.read import read_files\n"
         "read_files('a.csv', ColumnNames(), ReadOptions(), option='data.train_file')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -330,5 +332,5 @@ def test_a_data_set_that_cannot_be_used(folder: Path) -> None:
 def test_files_of_which_one_lacks_the_labels(order: tuple[str, str]) -> None:
     Path("with.csv").write_text("text,label\na,x\n", encoding="utf-8")
     Path("without.csv").write_text("text\nb\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"with\.csv has a column 'label' to be read, without\.csv has not"):
+    with pytest.raises(UserError, match=r"with\.csv has the column 'label', without\.csv does not"):
         read_files(list(order), ColumnNames(), ReadOptions(), option="data.predict_file", label_required=False)
