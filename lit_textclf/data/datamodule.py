@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
 from lightning.pytorch.accelerators import XLAAccelerator
 from torch.utils.data import DataLoader, Sampler
 
@@ -20,14 +19,10 @@ from lit_textclf.data.batches.loaders import ResumableLoader
 from lit_textclf.data.batches.predict_dataset import PredictDataset, part_rows_for
 from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSampler, batches_from, make_sampler
 from lit_textclf.data.labels.table import TaskOption
-from lit_textclf.data.labels.target import Target, label_counts
+from lit_textclf.data.labels.target import Target
 from lit_textclf.data.options import CARRIED, check_data
-from lit_textclf.data.readers.tables import ReadOptions
-from lit_textclf.data.rows.columns import ColumnNames
-
-from lit_textclf.data.rows.rows import Rows
-from lit_textclf.data.rows.stream import RowStream
-from lit_textclf.data.splits import SPLITS, STAGE_SPLITS, Splits
+from lit_textclf.data.rows_module import RowsModule
+from lit_textclf.data.splits import STAGE_SPLITS, Splits
 from lit_textclf.data.tokens.long_text import LongText, Mode
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.token_cache import default_cache_dir
@@ -53,7 +48,7 @@ class ReadsText(Protocol):
         """The longest sequence that it reads, in tokens; None if it knows no limit."""
 
 
-class TextDataModule(LightningDataModule):
+class TextDataModule(RowsModule):
     """Rows of text with labels, tokenized, and in batches that are padded to their longest row.
 
     Args:
@@ -157,10 +152,9 @@ class TextDataModule(LightningDataModule):
         tokenizer: PreTrainedTokenizerFast | None = None,
     ) -> None:
         options = locals()  # every argument by its name
-        super().__init__()
-        self.save_hyperparameters(*CARRIED)
         check_data(options)
-        self._splits = Splits.from_options(options)
+        super().__init__(Splits.from_options(options))
+        self.save_hyperparameters(*CARRIED)
         self.long_text = LongText(long_text, window_stride, max_windows)
         self.max_length, self.pad_to_max_length = max_length, pad_to_max_length
         self.batch_by_length, self.max_tokens_per_batch, self.sampler = batch_by_length, max_tokens_per_batch, sampler
@@ -169,85 +163,6 @@ class TextDataModule(LightningDataModule):
         self.encoded: dict[str, TokenizedDataset] = {}
         self._parts: tuple[int, set[int]] | None = None
         self._tokenizer = tokenizer
-
-    # What the options name ------------------------------------------------------------------------------------------
-
-    @property
-    def rows(self) -> dict[str, Rows]:
-        """The rows read so far, by split."""
-        return self._splits.rows
-
-    @property
-    def target(self) -> Target | None:
-        """Task and labels, once they are known."""
-        return self._splits.target
-
-    @property
-    def columns(self) -> ColumnNames:
-        """The columns as the options name them; once a file is read, as they were found in it."""
-        return self._splits.columns
-
-    @property
-    def read_options(self) -> ReadOptions:
-        """Encodings, delimiter and quote character."""
-        return self._splits.read_options
-
-    @property
-    def dataset_config_name(self) -> str | None:
-        """The configuration of `data.dataset_name`."""
-        return self._splits.dataset_config_name
-
-    @property
-    def stream(self) -> RowStream | None:
-        """The rows to predict, once `predict` has read them."""
-        return self._splits.stream
-
-    def files(self, split: str) -> str | list[str] | None:
-        """The files that `data.*_file` names for a split; None if it names none."""
-        return self._splits.files[split]
-
-    def has(self, split: str) -> bool:
-        """Whether the options name rows for a split."""
-        return self._splits.has(split)
-
-    def dataset_split(self, split: str) -> str | None:
-        """What `data.dataset_splits` calls a split; None if it does not say."""
-        return self._splits.dataset_split(split)
-
-    def predict_texts(self, texts: Sequence[str]) -> None:
-        """Makes `predict` read these texts in place of `data.predict_file`."""
-        self._splits.texts = list(texts)
-
-    def keep_columns(self, *splits: str) -> None:
-        """Keeps all columns of these splits' rows, and of no others."""
-        self._splits.keep_columns = set(splits)
-
-    def use_checkpoint(self, target: Target, trained_on: np.ndarray | None, *, id_required: bool = True) -> None:
-        """Takes over what a checkpoint knows of its training rows.
-
-        Args:
-            target: its task and labels.
-            trained_on: the keys of its training rows, uint64 `(texts,)`; None if it has none.
-            id_required: whether a missing id column is an error.
-        """
-        self._splits.use_checkpoint(target, trained_on, id_required=id_required)
-
-    # Rows -----------------------------------------------------------------------------------------------------------
-
-    def read(self, stage: str) -> None:
-        """Reads the rows of a stage and decides task and labels, once; needs no tokenizer.
-
-        Args:
-            stage: `fit`, `validate`, `test` or `predict`.
-
-        Raises:
-            UserError: for anything wrong in the options or the files, or rows that the checkpoint was trained on.
-        """
-        self._splits.read(stage)
-
-    def read_leniently(self) -> tuple[dict[str, Rows], str | None]:
-        """Reads all splits for inspection; see :meth:`Splits.read_leniently`."""
-        return self._splits.read_leniently()
 
     def prepare(self, stage: str, classifier: ReadsText | None = None) -> None:
         """Reads, tokenizes and encodes the rows of a stage, once.
@@ -292,23 +207,6 @@ class TextDataModule(LightningDataModule):
             UserError: for anything wrong in the options or the files, or an unknown label.
         """
         self.prepare(stage, self.trainer.lightning_module if self.trainer is not None else None)  # type: ignore[arg-type]
-
-    def state_dict(self) -> dict[str, Any]:
-        """The keys of the training rows, int64 `(texts,)`, by which a checkpoint recognizes them."""
-        if "train" not in self.rows:
-            return {}
-        return {"trained_on": torch.from_numpy(self._splits.record().view(np.int64))}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Reports how the training rows of a resumed run differ from those it began with."""
-        saved = state_dict.get("trained_on")
-        if saved is not None and "train" in self.rows:
-            then, now = saved.numpy(), self.state_dict()["trained_on"].numpy()
-            added, gone = len(np.setdiff1d(now, then)), len(np.setdiff1d(then, now))
-            if added or gone:
-                note(f"training rows: {plural(added, 'text')} new since the checkpoint, {gone:,} no longer there")
-
-    # Tokens and batches -----------------------------------------------------------------------------------------------
 
     def _encode(self, split: str) -> TokenizedDataset:
         rows = self.rows[split]
@@ -420,18 +318,3 @@ class TextDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **batches_from(sampler, batch_size),
         )
-
-    def label_counts(self, split: str) -> dict[str, int]:
-        """The number of rows of each label in a split; empty if it was not read or has no labels."""
-        return label_counts(self.rows[split], self.target) if split in self.rows else {}
-
-    def summary(self) -> str:
-        """Task, labels with their counts, and rows, in one line."""
-        assert self.target is not None
-        rows = ", ".join(f"{plural(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
-        if not self.target.has_probabilities:
-            return f"regression; {rows}"
-        counts = self.label_counts("train")
-        names = [f"{name} {counts[name]:,}" if name in counts else name for name in self.target.labels]
-        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        return f"{self.target.task}, {len(names)} labels ({shown}); {rows}"
