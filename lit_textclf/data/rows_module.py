@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 
+from lit_textclf.data.labels.target import Target, label_counts
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.labels.target import Target, label_counts
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.rows.stream import RowStream
 from lit_textclf.data.splits import SPLITS, Splits
