@@ -70,7 +70,6 @@ NOT_CLEAN: dict[str, int] = {
     "lit_textclf/models/attention.py": 1,
     "lit_textclf/models/build.py": 3,
     "lit_textclf/models/last_layer.py": 1,
-    "lit_textclf/prediction/formats.py": 1,
     "lit_textclf/prediction/parts.py": 1,
     "lit_textclf/training/callbacks/checkpoints.py": 2,
     "lit_textclf/training/callbacks/fit_report.py": 2,
