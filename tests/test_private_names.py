@@ -20,14 +20,9 @@ import lit_textclf
 
 ROOT = Path(lit_textclf.__file__).parent
 CHECKPOINT = "lightning.pytorch.callbacks:ModelCheckpoint"
-PARSERS = "cli/commands/check.py cli/commands/export.py cli/lightning_cli.py cli/parser.py"
 LISTED = [
     # owner, private name, the files that use it
-    (
-        "argparse:ArgumentParser",
-        "_actions",
-        "cli/commands/check.py cli/commands/export.py cli/lightning_cli.py cli/parser.py",
-    ),
+    ("argparse:ArgumentParser", "_actions", "cli/parser.py"),
     ("atexit", "_run_exitfuncs", "cli/main.py"),
     ("codecs:CodecInfo", "_is_text_encoding", "data/readers/open_text.py prediction/output_file.py"),
     ("evaluate:Metric", "_compute", "training/callbacks/hf_evaluate.py"),
@@ -42,8 +37,7 @@ LISTED = [
         "training/callbacks/checkpoints.py",
     ),
     ("lightning.pytorch.cli:LightningCLI", "_parse_ckpt_path", "cli/lightning_cli.py"),
-    ("lightning.pytorch.cli:LightningCLI", "_parser", "cli/lightning_cli.py"),
-    ("lightning.pytorch.cli:LightningCLI", "_subcommand_parsers", "cli/commands/cross_validate.py"),
+    ("lightning.pytorch.cli:LightningCLI", "_parser", "cli/commands/cross_validate.py cli/lightning_cli.py"),
     ("lightning.pytorch.strategies.launchers", "_MultiProcessingLauncher", "training/trainer.py"),
     ("os", "_exit", "cli/main.py"),
     ("threading", "_shutdown", "cli/main.py"),

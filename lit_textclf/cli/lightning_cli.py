@@ -43,11 +43,7 @@ from lit_textclf.utils.run_folder import LOGS, folder_of, new_run_folder
 
 
 def run(args: Sequence[str], callbacks: Sequence[Callback] = ()) -> tuple[dict[str, float], list[Path]]:
-    """Runs `fit`, `validate`, `test` or `predict`.
-
-    Args:
-        args: the command and its options.
-        callbacks: Lightning's, besides the tool's own.
+    """Runs `fit`, `validate`, `test` or `predict`, with Lightning callbacks besides the tool's own.
 
     Returns:
         The metrics, and the files that were written.
@@ -111,9 +107,11 @@ class TextCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
-        self.known = [action.dest for action in self._parser(self.command)._actions]
+        options_parser = self._parser(self.command)
+        assert isinstance(options_parser, TrainerParser)
+        self.known = options_parser.option_keys
         self.typed = in_order_of_precedence(args, self.known)
-        self._parse(parser)
+        self._parse()
         options = self.config[self.command]
         root = options.trainer.default_root_dir
         if options.ckpt_path is not None:
@@ -125,7 +123,7 @@ class TextCLI(LightningCLI):
             folder = expand_path(root or ".", "trainer.default_root_dir")
             self.stored = read_checkpoint(find_checkpoint(options.ckpt_path, folder))
         if self.stored is not None:
-            self._parse_with(self.stored, parser)
+            self._parse_with(self.stored)
             options = self.config[self.command]
             if self.engine is not None:
                 self.engine.take_over(options.trainer, self.typed)
@@ -141,21 +139,21 @@ class TextCLI(LightningCLI):
     def refuse_checkpoint(self) -> None:
         """Called with `--ckpt_path`; a command that does not take a checkpoint raises a UserError here."""
 
-    def _parse(self, parser: LightningArgumentParser) -> None:
+    def _parse(self) -> None:
         try:
-            self.config = parser.parse_args(self.typed.args)
+            self.config = self.parser.parse_args(self.typed.args)
         except UserError as error:
             key = str(error).partition(":")[0]
             file = self.typed.files.get(key) if key not in self.typed.keys else None
             raise UserError(f"{file}: {error}" if file else str(error)) from None
 
-    def _parse_with(self, stored: CheckpointInfo, parser: LightningArgumentParser) -> None:
+    def _parse_with(self, stored: CheckpointInfo) -> None:
         """Parses again with the values of a checkpoint as defaults; refuses labels and a task that contradict it."""
         data = {name: value for name, value in stored.data.items() if f"data.{name}" in self.known}
         defaults = {f"data.{name}": value for name, value in data.items()}
         defaults |= {f"model.{name}": value for name, value in stored.model.items() if f"model.{name}" in self.known}
         self._parser(self.command).set_defaults(defaults)
-        self._parse(parser)
+        self._parse()
         tuned = {name: stored.model.get(name) for name in ("lora", "freeze", "layerwise_lr_decay")}
         for section, values in (("data", data), ("model", tuned)):
             options = self.config[self.command][section]

@@ -16,9 +16,14 @@ class Parser(ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
+    @property
+    def option_keys(self) -> list[str]:
+        """The keys of all options, as `data.batch_size`."""
+        return [action.dest for action in self._actions]
+
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raises a UserError with the message, and with the nearest option if one was mistyped."""
-        raise UserError(one_line(message, [action.dest for action in self._actions]))
+        raise UserError(one_line(message, self.option_keys))
 
 
 def one_line(message: str, known: list[str]) -> str:

@@ -142,5 +142,5 @@ def parser_of(command: str, description: str) -> Parser:
 
 def parsed(parser: Parser, args: Sequence[str]) -> tuple[Any, Arguments]:
     """The options, in order of precedence, and where they came from."""
-    given = in_order_of_precedence(args, [action.dest for action in parser._actions])
+    given = in_order_of_precedence(args, parser.option_keys)
     return parser.parse_args(given.args[1:]), given

@@ -46,7 +46,7 @@ class FoldCLI(TextCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Sets the fold and the run's folder."""
-        self._subcommand_parsers["fit"].set_defaults({"data.folds": FOLDS})
+        self._parser("fit").set_defaults({"data.folds": FOLDS})
         super().parse_arguments(parser, args)
         options = self.config["fit"]
         if options.data.fold is not None:

@@ -81,7 +81,7 @@ def _validation_rows(parser: Parser, args: Sequence[str], stored: CheckpointInfo
     Raises:
         UserError: if neither names any.
     """
-    known = {action.dest for action in parser._actions}
+    known = set(parser.option_keys)
     of_run = {key: value for key, value in options_of_run(stored.path).items() if key.startswith("data.")}
     carried = {f"data.{name}": value for name, value in stored.data.items()}
     given = {argument.partition("=")[0].removeprefix("--") for argument in args}
