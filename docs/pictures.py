@@ -85,7 +85,7 @@ def take_pictures(folder: Path, report: Path) -> None:
     IMAGES.mkdir(exist_ok=True)
     with page(1100, 1440) as driver:
         driver.get(report.as_uri())
-        time.sleep(1)
+        time.sleep(3)  # until the figures are decoded: the columns move while they are
         save(driver, IMAGES / "report.png")
     cards = json.dumps([{"plugin": "scalars", "tag": tag} for tag in PINNED], separators=(",", ":"))
     query = urllib.parse.urlencode({"pinnedCards": cards, "smoothing": "0", "runFilter": "version_[01]"})
