@@ -36,6 +36,7 @@ LONG_FUNCTIONS: set[str] = set()
 ODD_FOLDERS: dict[str, str] = {}
 # Tests of more than one module, each with its reason.
 TESTS_OF_SEVERAL_MODULES = {
+    "classifier/test_user_loss.py": "model.loss on its way through options, training and checkpoint",
     "classifier/test_user_metrics.py": "model.metrics on its way through options, metrics and checkpoint",
     "data/readers/test_damaged_files.py": "every reader on files that are cut off or corrupted",
     "data/readers/test_same_rows.py": "every reader gives the same rows",

@@ -7,19 +7,29 @@ import hashlib
 import pickle
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.data.labels.target import Target
+from lit_textclf.data.tokens.tokenizer import tokenizer_to_files
+from lit_textclf.models.adapters import refuse_another_way
+from lit_textclf.models.config import config_to_json
 from lit_textclf.utils.messages import UserError
 from lit_textclf.utils.paths import expand_path
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
 ALIASES = ("last", "best")
+_NOT_CARRIED = (
+    "model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels", "compile", "gradient_checkpointing",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,49 @@ class CheckpointInfo:
             "architecture": self.architecture,
             "tokenizer": self.tokenizer,
         }
+
+
+def carried(
+    options: Mapping[str, Any],
+    *,
+    target: Target,
+    calibration: Calibration,
+    config: PretrainedConfig,
+    tokenizer: PreTrainedTokenizerFast,
+) -> dict[str, Any]:
+    """The `hyper_parameters` of a checkpoint that can be used alone, as plain values for :func:`read_checkpoint`.
+
+    Args:
+        options: the classifier's options; those that only the machine or the start of training decides are left out.
+        target: task and labels.
+        calibration: temperature and thresholds.
+        config: the model's configuration.
+        tokenizer: the tokenizer.
+    """
+    return {
+        **{name: value for name, value in options.items() if name not in _NOT_CARRIED},
+        "target": target.to_dict(),
+        "calibration": calibration.to_dict(),
+        "architecture": config_to_json(config),
+        "tokenizer": tokenizer_to_files(tokenizer),
+    }
+
+
+def refuse(stored: Mapping[str, Any], target: Target | None, trained: Mapping[str, Any], *, resumes: bool) -> None:
+    """Refuses a checkpoint that does not fit this classifier.
+
+    Args:
+        stored: the checkpoint's `hyper_parameters`.
+        target: task and labels, None if they are not known yet.
+        trained: the options that decide what is trained, see :func:`refuse_another_way`.
+        resumes: whether training continues.
+
+    Raises:
+        UserError: if label names or their order differ, or what is trained.
+    """
+    if target is not None and (conflict := Target.from_dict(stored["target"]).conflict(target.task, target.labels)):
+        raise UserError(conflict)
+    refuse_another_way(stored, trained, resumes=resumes)
 
 
 def find_checkpoint(name: str, root: Path) -> Path:

@@ -1,13 +1,109 @@
-"""Class weights of the training loss; each task's own loss is in `classifier/tasks`."""
+"""The training loss: the task's own with weights and smoothing, or the user's `model.loss`.
+
+Each task's own loss is in `classifier/tasks`. Measured losses (`val_loss`, `test_loss`) are always the task's own,
+without weights, so that runs compare.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
 
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
-from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.class_path import Spec, instantiate, load_class, split_spec
+from lit_textclf.utils.messages import UserError, note
+
+OPTION = "model.loss"
+
+
+def check_loss(spec: Spec | None, class_weights: str | Mapping[str, float] | None, label_smoothing: float) -> None:
+    """Checks the form of `model.loss`, without importing anything.
+
+    Raises:
+        UserError: if it is not a class path, or an option of the task's own loss is set, too.
+    """
+    if spec is None:
+        return
+    split_spec(spec, OPTION)
+    for option, is_set in (("class_weights", class_weights is not None), ("label_smoothing", label_smoothing != 0)):
+        if is_set:
+            raise UserError(f"{OPTION} replaces the loss that model.{option} belongs to; remove model.{option}")
+
+
+class TrainingLoss:
+    """Called with raw logits `(batch, outputs)` and targets, returns the mean loss of a batch, a scalar.
+
+    Not a submodule of the classifier: a checkpoint must load where the user's class does not exist.
+
+    Args:
+        target: task and labels.
+        spec: `model.loss`, imported here; None takes the task's own loss.
+        class_weights: each label's weight, `(outputs,)`, of the task's own loss.
+        label_smoothing: of the task's own loss.
+
+    Raises:
+        UserError: if `model.loss` cannot be imported or made, or has parameters to train.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        spec: Spec | None = None,
+        class_weights: Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.spec, self.class_weights, self.label_smoothing = spec, class_weights, label_smoothing
+        self._own = rules_of(target).loss
+        self._users: Callable[[Tensor, Tensor], Tensor] | None = None if spec is None else _users_loss(spec)
+
+    @property
+    def is_measured_loss(self) -> bool:
+        """Whether this is the loss that is measured, so that one number says it all."""
+        return self.spec is None and self.class_weights is None and not self.label_smoothing
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of a batch."""
+        if self._users is None:
+            weights = None if self.class_weights is None else self.class_weights.to(logits.device)
+            return self._own(logits, targets, weights, self.label_smoothing)
+        if isinstance(self._users, nn.Module):
+            self._users.to(logits.device)
+        loss = self._users(logits, targets)
+        if not isinstance(loss, Tensor) or loss.ndim:
+            found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise UserError(f"{OPTION} {split_spec(self.spec or '', OPTION)[0]}: must return a scalar, got {found}")
+        return loss
+
+
+def _users_loss(spec: Spec) -> Callable[[Tensor, Tensor], Tensor]:
+    """An instance of a class, or a function with its `init_args`."""
+    path, arguments = split_spec(spec, OPTION)
+    found = load_class(spec, OPTION)
+    loss: Callable[[Tensor, Tensor], Tensor] = (
+        instantiate(spec, OPTION) if isinstance(found, type) else functools.partial(found, **arguments)
+    )
+    if not callable(loss):
+        raise UserError(f"{OPTION} {path}: must be callable with (logits, targets); use a torch.nn.Module")
+    if isinstance(loss, nn.Module) and any(parameter.requires_grad for parameter in loss.parameters()):
+        raise UserError(f"{OPTION} {path}: has trainable parameters, which fit would not train; use buffers")
+    return loss
+
+
+def class_weights_of(
+    option: str | Mapping[str, float] | None, target: Target, counts: Mapping[str, int], rows: int
+) -> Tensor | None:
+    """`model.class_weights` as a tensor `(outputs,)`, see :func:`resolve_class_weights`; prints them."""
+    weights = resolve_class_weights(option, target, counts, rows)
+    if weights is None:
+        return None
+    shown = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(target.labels, weights, strict=True))
+    note(f"class weights: {shown}")
+    return torch.tensor(weights)
 
 
 def resolve_class_weights(
@@ -22,7 +118,7 @@ def resolve_class_weights(
         rows: all training rows.
 
     Raises:
-        UserError: for a task without classes, a name that is no label, a label without a weight or without rows.
+        UserError: for a task without classes, an unknown name, or a label without a weight or without rows.
     """
     if option is None:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
@@ -12,11 +11,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.checkpoint import carried, refuse
 from lit_textclf.classifier.decisions import check_threshold_for
-from lit_textclf.classifier.losses import resolve_class_weights
+from lit_textclf.classifier.losses import TrainingLoss, check_loss, class_weights_of
 from lit_textclf.classifier.metric_table import monitor_of
 from lit_textclf.classifier.metrics import StageMetrics, check_metrics
-from lit_textclf.classifier.optimizer import adamw, layerwise_groups, parameter_groups, schedule, take_up_changes
+from lit_textclf.classifier.optimizer import build, take_up_changes
 from lit_textclf.classifier.options import check_model, check_tuning
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch
@@ -24,12 +24,12 @@ from lit_textclf.data.batches.loaders import batches_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.data.tokens.long_text import Pooling, pool
-from lit_textclf.data.tokens.tokenizer import load_tokenizer, tokenizer_from_files, tokenizer_to_files
-from lit_textclf.models.adapters import add_lora, freeze, refuse_another_way, say_what_is_trained
+from lit_textclf.data.tokens.tokenizer import load_tokenizer, tokenizer_from_files
+from lit_textclf.models.adapters import add_lora, freeze, say_what_is_trained
 from lit_textclf.models.build import build_model, scratch_config
-from lit_textclf.models.config import config_from_json, config_to_json, load_config, max_positions
-from lit_textclf.models.layers import checkpoint_activations, depths, shard
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.models.config import config_from_json, load_config, max_positions
+from lit_textclf.models.layers import checkpoint_activations, shard
+from lit_textclf.utils.messages import UserError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 STAGES = ("val", "test", "predict")
-_NOT_CARRIED = (
-    "model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels", "compile", "gradient_checkpointing",
-)  # fmt: skip
 
 
 class Prediction(NamedTuple):
@@ -75,6 +72,9 @@ class TextClassifier(LightningModule):
         class_weights: weights of the classes in the training loss: balanced (rare classes count as much as frequent
             ones), or {name: weight}; measured losses stay unweighted
         label_smoothing: share of each training target that is spread over all classes
+        loss: a training loss of your own in place of the task's: a class path, as my_package.FocalLoss or {class_path:
+            my_package.FocalLoss, init_args: {gamma: 2}}, called with logits (batch, outputs) and targets; val_loss and
+            test_loss stay the task's own, so that runs compare
         window_pooling: with data.long_text window, a document's logits are the mean or the max of its windows'
         from_scratch: a BERT configuration (hidden_size, num_hidden_layers, ...) to build with random weights on the
             tokenizer of tokenizer_name_or_path, in place of a pretrained model
@@ -115,6 +115,7 @@ class TextClassifier(LightningModule):
         dropout: float | None = None,
         class_weights: dict[str, float] | str | None = None,
         label_smoothing: float = 0.0,
+        loss: dict[str, Any] | str | None = None,
         window_pooling: Pooling = "mean",
         from_scratch: dict[str, Any] | None = None,
         fast_kernels: bool = True,
@@ -134,6 +135,7 @@ class TextClassifier(LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["target", "calibration", "architecture", "tokenizer"])
         check_model(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
+        check_loss(loss, class_weights, label_smoothing)
         check_tuning(lora, freeze, layerwise_lr_decay)
         check_threshold_for(threshold_for)
         check_metrics(metrics)
@@ -147,13 +149,13 @@ class TextClassifier(LightningModule):
         self.lora, self._freeze, self.layerwise_lr_decay = lora, freeze, layerwise_lr_decay
         self.model_name_or_path = model_name_or_path
         self.tokenizer_name_or_path = tokenizer_name_or_path
-        self.class_weights, self.label_smoothing = class_weights, label_smoothing
+        self.class_weights, self.label_smoothing, self.loss = class_weights, label_smoothing, loss
         self.from_scratch, self.window_pooling = from_scratch, window_pooling
         if from_scratch is not None and tokenizer_name_or_path is None and tokenizer is None:
             raise UserError(
                 "model.from_scratch needs model.tokenizer_name_or_path: a tokenizer, or a vocab.txt's folder"
             )
-        self._weights: Tensor | None = None
+        self._training_loss: TrainingLoss | None = None
         self.target = Target.from_dict(target) if isinstance(target, Mapping) else target
         self._config = config_from_json(architecture) if architecture else None
         self.weights_follow = architecture is not None
@@ -196,26 +198,39 @@ class TextClassifier(LightningModule):
     # Building ---------------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Takes target and class weights from the data module.
+        """Takes target and class counts from the Trainer's data module, see :meth:`configure`."""
+        data = getattr(self.trainer, "datamodule", None)
+        target = self.target or getattr(data, "target", None)
+        if target is None:
+            return
+        if stage == "fit" and data is not None:
+            self.configure(target, data.label_counts("train"), len(data.rows["train"]))
+        else:
+            self.target = target
+
+    def configure(self, target: Target, class_counts: Mapping[str, int] | None = None, rows: int | None = None) -> None:
+        """Decides what is predicted, and the training loss; the Trainer calls it before training begins.
+
+        In a training loop without a Trainer, call it with the data module's `target` and `label_counts("train")`.
+
+        Args:
+            target: task and labels.
+            class_counts: training rows by label, for `model.class_weights balanced`.
+            rows: all training rows; None is the sum of the counts, which is right for one label a row.
 
         Raises:
-            UserError: if the class weights do not fit the labels.
+            UserError: if the class weights, the smoothing or `model.loss` do not fit the labels or cannot be had.
         """
-        data = getattr(self.trainer, "datamodule", None)
-        if self.target is None:
-            self.target = getattr(data, "target", None)
-        if stage == "fit" and self.target is not None and data is not None:
-            weights = resolve_class_weights(
-                self.class_weights, self.target, data.label_counts("train"), len(data.rows["train"])
+        if self.class_weights == "balanced" and class_counts is None:
+            raise UserError(
+                'model.class_weights balanced: call configure(data.target, data.label_counts("train")) before training'
             )
-            if self.label_smoothing and not self.target.has_probabilities:
-                raise UserError("model.label_smoothing: regression has no classes; remove it")
-            if weights is not None:
-                shown = ", ".join(
-                    f"{name} {weight:.3g}" for name, weight in zip(self.target.labels, weights, strict=True)
-                )
-                note(f"class weights: {shown}")
-                self._weights = torch.tensor(weights)
+        self.target, counts = target, class_counts or {}
+        rows = sum(counts.values()) if rows is None else rows
+        weights = class_weights_of(self.class_weights, target, counts, rows)
+        if self.label_smoothing and not target.has_probabilities:
+            raise UserError("model.label_smoothing: regression has no classes; remove it")
+        self._training_loss = TrainingLoss(target, self.loss, weights, self.label_smoothing)
 
     def configure_model(self) -> None:
         """Builds the model: from the pretrained weights, or from its configuration where a checkpoint gives the rest.
@@ -294,10 +309,11 @@ class TextClassifier(LightningModule):
             UserError: if the loss is not finite.
         """
         logits = self.logits_of(batch)
-        assert self.target is not None
-        weights = self._weights.to(logits.device) if self._weights is not None else None
-        rules = rules_of(self.target)
-        loss = rules.loss(logits, batch["target"], weights, self.label_smoothing)
+        if self._training_loss is None:
+            assert self.target is not None
+            self.configure(self.target)
+        assert self._training_loss is not None
+        loss = self._training_loss(logits, batch["target"])
         if not torch.isfinite(loss):
             step = self.trainer.global_step if self._trainer is not None else batch_idx
             raise UserError(
@@ -306,8 +322,9 @@ class TextClassifier(LightningModule):
             )
         if self._trainer is not None:
             self.log("train_loss", loss, prog_bar=True, batch_size=len(batch["target"]))
-            if weights is not None or self.label_smoothing:
-                plain = rules.loss(logits.detach(), batch["target"])
+            if not self._training_loss.is_measured_loss:
+                assert self.target is not None
+                plain = rules_of(self.target).loss(logits.detach(), batch["target"])
                 self.log("train_loss_unweighted", plain, batch_size=len(batch["target"]))
         return loss
 
@@ -358,22 +375,18 @@ class TextClassifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, with the schedule over all optimizer steps of the run."""
-        steps = self.trainer.estimated_stepping_batches
-        if not math.isfinite(steps):
-            raise UserError("the schedule needs an end: set trainer.max_epochs or trainer.max_steps")
-        fused = self.device.type in ("cpu", "cuda")
         assert self.model is not None
         say_what_is_trained(self.model, self.lora, self._freeze)
-        if self.layerwise_lr_decay is None:
-            groups = parameter_groups(self.named_parameters(), self.weight_decay)
-        else:
-            depth = {f"model.{name}": depth for name, depth in depths(self.model).items()}
-            groups = layerwise_groups(
-                self.named_parameters(), self.weight_decay, self.learning_rate, self.layerwise_lr_decay, depth
-            )
-        optimizer = adamw(groups, self.learning_rate, fused=fused)
-        scheduler = schedule(optimizer, self.lr_scheduler, int(steps), self.warmup_ratio)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
+        return build(
+            self.model,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            layerwise_lr_decay=self.layerwise_lr_decay,
+            lr_scheduler=self.lr_scheduler,
+            warmup_ratio=self.warmup_ratio,
+            steps=self.trainer.estimated_stepping_batches,
+            device=self.device,
+        )
 
     def on_train_start(self) -> None:
         """Lets a learning rate or weight decay that was changed on resume take effect, and says so."""
@@ -386,13 +399,13 @@ class TextClassifier(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what is needed to use the checkpoint alone: target, architecture and tokenizer, as plain values."""
         assert self.target is not None
-        hparams = {name: value for name, value in self.hparams.items() if name not in _NOT_CARRIED}
-        hparams["lora"] = self.lora
-        hparams["target"] = self.target.to_dict()
-        hparams["calibration"] = self.calibration.to_dict()
-        hparams["architecture"] = config_to_json(self.config)
-        hparams["tokenizer"] = tokenizer_to_files(self.tokenizer)
-        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = hparams
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = carried(
+            {**self.hparams, "lora": self.lora},
+            target=self.target,
+            calibration=self.calibration,
+            config=self.config,
+            tokenizer=self.tokenizer,
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint whose labels or adapters are others than this classifier's.
@@ -400,13 +413,9 @@ class TextClassifier(LightningModule):
         Raises:
             UserError: if names or order differ, or what is trained.
         """
-        options = checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]
-        stored = Target.from_dict(options["target"])
-        if self.target is not None and (conflict := stored.conflict(self.target.task, self.target.labels)):
-            raise UserError(conflict)
-        now = {"lora": self.lora, "freeze": self._freeze, "layerwise_lr_decay": self.layerwise_lr_decay}
+        trained = {"lora": self.lora, "freeze": self._freeze, "layerwise_lr_decay": self.layerwise_lr_decay}
         resumes = self._trainer is not None and self.trainer.state.fn == "fit"
-        refuse_another_way(options, now, resumes=resumes)
+        refuse(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY], self.target, trained, resumes=resumes)
         data = checkpoint.get("datamodule_hyper_parameters", {})
         read_as = ("max_length", "long_text", "window_stride", "max_windows")
         self.trained_with = {name: data[name] for name in read_as if name in data}

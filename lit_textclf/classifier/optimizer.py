@@ -11,7 +11,8 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from lit_textclf.utils.messages import note, plural
+from lit_textclf.models.layers import depths
+from lit_textclf.utils.messages import UserError, note, plural
 
 SCHEDULES = (
     "linear",
@@ -57,7 +58,7 @@ def layerwise_groups(
         weight_decay: of matrices.
         learning_rate: the head's.
         decay: more than 0, at most 1.
-        depth: see :func:`lit_textclf.architecture.depths`.
+        depth: see :func:`lit_textclf.models.layers.depths`.
 
     Returns:
         From the embeddings up, two groups for each depth; each has a `name` for `LearningRateMonitor`, and its share of
@@ -105,6 +106,45 @@ def take_up_changes(scheduler: LambdaLR, learning_rate: float, weight_decay: flo
         for group in decaying:
             group["weight_decay"] = weight_decay
         note(f"weight decay: {saved_decay:g} in the checkpoint, {weight_decay:g} now")
+
+
+def build(
+    model: nn.Module,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    layerwise_lr_decay: float | None,
+    lr_scheduler: str,
+    warmup_ratio: float,
+    steps: float,
+    device: torch.device,
+) -> dict[str, Any]:
+    """The optimizer and its schedule, as `LightningModule.configure_optimizers` returns them.
+
+    Args:
+        model: a transformers model; frozen parameters are left out.
+        learning_rate: the highest one.
+        weight_decay: of matrices.
+        layerwise_lr_decay: see :func:`layerwise_groups`; None is one rate for all.
+        lr_scheduler: see :func:`schedule`.
+        warmup_ratio: see :func:`schedule`.
+        steps: all optimizer steps of the run; infinite where the run has no end.
+        device: of the parameters.
+
+    Raises:
+        UserError: if the run has no end.
+    """
+    if not math.isfinite(steps):
+        raise UserError("the schedule needs an end: set trainer.max_epochs or trainer.max_steps")
+    if layerwise_lr_decay is None:
+        groups = parameter_groups(model.named_parameters(), weight_decay)
+    else:
+        groups = layerwise_groups(
+            model.named_parameters(), weight_decay, learning_rate, layerwise_lr_decay, depths(model)
+        )
+    optimizer = adamw(groups, learning_rate, fused=device.type in ("cpu", "cuda"))
+    scheduler = schedule(optimizer, lr_scheduler, int(steps), warmup_ratio)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
 
 
 def adamw(groups: list[dict[str, Any]], learning_rate: float, *, fused: bool) -> AdamW:
