@@ -151,10 +151,12 @@ class TextCLI(LightningCLI):
         """Parses again with the values of a checkpoint as defaults; refuses labels and a task that contradict it."""
         data = {name: value for name, value in stored.data.items() if f"data.{name}" in self.known}
         defaults = {f"data.{name}": value for name, value in data.items()}
-        defaults |= {f"model.{name}": value for name, value in stored.model.items() if f"model.{name}" in self.known}
+        # Not a class path: jsonargparse 4.53 imports one that is a default, and predict must not need the class.
+        model = {f"model.{name}": value for name, value in stored.model.items() if name != "loss"}
+        defaults |= {name: value for name, value in model.items() if name in self.known}
         self._parser(self.command).set_defaults(defaults)
         self._parse()
-        tuned = {name: stored.model.get(name) for name in ("lora", "freeze", "layerwise_lr_decay")}
+        tuned = {name: stored.model.get(name) for name in ("lora", "freeze", "layerwise_lr_decay", "loss")}
         for section, values in (("data", data), ("model", tuned)):
             options = self.config[self.command][section]
             for name, value in values.items():
