@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
@@ -22,8 +22,15 @@ if TYPE_CHECKING:
 SAMPLE = 100_000
 """Rows beyond which lengths are those of a sample."""
 SEVERE_UNKNOWN = 0.2
-"""The share of unknown tokens from which on the tokenizer is one of another language."""
+"""The share of unknown tokens that indicates a tokenizer for another language."""
 SHARES = {"p5": 5, "p50": 50, "p95": 95, "p99": 99}
+
+
+class Unknown(NamedTuple):
+    """The share of tokens that the tokenizer does not know, and the number of rows that have any."""
+
+    share: float
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -34,14 +41,14 @@ class Lengths:
         rows: the rows that were counted, in the split.
         lengths: their tokens, `(rows,)`.
         truncated: how many of all rows are longer than `data.max_length`, scaled up from a sample.
-        unknown: the share of tokens that the tokenizer does not know; None for white space.
+        unknown: tokens that the tokenizer does not know; None without a tokenizer, or if it knows all.
         sampled: how many rows were counted, None for all.
     """
 
     rows: Rows
     lengths: np.ndarray
     truncated: int
-    unknown: float | None
+    unknown: Unknown | None
     sampled: int | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,7 +56,7 @@ class Lengths:
         of = {name: int(np.percentile(self.lengths, share, method="inverted_cdf")) for name, share in SHARES.items()}
         tokens: dict[str, Any] = {**of, "max": int(self.lengths.max())}
         if self.unknown is not None:
-            tokens["unknown_share"] = self.unknown
+            tokens["unknown_share"] = self.unknown.share
         if self.sampled is not None:
             tokens["sampled_rows"] = self.sampled
         return {"tokens": tokens, "truncated": self.truncated}
@@ -79,7 +86,9 @@ def lengths_of(
         tokens = [tokenize(column, tokenizer, cache_dir) for column in columns]
         special = SpecialTokens.from_tokenizer(tokenizer).special_tokens(pair=len(columns) == 2)
         lengths = np.sum([column.lengths for column in tokens], axis=0) + special
-        unknown = unknown_share(tokens, tokenizer)
+        unknown = unknown_of(tokens, tokenizer)
+        if unknown is not None:
+            unknown = unknown._replace(rows=round(unknown.rows * len(rows) / len(part)))
     truncated = round(int((lengths > max_length).sum()) * len(rows) / len(part))
     return Lengths(part, lengths, truncated, unknown, sampled)
 
@@ -91,12 +100,18 @@ def sample_of(rows: Rows, size: int) -> Rows:
     return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), size, replace=False)))
 
 
-def unknown_share(columns: list[TokenColumn], tokenizer: PreTrainedTokenizerFast) -> float | None:
-    """The share of tokens that the tokenizer does not know; None where it knows all, as byte-level ones do."""
+def unknown_of(columns: list[TokenColumn], tokenizer: PreTrainedTokenizerFast) -> Unknown | None:
+    """The tokens that the tokenizer does not know; None if it knows all, as byte-level tokenizers do.
+
+    Args:
+        columns: the tokens of each text column.
+        tokenizer: the tokenizer.
+    """
     if tokenizer.unk_token_id is None:
         return None
-    unknown = sum(column.count(tokenizer.unk_token_id) for column in columns)
-    return float(unknown / max(1, sum(int(column.lengths.sum()) for column in columns)))
+    of_row = np.sum([column.count(tokenizer.unk_token_id) for column in columns], axis=0)
+    total = sum(int(column.lengths.sum()) for column in columns)
+    return Unknown(float(of_row.sum() / max(1, total)), int((of_row > 0).sum()))
 
 
 def findings_of(split: str, found: Lengths, rows: int, max_length: int, long_text: LongText) -> list[Finding]:
@@ -120,14 +135,14 @@ def findings_of(split: str, found: Lengths, rows: int, max_length: int, long_tex
     return findings + unknown_tokens(split, found.unknown)
 
 
-def unknown_tokens(split: str, share: float | None) -> list[Finding]:
-    """The finding that many tokens are unknown, where they are."""
-    if share is None or share < 0.01:
+def unknown_tokens(split: str, unknown: Unknown | None) -> list[Finding]:
+    """The finding that many tokens are unknown, if they are."""
+    if unknown is None or unknown.share < 0.01:
         return []
-    severity: Severity = "severe" if share >= SEVERE_UNKNOWN else "warning"
-    message = f"% of all tokens ({share:.1%}) are unknown to the tokenizer"
-    remedy = "choose a model of the texts' language (model.model_name_or_path)"
-    return [Finding(severity, "unknown_tokens", split, round(share * 100), message, remedy)]
+    severity: Severity = "severe" if unknown.share >= SEVERE_UNKNOWN else "warning"
+    message = f"rows have tokens that are unknown to the tokenizer: {unknown.share * 100:.1f} % of all tokens"
+    remedy = "choose a model for the texts' language (--model.model_name_or_path)"
+    return [Finding(severity, "unknown_tokens", split, unknown.rows, message, remedy)]
 
 
 def histogram(lengths: np.ndarray, bins: int = 10) -> list[tuple[int, int, int]]:

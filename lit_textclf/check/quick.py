@@ -9,7 +9,7 @@ import numpy as np
 from lit_textclf.check.duplicates import SEVERE_SHARE, text_codes
 from lit_textclf.check.examine import Examination, look_at_rows
 from lit_textclf.check.findings import Finding, examples
-from lit_textclf.check.lengths import sample_of, unknown_share, unknown_tokens
+from lit_textclf.check.lengths import sample_of, unknown_of, unknown_tokens
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import note, plural
 
@@ -64,5 +64,5 @@ def _leaks(whole: dict[str, Rows], sampled: dict[str, Rows]) -> list[Finding]:
 def _unknown_tokens(data: TextDataModule) -> list[Finding]:
     encoded = data.encoded["train"]
     columns = [encoded.tokens] if encoded.pair_tokens is None else [encoded.tokens, encoded.pair_tokens]
-    found = unknown_tokens("train", unknown_share(columns, data.tokenizer))
+    found = unknown_tokens("train", unknown_of(columns, data.tokenizer))
     return [finding for finding in found if finding.severity == "severe"]

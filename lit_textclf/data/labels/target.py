@@ -110,6 +110,9 @@ class Target:
         Raises:
             UserError: naming the first row whose label is missing, unknown, or not a number.
         """
+        return rows.once(self, lambda: self._encode(rows))
+
+    def _encode(self, rows: Rows) -> np.ndarray:
         missing = self.missing(rows)
         if len(missing) or rows.label is None:
             raise UserError(

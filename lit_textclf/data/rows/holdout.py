@@ -17,9 +17,12 @@ _TEXTS_AT_A_TIME = 65_536
 def text_keys(rows: Rows) -> np.ndarray:
     """A 64-bit hash for each row, `(rows,)`, equal for texts that differ only in case, spaces and punctuation.
 
-    The same on every machine and in every run: BLAKE2b of the normalised text, see
-    :func:`lit_textclf.rows.normal.normalised`.
+    It is the same on every machine and in every run: BLAKE2b of the text as :func:`normalised` gives it.
     """
+    return rows.once("text keys", lambda: _hashes(rows))
+
+
+def _hashes(rows: Rows) -> np.ndarray:
     keys = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), _TEXTS_AT_A_TIME):
         texts = normalised(rows.text.slice(start, _TEXTS_AT_A_TIME)).to_pylist()

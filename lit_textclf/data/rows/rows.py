@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,8 @@ class Rows:
         columns: which column was which.
         sources: each file's name with the number of its first row in this table.
         row_numbers: for each row its place in the input, `(rows,)`, or None where it is the row's index.
-        label_lists: whether the labels are lists of names, spelled as JSON.
+        label_lists: whether the labels are lists of names, written as JSON.
+        derived: what :meth:`once` computed.
     """
 
     text: pa.ChunkedArray
@@ -41,6 +42,7 @@ class Rows:
     sources: tuple[tuple[str, int], ...]
     row_numbers: np.ndarray | None = None
     label_lists: bool = False
+    derived: dict[Hashable, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.text)
@@ -56,6 +58,17 @@ class Rows:
         name, start = next(source for source in reversed(self.sources) if source[1] <= number)
         return name, number - start
 
+    def once(self, name: Hashable, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """A value for each row, `(rows,)` or `(rows, values)`, computed once and carried by `take` and `slice`.
+
+        Args:
+            name: what it is; the same name means the same values.
+            compute: computes it from these rows, each row by itself.
+        """
+        if name not in self.derived:
+            self.derived[name] = compute()
+        return self.derived[name]
+
     def take(self, indices: np.ndarray) -> Rows:
         """Returns the rows at these indices, which still know where they came from."""
 
@@ -66,6 +79,7 @@ class Rows:
         return Rows(
             taken(self.text), taken(self.text_pair), taken(self.label), taken(self.id), taken(self.kept),
             self.columns, self.sources, numbers, self.label_lists,
+            {name: values[indices] for name, values in self.derived.items()},
         )  # fmt: skip
 
     def slice(self, start: int, length: int) -> Rows:
@@ -78,6 +92,7 @@ class Rows:
         return Rows(
             cut(self.text), cut(self.text_pair), cut(self.label), cut(self.id), cut(self.kept),
             self.columns, self.sources, numbers[start : start + length], self.label_lists,
+            {name: values[start : start + length] for name, values in self.derived.items()},
         )  # fmt: skip
 
     @classmethod

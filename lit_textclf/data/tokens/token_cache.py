@@ -49,10 +49,13 @@ class TokenColumn:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def count(self, token: int) -> int:
-        """How often a token stands in all texts."""
-        parts = zip(self._values, self._offsets, strict=True)
-        return sum(int((values[offsets[0] : offsets[-1]] == token).sum()) for values, offsets in parts)
+    def count(self, token: int) -> np.ndarray:
+        """How often each text has a token, `(texts,)`, int64."""
+        counts = [np.empty(0, np.int64)]
+        for values, offsets in zip(self._values, self._offsets, strict=True):
+            up_to = np.concatenate([[0], np.cumsum(values == token)])
+            counts.append(up_to[offsets[1:]] - up_to[offsets[:-1]])
+        return np.concatenate(counts)
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Token ids of one text, `(tokens,)`, int32."""

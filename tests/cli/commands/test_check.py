@@ -222,9 +222,11 @@ def test_label_sets_and_numbers(tokenizer: list[str]) -> None:
 
 
 def test_unknown_tokens(tokenizer: list[str]) -> None:
-    write_csv(Path("train.csv"), ["text", "label"], [("\u0436\u0438\u0437\u043d\u044c", "x"), ("good", "y")])
+    rows = [("\u0436\u0438\u0437\u043d\u044c \u0434\u0430", "x"), ("good film", "y"), ("\u0434\u0430 good", "x")]
+    write_csv(Path("train.csv"), ["text", "label"], rows)
     finding = found(checked(*tokenizer), "unknown_tokens")
-    assert (finding["severity"], finding["count"]) == ("severe", 50)
+    assert (finding["severity"], finding["count"]) == ("severe", 2)  # rows; 3 of 6 tokens
+    assert "tokens that are unknown to the tokenizer: 50.0 % of all tokens" in finding["message"]
 
 
 def test_strict(tokenizer: list[str], reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:

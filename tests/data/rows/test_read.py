@@ -16,6 +16,7 @@ import pytest
 
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
+from lit_textclf.data.rows.holdout import text_keys
 from lit_textclf.data.rows.hub import read_dataset
 from lit_textclf.data.rows.read import read_files
 from lit_textclf.data.rows.rows import Rows, report_blank, rows_of_texts
@@ -334,3 +335,25 @@ def test_files_of_which_one_lacks_the_labels(order: tuple[str, str]) -> None:
     Path("without.csv").write_text("text\nb\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"with\.csv has the column 'label', without\.csv does not"):
         read_files(list(order), ColumnNames(), ReadOptions(), option="data.predict_file", label_required=False)
+
+
+def test_values_of_rows_are_computed_once_and_carried() -> None:
+    rows = rows_of_texts([f"Text {number}!" for number in range(6)])
+    keys = text_keys(rows)
+    asked = list[int]()
+
+    def compute() -> np.ndarray:
+        asked.append(1)
+        return np.arange(6)
+
+    for part, indices in (
+        (rows, list(range(6))),
+        (rows.take(np.array([4, 1])), [4, 1]),
+        (rows.slice(2, 3), [2, 3, 4]),
+        (rows.take(np.array([5, 3, 0])).slice(1, 2), [3, 0]),
+    ):
+        assert text_keys(part).tolist() == keys[indices].tolist()
+        assert text_keys(part).tolist() == text_keys(rows_of_texts(part.text.to_pylist())).tolist()
+    assert rows.once("number", compute).tolist() == rows.once("number", compute).tolist() == list(range(6))
+    assert rows.take(np.array([4, 1])).once("number", compute).tolist() == [4, 1]
+    assert asked == [1]
