@@ -16,7 +16,7 @@ from tests.conftest import sentences, write_csv
 
 @pytest.fixture(scope="module")
 def trained_and_exported(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run's checkpoints and the ONNX model of one of them, `model`."""
+    """A folder with the checkpoints of a run, and the ONNX model of one of them in `model`."""
     folder = tmp_path_factory.mktemp("exported")
     with contextlib.chdir(folder):
         rows = write_csv(Path("rows.csv"), ["text", "label"], sentences(48))
@@ -31,7 +31,7 @@ def trained_and_exported(tiny_bert: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def exported(trained_and_exported: Path) -> list[str]:
-    """The options that use an ONNX model, of a checkpoint that is there too."""
+    """The options that use an ONNX model; the checkpoint it was exported from is available, too."""
     for name in ("model", "lightning_logs"):
         shutil.copytree(trained_and_exported / name, name)
     return ["--engine", "onnx", "--model_dir", "model"]
@@ -95,8 +95,8 @@ def test_labels_are_the_models(exported: list[str], fails: Callable[[Sequence[st
     assert "model/model.onnx" in line
 
 
-def test_another_model_does_not_go_on_with_parts(exported: list[str], fails: Callable[[Sequence[str]], str]) -> None:
-    """Parts of a stopped prediction are known by the model's contents."""
+def test_another_model_does_not_resume_the_parts(exported: list[str], fails: Callable[[Sequence[str]], str]) -> None:
+    """Parts of an interrupted prediction are identified by the contents of the model."""
     from lit_textclf.export.onnx_runtime import digest_of_folder
 
     before = digest_of_folder(Path("model"), "CPUExecutionProvider")

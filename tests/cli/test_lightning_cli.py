@@ -278,8 +278,8 @@ def test_early_stopping_by_config(fit_args: list[str]) -> None:
     assert main([*fit_args[:position], *fit_args[position + 2 :], "--config", "stop.yaml"])["epochs"] == 2
 
 
-def test_what_the_cli_leans_on_is_there() -> None:
-    """Lightning's private hook that we replace: without it the checkpoint would beat the flags again."""
+def test_the_hook_that_the_cli_overrides_exists() -> None:
+    """We override a private hook of Lightning: without it, the checkpoint would override the flags."""
     assert callable(LightningCLI._parse_ckpt_path)
 
 

@@ -66,7 +66,7 @@ def test_the_traceback_of_a_mistake_on_demand(
 
 
 def test_what_is_registered_for_the_end_still_runs(tmp_path: Path) -> None:
-    """The process ends without taking all objects apart, but not without its duties."""
+    """The process ends without destroying all objects, but it runs exit functions and waits for threads."""
     script = tmp_path / "script.py"
     script.write_text(
         "import atexit, sys, threading, time, weakref\n"
@@ -86,7 +86,7 @@ def test_what_is_registered_for_the_end_still_runs(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(done.stdout.splitlines()) == ["executor", "finalized", "ran", "registered", "thread"]
     with open("/dev/full", "w", encoding="utf-8") as full:
-        env = {**os.environ, "PYTHONUNBUFFERED": ""}  # what is printed fails at the end only
+        env = {**os.environ, "PYTHONUNBUFFERED": ""}  # output fails at the final flush only
         command = [sys.executable, str(script)]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=env)
     assert done.returncode == 1

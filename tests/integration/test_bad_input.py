@@ -1,4 +1,4 @@
-"""Every mistake of a user's: one line that names it, exit code 2, no traceback, nothing lost."""
+"""User mistakes: one line that names the mistake, exit code 2, no traceback, nothing lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Fails = Callable[[list[str]], str]
 
 
 def with_option(args: list[str], **options: str) -> list[str]:
-    """The command with options put in place of what it has; `data__max_length="2"`."""
+    """The command with options added or replaced, as `data__max_length="2"`."""
     args = list(args)
     for name, value in options.items():
         flag = "--" + name.replace("__", ".")
@@ -152,7 +152,7 @@ def test_config_that_is_not_yaml(fit_args: list[str], fails: Fails) -> None:
 
 
 class TestWithACheckpoint:
-    """Mistakes in what comes after training."""
+    """Mistakes in commands that use a checkpoint."""
 
     @pytest.fixture
     def predict(self, fit_args: list[str], reviews: dict[str, Path]) -> list[str]:

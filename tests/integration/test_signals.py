@@ -15,8 +15,8 @@ from lit_textclf import main
 from tests.conftest import write_csv
 
 
-def _heed_ctrl_c() -> None:
-    """What a background job starts ignores SIGINT, and hands that on."""
+def _restore_sigint() -> None:
+    """A background job ignores SIGINT, and so do the processes it starts."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -27,7 +27,7 @@ def stopped(args: list[str], sent: signal.Signals, when: str) -> subprocess.Comp
         process = subprocess.Popen(
             [sys.executable, "-m", "lit_textclf", *args], stdout=subprocess.PIPE, stderr=err, text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-            preexec_fn=_heed_ctrl_c,
+            preexec_fn=_restore_sigint,
         )  # fmt: skip
     deadline = time.monotonic() + 120
     while when not in log.read_text():
