@@ -40,7 +40,6 @@ NOT_CLEAN: dict[str, int] = {
     "lit_textclf/classifier/losses.py": 1,
     "lit_textclf/classifier/module.py": 3,
     "lit_textclf/cli/commands/check.py": 2,
-    "lit_textclf/cli/commands/cross_validate.py": 1,
     "lit_textclf/data/batches/predict_dataset.py": 1,
     "lit_textclf/data/datamodule.py": 12,
     "lit_textclf/data/readers/class_folders.py": 1,
@@ -58,19 +57,11 @@ NOT_CLEAN: dict[str, int] = {
     "lit_textclf/data/tokens/long_text.py": 1,
     "lit_textclf/data/tokens/token_cache.py": 3,
     "lit_textclf/data/tokens/tokenizer.py": 3,
-    "lit_textclf/export/onnx.py": 1,
-    "lit_textclf/export/onnx_runtime.py": 4,
-    "lit_textclf/export/quantize.py": 1,
     "lit_textclf/models/adapters.py": 4,
     "lit_textclf/models/attention.py": 1,
     "lit_textclf/models/build.py": 3,
     "lit_textclf/models/last_layer.py": 1,
-    "lit_textclf/prediction/parts.py": 1,
-    "lit_textclf/training/callbacks/checkpoints.py": 2,
-    "lit_textclf/training/trainer.py": 1,
     "lit_textclf/utils/class_path.py": 1,
-    "lit_textclf/utils/messages.py": 1,
-    "lit_textclf/utils/paths.py": 1,
 }
 
 FILES = [

@@ -18,7 +18,7 @@ def find_exporter(name: str, quantize: str | None = None) -> Exporter:
     """The exporter that `--format` names, from the table or by the dotted path of a user's class.
 
     Raises:
-        UserError: if no such exporter exists, the class is not an Exporter, or it cannot quantize that way.
+        UserError: if the name is unknown, the class is not an Exporter, or it cannot quantize that way.
     """
     exporter = load_named(name, EXPORTERS, Exporter, "--format")
     if quantize is not None and quantize not in exporter.quantizations:

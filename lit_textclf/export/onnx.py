@@ -23,7 +23,7 @@ from lit_textclf.utils.messages import UserError, note
 OPSETS = (23, 20)
 """Tried in this order: 23 has an operator for attention, which is faster; ONNX Runtime 1.32 refuses ModernBERT's."""
 CLOSE = 1e-4
-"""The largest difference of logits between torch and ONNX Runtime in float32 that is not an error."""
+"""The largest difference of logits between torch and ONNX Runtime in float32 that is accepted."""
 _ONE_FILE = 2**31 - 2**20  # protobuf's limit, below which weights stay in the model's own file
 
 
@@ -104,7 +104,7 @@ class OnnxExporter(Exporter):
         write_carried(stored, folder)
         note(
             f"export: ONNX of opset {opset}, {megabytes(folder)}; in onnxruntime the logits differ from torch's by "
-            f"{difference:.1g} at the most"
+            f"at most {difference:.1g}"
         )
         return stored
 
@@ -156,7 +156,9 @@ def largest_difference(classifier: TextClassifier, other: nn.Module, longest: in
     worst = 0.0
     for rows, tokens in ((1, 1), (1, min(7, longest)), (7, min(33, longest)), (2, longest)):
         ids = torch.randint(size, (rows, tokens), generator=generator)
-        ids[ids == pad] = (int(pad or 0) + 1) % size  # a padding token is none to read, for RoBERTa's positions
+        ids[ids == pad] = (
+            int(pad or 0) + 1
+        ) % size  # a padding token would not be read, because of RoBERTa's positions
         mask = torch.ones_like(ids)
         if rows > 1:
             mask[0, (tokens + 1) // 2 :] = 0

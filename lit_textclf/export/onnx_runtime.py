@@ -1,4 +1,4 @@
-"""An exported ONNX model in the classifier's place: ONNX Runtime computes the logits, all else stays as it is."""
+"""An exported ONNX model as the classifier's model: ONNX Runtime computes the logits, the rest stays the same."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class OnnxModel(nn.Module):
         folded: the calibration in the file's weights; it is undone here, once, so that all else sees raw logits.
 
     Raises:
-        UserError: if onnxruntime is not there or does not know the provider, or the file is no such model.
+        UserError: if onnxruntime is not installed or does not know the provider, or cannot load the file.
     """
 
     def __init__(self, path: Path, execution_provider: str = CPU, folded: Calibration | None = None) -> None:
@@ -54,20 +54,20 @@ class OnnxModel(nn.Module):
             raise UserError(f"--execution_provider {execution_provider!r}{near}: there are {', '.join(known)}")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3  # errors alone: warnings tell of nodes that another provider takes
+        options.log_severity_level = 3  # errors only: warnings are about nodes that run on another provider
         try:
             self.session = runtime.InferenceSession(
                 path, options, providers=[execution_provider], disabled_optimizers=_SLOW_FUSIONS
             )
-        except Exception as error:  # onnxruntime's own have no common type but this
+        except Exception as error:  # onnxruntime's errors have no other common type
             reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{path}: no model that onnxruntime loads ({reason:.200}); export it anew") from None
+            raise UserError(f"{path}: onnxruntime cannot load this model ({reason:.200}); export it again") from None
         if (chosen := self.session.get_providers()[0]) != execution_provider:
             raise UserError(
-                f"--execution_provider {execution_provider}: onnxruntime took {chosen} in its place; see that the "
+                f"--execution_provider {execution_provider}: onnxruntime chose {chosen} instead; check that the "
                 "provider's libraries are installed"
             )
-        self.names = [given.name for given in self.session.get_inputs()]
+        self.names = [each.name for each in self.session.get_inputs()]
 
     def forward(self, **inputs: Tensor) -> SimpleNamespace:
         """Runs the model.
@@ -78,8 +78,8 @@ class OnnxModel(nn.Module):
         Returns:
             Something whose `logits` are raw, float32 `(batch, outputs)`.
         """
-        given = {name: inputs[name].cpu().numpy() for name in self.names}
-        calibrated = torch.from_numpy(self.session.run(["logits"], given)[0])
+        feeds = {name: inputs[name].cpu().numpy() for name in self.names}
+        calibrated = torch.from_numpy(self.session.run(["logits"], feeds)[0])
         return SimpleNamespace(logits=self.folded.undo(calibrated))
 
 
@@ -100,13 +100,13 @@ def read_model_folder(folder: Path) -> CheckpointInfo:
     """Reads what `export --format onnx` wrote beside the weights.
 
     Raises:
-        UserError: if it is no such folder, or one of its files is missing or damaged.
+        UserError: if the folder does not exist, or one of its files is missing or damaged.
     """
     if not folder.is_dir():
         raise UserError(f"--model_dir {folder}: no such folder; export --format onnx writes one")
     for name in (MODEL, CARRIED, "config.json"):
         if not (folder / name).is_file():
-            raise UserError(f"--model_dir {folder}: has no {name}, export --format onnx did not write it; name another")
+            raise UserError(f"--model_dir {folder}: has no {name}; name a folder that export --format onnx wrote")
     try:
         carried = json.loads((folder / CARRIED).read_text(encoding="utf-8"))
         json.loads((folder / "config.json").read_text(encoding="utf-8"))  # a damaged one shows here
@@ -123,7 +123,7 @@ def read_model_folder(folder: Path) -> CheckpointInfo:
             calibration=Calibration.from_dict(carried["calibration"]),
         )
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise UserError(f"--model_dir {folder}: damaged ({error!s:.80}); export it anew") from None
+        raise UserError(f"--model_dir {folder}: damaged ({error!s:.80}); export it again") from None
 
 
 def write_carried(stored: CheckpointInfo, folder: Path) -> None:

@@ -22,13 +22,13 @@ from lit_textclf.utils.messages import UserError, note, plural
 def quantize_int8(path: Path, made: Path, *, narrowing: bool) -> None:
     """Writes a model with int8 weights, a scale for each output channel; the last layer stays as it is.
 
-    Activations are quantized while they are computed, with one scale for a whole batch (onnxruntime's dynamic
+    Activations are quantized while they are computed, with one scale for each batch (onnxruntime's dynamic
     quantization). Those between the two products of a feed-forward layer have the widest range, and most of the error
     comes from there.
 
     Args:
         path: the float32 model.
-        made: where the other one is to be.
+        made: the file to write.
         narrowing: whether products that have fewer outputs than inputs, the second ones of feed-forward layers, are
             quantized too.
     """
@@ -92,7 +92,7 @@ def put_int8_in_place(stored: CheckpointInfo, folder: Path, data: TextDataModule
                 of_labels = f", {plural(changed, 'label')} changed"
             drop = exact[metric] - rounded[metric]
             note(
-                f"export: int8{'' if narrowing else ' but for feed-forward outputs'}, {megabytes(made.parent)}; "
+                f"export: int8{'' if narrowing else ' except for feed-forward outputs'}, {megabytes(made.parent)}; "
                 f"{metric} {rounded[metric]:.4f} with it, {exact[metric]:.4f} without ({rows}{of_labels}; largest "
                 f"difference of logits {(exact['logits'] - rounded['logits']).abs().max():.2g})"
             )
@@ -111,7 +111,7 @@ def put_int8_in_place(stored: CheckpointInfo, folder: Path, data: TextDataModule
 
 @torch.inference_mode()
 def _measured(classifier: TextClassifier, model: nn.Module, data: TextDataModule) -> dict[str, Any]:
-    """The validation metrics of a model in the classifier's place, and its `logits`, float32 `(rows, outputs)`."""
+    """The validation metrics of a classifier with this model, and its `logits`, float32 `(rows, outputs)`."""
     classifier.attach(model)
     found = []
     for batch in data.val_dataloader():

@@ -42,7 +42,7 @@ class PredictionFile:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Makes the file of what :meth:`append` gets, and puts it in place when the block ends without an error.
+        """Opens the file for :meth:`append`; it appears under its name when the block ends without an error.
 
         Raises:
             UserError: if the disk is full, or another process has written the file in the meantime.

@@ -1,7 +1,7 @@
-"""Predictions on their way to one file: each process writes parts, which are kept if it is killed, and joined at last.
+"""Parts of a prediction: each process writes its own, a killed run keeps them, and rank 0 joins them into one file.
 
-A part is a run of rows one after the other: its lines are the output's lines, and joining copies one part after the
-other. It counts as done once its record is there, and its lines have the size and the digest that the record says.
+A part is a range of consecutive rows. Its lines are those of the output, so that joining copies part after part. It is
+done once its record exists, and its lines have the size and the digest that the record states.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PredictionParts:
     """The folder `<output>.parts` of a prediction under way.
 
     Args:
-        file: the file that is to be.
+        file: the file to write.
         output_format: makes its lines.
         total: how many rows are predicted.
 
@@ -57,17 +57,17 @@ class PredictionParts:
         return min(self.part_rows, self.total - index * self.part_rows)
 
     def open(self, origin: Mapping[str, Any], part_rows: int) -> list[int]:
-        """Makes the folder, or goes on with what is there; for the first process, which keeps the others out.
+        """Makes the folder, or resumes with what is in it; on rank 0, which keeps other commands out.
 
         Args:
-            origin: what the predictions come from, input, checkpoint and options, as plain values.
-            part_rows: rows of a part, where none are there yet.
+            origin: what the predictions depend on (input, checkpoint, options), as plain values.
+            part_rows: rows of a part, unless the folder has parts already.
 
         Returns:
-            The parts that are still to be made.
+            The parts that are missing.
 
         Raises:
-            UserError: if another prediction is there, or under way, or the folder cannot be written to.
+            UserError: if the folder is of another prediction, in use, or cannot be written to.
         """
         try:
             self.folder.mkdir(exist_ok=True)
@@ -94,20 +94,20 @@ class PredictionParts:
         left = [index for index in range(self.number) if self.record(index) is None]
         if len(left) < self.number:
             done = f"{self.number - len(left):,} of {plural(self.number, 'part')}"
-            note(f"predict: goes on: {done} ({self.folder}) are done already")
+            note(f"predict: resuming: {done} ({self.folder}) are done already")
         return left
 
     def join(self, part_rows: int) -> bool:
-        """What the other processes do in place of :meth:`open`: whether they see the folder."""
+        """Joins a prediction that rank 0 has opened; whether this process sees the folder."""
         self.part_rows = part_rows
         return self._manifest() is not None
 
     def _start_over(self, other: list[str]) -> None:
-        """Removes what another command left, if nothing is lost with it or `--overwrite` was given."""
+        """Removes the parts of another command if there are none that are done, or with `--overwrite`."""
         done = self.done
-        what = f"{self.folder} holds {plural(done, 'part')} of another prediction (other {', '.join(other)})"
+        what = f"{self.folder} has {plural(done, 'part')} of another prediction (other {', '.join(other)})"
         if done and not self.file.overwrite:
-            raise UserError(f"{what}; finish that one with its own command, add --overwrite or choose another --output")
+            raise UserError(f"{what}; finish it with its own command, add --overwrite or choose another --output")
         if done:
             note(f"{what}: removed")
         for path in self.folder.iterdir():
@@ -117,7 +117,7 @@ class PredictionParts:
     # Parts ------------------------------------------------------------------------------------------------------------
 
     def write(self, part: Part, logits: Tensor) -> None:
-        """Writes a part that is whole.
+        """Writes a complete part.
 
         Args:
             part: the rows.
@@ -147,13 +147,13 @@ class PredictionParts:
             raise self._unwritable(error) from None
 
     def record(self, index: int) -> dict[str, Any] | None:
-        """What is known of a part, or None if it is not done."""
+        """The record of a part, or None if the part is not done."""
         try:
             record = json.loads(self._path(index, "json").read_bytes())
-            whole = self._path(index, "csv").stat().st_size == record["bytes"]
+            complete = self._path(index, "csv").stat().st_size == record["bytes"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return record if whole and record.get("rows") == self.rows_of(index) else None
+        return record if complete and record.get("rows") == self.rows_of(index) else None
 
     def merge(self) -> Counter[str]:
         """Joins the parts in order into the file, and puts it in place.
@@ -181,7 +181,7 @@ class PredictionParts:
         return tally
 
     def measured(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Logits and targets of all rows, part by part; nothing if a row has no label, which is said."""
+        """Logits and targets of all rows, part by part; nothing, with a note, if a row has no label."""
         records = [self.record(index) or {} for index in range(self.number)]
         reasons = [record["unmeasured"] for record in records if record.get("unmeasured")]
         if reasons:
@@ -196,7 +196,7 @@ class PredictionParts:
         """The logits of a part that is done, float32 `(rows, outputs)`.
 
         Raises:
-            UserError: if they are gone or damaged.
+            UserError: if they are missing or damaged.
         """
         if index not in self._logits:
             path = self._path(index, "safetensors")
@@ -213,7 +213,7 @@ class PredictionParts:
     # The folder -------------------------------------------------------------------------------------------------------
 
     def close(self, *, remove: bool) -> None:
-        """Lets other processes in; removes the folder if asked to, or if no part is done."""
+        """Releases the folder; removes it if asked to, or if no part is done."""
         if self._lock.is_locked:
             self.is_open = self.is_open and not remove
             if remove or not self.done:
@@ -244,7 +244,7 @@ class PredictionParts:
             file.write(content)
 
     def _unwritable(self, error: OSError) -> UserError:
-        kept = f"; {plural(self.done, 'part')} are kept, and the same command goes on" if self.done else ""
+        kept = f"; {plural(self.done, 'part')} are kept; run the same command to resume" if self.done else ""
         return UserError(f"{self.folder}: cannot be written ({error.strerror}){kept}")
 
 

@@ -141,7 +141,7 @@ class PredictionWriter(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Takes a batch, and writes the part that is whole with it."""
+        """Takes a batch, and writes its part if that is complete."""
         assert isinstance(outputs, Prediction)
         index = int(batch["row"][0]) // self.parts.part_rows
         if "part" in batch:
@@ -153,7 +153,7 @@ class PredictionWriter(Callback):
             self._progress.advance(len(held.part.rows))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Joins the parts on the first process, when all have done theirs."""
+        """Joins the parts on rank 0, when all ranks have written theirs."""
         assert isinstance(pl_module, TextClassifier)
         trainer.strategy.barrier("all parts are written")
         self._progress.stop()
@@ -186,10 +186,10 @@ class PredictionWriter(Callback):
         if equal := tally["equal"]:
             note(f"predict: {plural(equal, 'row')} equal to another one, computed once")
         if empty := tally["empty_label_sets"]:
-            note(f"predict: {plural(empty, 'row')} with an empty label set, which is a label set like any other")
+            note(f"predict: {plural(empty, 'row')} with an empty label set, which counts as a label set")
 
     def close(self) -> None:
-        """Stops the bar; keeps the parts of a prediction that was not finished, and says so."""
+        """Stops the bar; keeps the parts of an unfinished prediction, with a note."""
         self._progress.stop()
         self.parts.close(remove=False)
         if self.parts.is_open and self.parts.done:
@@ -198,7 +198,7 @@ class PredictionWriter(Callback):
 
 
 class _Held:
-    """A part whose batches come in."""
+    """A part whose batches are being collected."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -207,23 +207,23 @@ class _Held:
         self._have = 0
 
     def add(self, batch: Prediction) -> bool:
-        """Takes a batch; whether all are there."""
+        """Takes a batch; whether the part is complete."""
         self._batches.append(Prediction(batch.row.cpu() - self.part.start, batch.logits.float().cpu()))
         self._have += len(batch.row)
         return self._have == self._wanted
 
     def logits(self, parts: PredictionParts) -> Tensor:
-        """The logits of all rows, float32 `(rows, outputs)`; those of known texts are looked up in their parts."""
+        """The logits of all rows, float32 `(rows, outputs)`; those of equal texts come from earlier parts."""
         row, logits = (torch.cat(parts) for parts in zip(*self._batches, strict=True))
         of_row = torch.empty(len(self.part.rows), logits.shape[1])
         of_row[row] = logits
-        for known, (index, place) in self.part.known.items():
-            of_row[known] = parts.logits(index)[place]
+        for known, (part, row_of_part) in self.part.known.items():
+            of_row[known] = parts.logits(part)[row_of_part]
         return of_row[torch.from_numpy(self.part.taken)]
 
 
 class _Rows:
-    """A bar with rows, rows a second and the time left, on a terminal; and the speed at the end."""
+    """A progress bar with rows, rows a second and the time left, and the speed at the end."""
 
     def __init__(self, shown: bool) -> None:
         self._bar: Progress | None = None
@@ -231,7 +231,7 @@ class _Rows:
         self._total, self._started, self._seconds = 0, time.perf_counter(), 0.0
 
     def start(self, total: int, own: int) -> None:
-        """Starts the clock; of `total` rows of all processes `own` are this one's."""
+        """Starts the clock for `total` rows, of which this process predicts `own`."""
         self._started, self._total = time.perf_counter(), total
         if self._shown:
             columns = (TextColumn("predict"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
@@ -245,7 +245,7 @@ class _Rows:
             self._bar.advance(self._task, rows)
 
     def stop(self) -> None:
-        """Stops the clock, and leaves the terminal as it was."""
+        """Stops the clock and removes the bar."""
         self._seconds = self._seconds or time.perf_counter() - self._started
         if self._bar is not None:
             self._bar.stop()

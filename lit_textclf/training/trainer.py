@@ -34,9 +34,9 @@ class Trainer(pl.Trainer):
         gradient_clip_val: the largest norm of the gradient
         log_every_n_steps: training steps from one logged loss to the next
         enable_model_summary: print a table of the modules
-        num_sanity_val_steps: validation batches before training begins; the first one holds the longest rows
-        checkpoint_every_n_steps: write last.ckpt every so many training steps too, and not only at an epoch's end: what
-            a killed run loses at most
+        num_sanity_val_steps: validation batches before training begins; the first one has the longest rows
+        checkpoint_every_n_steps: write last.ckpt after this number of training steps, too, not only at an epoch's
+            end; a killed run loses at most these steps
         keep_freed_memory: on a CPU, do not give memory back between steps; long texts train a third faster
         **kwargs: all other arguments of Lightning's Trainer
     """
@@ -58,9 +58,11 @@ class Trainer(pl.Trainer):
         if keep_freed_memory and kind == "cpu":
             hardware.keep_freed_memory()
         chosen = choose_precision(precision, kind)
-        if kind == "cuda" and "mixed" in chosen:  # what is left in float32 may take TensorFloat-32; 32-true stays exact
+        if (
+            kind == "cuda" and "mixed" in chosen
+        ):  # the remaining float32 products may use TensorFloat-32; 32-true stays exact
             torch.set_float32_matmul_precision("high")
-        if kwargs.get("barebones"):  # which Lightning refuses together with any logging, our defaults' too
+        if kwargs.get("barebones"):  # Lightning refuses it together with any logging, including our defaults
             log_every_n_steps = enable_model_summary = num_sanity_val_steps = None
         super().__init__(
             precision=chosen,  # type: ignore[arg-type]
@@ -73,12 +75,12 @@ class Trainer(pl.Trainer):
         )
         self.checkpoint_every_n_steps = checkpoint_every_n_steps
         self._add_callbacks()
-        plain = isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy))  # not sharded: one file, of rank 0
+        plain = isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy))  # not sharded: rank 0 writes one file
         if plain and type(self.strategy.checkpoint_io) is TorchCheckpointIO:
             self.strategy.checkpoint_io = CheckpointFiles()
 
     def _add_callbacks(self) -> None:
-        """Adds what every run needs and the user has not given: before other callbacks, which may use what these do."""
+        """Adds the callbacks of every run, unless the user has: before other callbacks, which may use their results."""
 
         def missing(kind: type[Callback]) -> bool:
             return not any(isinstance(callback, kind) for callback in self._callbacks)
@@ -132,7 +134,7 @@ class Trainer(pl.Trainer):
         return writer.metrics
 
     def _check_strategy(self) -> None:
-        """Refuses what `predict` does not run with."""
+        """Refuses strategies that `predict` does not support."""
         if not isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy)):
             raise UserError(
                 f"trainer.strategy: predict does not run with {type(self.strategy).__name__}, whose processes wait for "

@@ -1,4 +1,4 @@
-"""How rows and numbers are spelled in every CSV that is written."""
+"""How rows and numbers are formatted in every CSV we write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tool says to its user: one-line errors and one-line notes on standard error."""
+"""Errors and notes for the user, one line each on standard error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if not hasattr(rank_zero_only, "rank"):
 
 
 class UserError(Exception):
-    """A mistake that the user can mend.
+    """A mistake that the user can fix.
 
     The command line shows the message as one line, without a traceback, and exits with code 2. The message names the
     file, the row, the column, the value and the option that would change it, as far as they are known.
@@ -29,11 +29,11 @@ class UserError(Exception):
 
 
 class SharedError(UserError):
-    """One that every process raises, and only the first says."""
+    """An error that every process raises and only rank 0 reports."""
 
     @property
     def said_elsewhere(self) -> bool:
-        """Whether this is not the first process."""
+        """Whether another process, rank 0, reports it."""
         return bool(rank_zero_only.rank)  # type: ignore[attr-defined]
 
 
@@ -42,7 +42,7 @@ _hushed = False
 
 @rank_zero_only
 def note(message: str) -> None:
-    """Prints one line on standard error, on the first process only."""
+    """Prints one line on standard error, on rank 0 only."""
     if not _hushed:
         print(message, file=sys.stderr, flush=True)
 

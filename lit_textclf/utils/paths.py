@@ -1,4 +1,4 @@
-"""From what the user typed to the files that are meant: plain paths, globs, lists and `package:` paths."""
+"""Resolves the paths that users type: plain paths, globs, lists and `package:` paths."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def expand_path(path: str, option: str) -> Path:
     """A path with `~` expanded.
 
     Raises:
-        UserError: if there is no such user, or no file can have such a name.
+        UserError: if the user does not exist, or the name cannot be a file's.
     """
     try:
         found = Path(path).expanduser()
         found.exists()
     except (RuntimeError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path:.80}: no path ({reason}); change {option}") from None
+        raise UserError(f"{path:.80}: not a valid path ({reason}); change {option}") from None
     return found
 
 
 def resolve_path(path: str, option: str = "the path") -> Path:
-    """Turns `package:NAME/PATH` into the path inside the installed package; leaves other paths as they are.
+    """Resolves `package:NAME/PATH` to the path inside the installed package; leaves other paths unchanged.
 
     The package is found without importing it.
 
@@ -48,7 +48,7 @@ def resolve_path(path: str, option: str = "the path") -> Path:
 
 
 def resolve_files(files: str | Sequence[str], option: str) -> list[Path]:
-    """Lists the files and folders that a `data.*_file` option means; a glob's matches are sorted.
+    """Lists the files and folders that a `data.*_file` option names; the matches of a glob are sorted.
 
     Args:
         files: a path, a glob or a list of them.
@@ -67,7 +67,7 @@ def resolve_files(files: str | Sequence[str], option: str) -> list[Path]:
         elif glob.has_magic(str(path)):
             found.extend(_matches(path, name, option))
         elif path.is_symlink():
-            raise UserError(f"{name}: a link to {str(path.readlink())!r}, which is not there; change {option}")
+            raise UserError(f"{name}: a link to {str(path.readlink())!r}, which does not exist; change {option}")
         else:
             raise UserError(f"{name}: no such file; change {option} (relative paths start at {Path.cwd()})")
     if not found:
@@ -76,26 +76,26 @@ def resolve_files(files: str | Sequence[str], option: str) -> list[Path]:
 
 
 def _matches(pattern: Path, name: str, option: str) -> list[Path]:
-    """What a glob matches, sorted, where all of it can be read."""
+    """The sorted matches of a glob; all of them must exist."""
     matches = sorted(expand_path(match, option) for match in glob.glob(str(pattern), recursive=True))
     if not matches:
         raise UserError(f"{name}: no file matches this pattern; change {option}")
     for match in matches:
         if not match.exists():
-            raise UserError(f"{match}: matches {name!r}, but the file it links to is not there; change {option}")
+            raise UserError(f"{match}: matches {name!r}, but the file it links to does not exist; change {option}")
     return matches
 
 
 def is_local(name_or_path: str) -> bool:
-    """Whether a model's name means a folder here, and so no network."""
+    """Whether a model's name is a local folder, so that no network is needed."""
     return name_or_path.startswith(PACKAGE_PREFIX) or expand_path(name_or_path, "the model's name").exists()
 
 
 def local_or_hub(name_or_path: str, option: str) -> str:
-    """The folder that is meant, or the Hub name as it is.
+    """The local folder that a name stands for, or the Hub name unchanged.
 
     Raises:
-        UserError: if it looks like a path and nothing is there.
+        UserError: if it looks like a path and the folder does not exist.
     """
     if is_local(name_or_path):
         path = resolve_path(name_or_path)

@@ -117,7 +117,7 @@ def read_metrics(folder: Path) -> dict[str, float]:
     """The metrics in `metrics.json`; NaN for null.
 
     Raises:
-        UserError: if there is no such file, or it cannot be read.
+        UserError: if the file does not exist or cannot be read.
     """
     path, remedy = folder / METRICS, "run the command that wrote it again"
     try:

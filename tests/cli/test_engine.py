@@ -140,5 +140,5 @@ def test_damaged_files(name: str, exported: list[str], fails: Callable[[Sequence
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     line = fails(["predict", *exported, "--text", "good"])
     assert "model" in line
-    assert "export it anew" in line
+    assert "export it again" in line
     assert not Path("predictions.csv").exists()

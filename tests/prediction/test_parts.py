@@ -59,7 +59,7 @@ def test_what_is_done_is_kept_and_said(capfd: pytest.CaptureFixture[str]) -> Non
     assert not Path("predictions.csv").exists()
     main(COMMAND)
     err = capfd.readouterr().err
-    assert "predict: goes on: 2 of 4 parts (predictions.csv.parts) are done already" in err
+    assert "predict: resuming: 2 of 4 parts (predictions.csv.parts) are done already" in err
     assert "predict: 400 rows, 0 (0.0%) truncated to 16 tokens; 200 rows in" in err
     assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert not PARTS.exists()
@@ -154,7 +154,7 @@ def test_parts_of_another_prediction_are_not_mixed_in(
     else:
         main([*fit_args, "--trainer.max_epochs", "1", "--seed_everything", "7"])
     error = fails(command)  # and nothing after it: not that these parts will be used
-    assert f"predictions.csv.parts holds 2 parts of another prediction (other {changed})" in error
+    assert f"predictions.csv.parts has 2 parts of another prediction (other {changed})" in error
     assert "--overwrite" in error
     assert len(list(PARTS.glob("part-*.json"))) == 2
     capfd.readouterr()
@@ -252,7 +252,7 @@ def test_killed_at_random_moments() -> None:
         assert not Path("predictions.csv").exists()
     done = len([path for path in PARTS.glob("part-*.json") if json.loads(path.read_bytes())])
     last = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
-    assert f"goes on: {done} of {parts} parts" in last.stderr
+    assert f"resuming: {done} of {parts} parts" in last.stderr
     computed = re.search(r"tokens; ([\d,]+) rows in", last.stderr)
     assert computed is not None
     assert abs(int(computed[1].replace(",", "")) - rows * (parts - done) / parts) < 512

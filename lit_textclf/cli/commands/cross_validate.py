@@ -52,24 +52,24 @@ class FoldCLI(TextCLI):
         if options.data.fold is not None:
             raise UserError("data.fold: cross_validate takes each fold in turn; remove it")
         if options.trainer.fast_dev_run:
-            raise UserError("cross_validate needs whole runs; remove trainer.fast_dev_run")
+            raise UserError("cross_validate needs complete runs; remove trainer.fast_dev_run")
         if options.trainer.enable_checkpointing is False or options.trainer.barebones:
             raise UserError("cross_validate predicts with each fold's best checkpoint: checkpointing cannot be off")
         options.data.fold = self.fold
         self.folds = options.data.folds
 
     def refuse_checkpoint(self) -> None:
-        """Each fold is trained from the start: a checkpoint may know the rows that are held out."""
-        raise UserError("cross_validate trains each fold anew; remove --ckpt_path")
+        """Refuses a checkpoint, which may have been trained on the held-out rows."""
+        raise UserError("cross_validate trains each fold from scratch; remove --ckpt_path")
 
     def instantiate_classes(self) -> None:
-        """Refuses several processes, once the trainer knows how many there are."""
+        """Refuses several processes, once the Trainer knows their number."""
         super().instantiate_classes()
         if self.trainer.world_size > 1:
             raise UserError("cross_validate does not run in several processes yet; set --trainer.devices 1")
 
     def prepare(self) -> None:
-        """Reads the rows with all their columns, then makes the folder: a mistake in a file leaves nothing."""
+        """Reads the rows with all their columns, and then makes the folder: a mistake in a file leaves none behind."""
         self.datamodule.keep_columns("train")
         if self.output is not None:
             for split in ("train", "test"):
@@ -82,7 +82,7 @@ class FoldCLI(TextCLI):
         options.default_root_dir = str(self.root)
 
     def _note_next(self, folder: Path, checkpoints: list[Path]) -> None:
-        """Nothing: the next fold is next."""
+        """Prints nothing: the next fold follows."""
 
     @torch.inference_mode()
     def out_of_fold(self) -> Outcomes:
@@ -136,7 +136,9 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
         root = cli.root
         metrics.append({name: value for name, value in cli.metrics.items() if name.startswith("val_")})
         if not metrics[-1]:
-            raise UserError("cross_validate: no validation took place, so nothing is known; change trainer.*")
+            raise UserError(
+                "cross_validate: no validation took place, so a fold has no metrics; change trainer.limit_val_batches"
+            )
         held_out.append(cli.out_of_fold())
         note(f"fold {len(metrics)} of {cli.folds} is done")
         if len(metrics) == cli.folds:
@@ -166,7 +168,7 @@ def _summary(folds: Sequence[dict[str, float]]) -> dict[str, float]:
     for name in folds[0]:
         values = [fold[name] for fold in folds if math.isfinite(fold[name])]
         if len(values) < len(folds):
-            note(f"{name}: {len(folds) - len(values)} of {len(folds)} folds have no value, and are left out")
+            note(f"{name}: {len(folds) - len(values)} of {len(folds)} folds have no value and are left out")
         summary[f"{name}_mean"] = statistics.fmean(values) if values else math.nan
         summary[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else math.nan
     return summary

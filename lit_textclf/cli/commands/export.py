@@ -29,7 +29,7 @@ def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         Nothing, and the folder that was written.
 
     Raises:
-        UserError: for anything wrong in the options; a folder that is there is left alone without `--overwrite`.
+        UserError: for anything wrong in the options; an existing folder stays without `--overwrite`.
     """
     parser = _parser()
     options = parser.parse_args(list(args[1:]))
@@ -55,7 +55,7 @@ def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="lit-textclf export", description="Writes a checkpoint in a form that others load.")
+    parser = Parser(prog="lit-textclf export", description="Writes a checkpoint in a format that other tools load.")
     parser.add_argument("--ckpt_path", type=str, help="the checkpoint: a file, a run's folder, last or best")
     parser.add_argument("--output", type=str, help="the folder to write")
     parser.add_argument("--format", type=str, default="hf", help=formats_help())
@@ -68,32 +68,32 @@ def _parser() -> Parser:
         "--max_accuracy_drop", type=float, default=0.01,
         help="the most that --quantize may cost: accuracy, micro F1 of label sets, Pearson's r of a regression",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace the folder if it is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
     parser.add_argument("--push_to_hub", type=str | None, default=None, help="also upload to this name on the Hub")
-    parser.add_argument("--trainer.default_root_dir", type=str, default=".", help="where last and best are looked for")
+    parser.add_argument("--trainer.default_root_dir", type=str, default=".", help="where to look for last and best")
     parser.add_class_arguments(TextDataModule, "data", skip=NOT_OPTIONS, sub_configs=False)
     return parser
 
 
 def _validation_rows(parser: Parser, args: Sequence[str], stored: CheckpointInfo) -> TextDataModule:
-    """The rows that `--quantize` is measured on: those of the run's own config, where `data.*` does not say otherwise.
+    """The rows to measure `--quantize` on: those of the run's own config, unless `data.*` names others.
 
     Raises:
-        UserError: if neither names any.
+        UserError: if neither names rows.
     """
     known = set(parser.option_keys)
     of_run = {key: value for key, value in options_of_run(stored.path).items() if key.startswith("data.")}
     carried = {f"data.{name}": value for name, value in stored.data.items()}
-    given = {argument.partition("=")[0].removeprefix("--") for argument in args}
+    typed = {argument.partition("=")[0].removeprefix("--") for argument in args}
     sources = {f"data.{name}" for name in ("train_file", "validation_file", "dataset_name")}
-    if given & sources:  # other rows: the run's files and shares do not go with them
+    if typed & sources:  # other rows: the run's files and splits do not apply to them
         of_run = {}
     defaults = {name: value for name, value in {**of_run, **carried}.items() if name in known}
     parser.set_defaults(defaults)
     data = TextDataModule(**parser.parse_args(list(args[1:])).data.as_dict())
     if not any(data.has(split) for split in ("train", "validation")):
         raise UserError(
-            "--quantize int8 measures what it costs on validation rows: set --data.validation_file (the run's own "
-            "config.yaml is not beside the checkpoint)"
+            "--quantize measures its cost on validation rows: set --data.validation_file (the run's own "
+            "config.yaml is not next to the checkpoint)"
         )
     return data

@@ -1,4 +1,4 @@
-"""best.ckpt and last.ckpt: when they are written, and how they appear whole."""
+"""best.ckpt and last.ckpt: when they are written, and how they appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from lit_textclf.utils.messages import UserError, note
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Writes checkpoints straight to a file beside their place, and renames it once it is whole.
+    """Writes checkpoints to a temporary file beside them, and renames it once it is complete.
 
-    In place of Lightning's own, which puts the bytes together in memory first: twice the checkpoint's size, and three
-    times as long (lightning 2.6.6, `_atomic_save`).
+    Lightning's own class assembles the bytes in memory first, which takes twice the checkpoint's size and three times
+    as long (lightning 2.6.6, `_atomic_save`).
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Writes a checkpoint.
 
         Raises:
-            UserError: if it cannot be written; one of that name is left as it was.
+            UserError: if it cannot be written; an older one with that name stays.
         """
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
@@ -47,13 +47,13 @@ class CheckpointFiles(TorchCheckpointIO):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """`last.ckpt` of each epoch's end: the same file as `best.ckpt` where that was just written, not a second one.
+    """Writes `last.ckpt` at each epoch's end: as a hard link to `best.ckpt` if that was just written.
 
-    Both names then lead to one file (a hard link, or a copy where the file system has none). Every checkpoint is
-    renamed into place, so that a new one under either name leaves the other alone.
+    Where the file system has no hard links it is a copy. Checkpoints are renamed into place, so that a new one under
+    either name does not change the other.
 
     Args:
-        best: writes `best.ckpt`, and is called before this callback; None where nothing is validated.
+        best: writes `best.ckpt`, and is called before this callback; None without validation.
         **kwargs: of `ModelCheckpoint`.
     """
 
@@ -63,13 +63,13 @@ class LastCheckpoint(ModelCheckpoint):
 
     @property
     def state_key(self) -> str:
-        """Finds this callback's state in a checkpoint; fixed, whatever the class is called."""
+        """The key of this callback's state in a checkpoint; fixed, whatever the class is called."""
         return f"LastCheckpoint{super().state_key.removeprefix(type(self).__qualname__)}"
 
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
         best = self._best
         saved = best is not None and best._last_global_step_saved == trainer.global_step
-        if best is None or not saved or not Path(best.best_model_path).is_file():  # a sharded one is a folder
+        if best is None or not saved or not Path(best.best_model_path).is_file():  # a sharded checkpoint is a folder
             super()._save_checkpoint(trainer, filepath)
             return
         if trainer.is_global_zero:
@@ -90,10 +90,10 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class StepCheckpoint(ModelCheckpoint):
-    """`last.ckpt` every so many steps too, but for an epoch's last one, whose checkpoint follows its validation.
+    """Writes `last.ckpt` every few steps, too, except after an epoch's last step: that checkpoint follows validation.
 
     Args:
-        steps: training steps from one to the next.
+        steps: training steps between two checkpoints.
         **kwargs: of `ModelCheckpoint`.
     """
 
@@ -102,11 +102,11 @@ class StepCheckpoint(ModelCheckpoint):
 
     @property
     def state_key(self) -> str:
-        """Finds this callback's state in a checkpoint; fixed, whatever the class is called."""
+        """The key of this callback's state in a checkpoint; fixed, whatever the class is called."""
         return f"StepCheckpoint{super().state_key.removeprefix(type(self).__qualname__)}"
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
-        """Writes it, if it is time to."""
+        """Writes the checkpoint if it is due."""
         if not trainer.is_last_batch:
             super().on_train_batch_end(trainer, *args, **kwargs)
 
@@ -117,9 +117,9 @@ _BEST = "best"
 def checkpoint_callbacks(
     folder: Path, target: Target, *, validated: bool, every_n_steps: int | None = None
 ) -> list[ModelCheckpoint]:
-    """Keeps `checkpoints/last.ckpt` of each epoch's end, or more often, and, where there are validation rows, the best.
+    """The callbacks that write `checkpoints/last.ckpt`, and `best.ckpt` with validation rows.
 
-    The best comes first: what it knows of the best epoch is then in `last.ckpt` too, for a run that goes on from it.
+    The best comes first: `last.ckpt` then contains its state, and a resumed run knows the best epoch.
     """
     common: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     steps: list[ModelCheckpoint] = []
@@ -139,7 +139,7 @@ def best_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint | None:
 
 
 def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:
-    """The run's `best.ckpt` and `last.ckpt`; the best is made a copy of the last where nothing chose it."""
+    """The run's `best.ckpt` and `last.ckpt`; without validation the best is made the same file as the last."""
     best, last = folder / "checkpoints" / "best.ckpt", folder / "checkpoints" / "last.ckpt"
     if not last.exists():
         return []
@@ -151,7 +151,7 @@ def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Gives a file a second name, or a copy where the file system has no hard links; it appears whole or not at all.
+    """Gives a file a second name, or a copy where the file system has no hard links; it appears complete or not at all.
 
     Raises:
         UserError: if it cannot be written.

@@ -31,7 +31,7 @@ class ExactResume(Callback):
 
     @property
     def state_key(self) -> str:
-        """Finds this callback's state in a checkpoint; fixed, whatever the class is called."""
+        """The key of this callback's state in a checkpoint; fixed, whatever the class is called."""
         return "ExactResume"
 
     def state_dict(self) -> dict[str, Any]:
