@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -107,9 +107,7 @@ class TextCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
-        options_parser = self._parser(self.command)
-        assert isinstance(options_parser, TrainerParser)
-        self.known = options_parser.option_keys
+        self.known = cast(TrainerParser, self._parser(self.command)).option_keys
         self.typed = in_order_of_precedence(args, self.known)
         self._parse()
         options = self.config[self.command]
