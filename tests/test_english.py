@@ -35,10 +35,6 @@ NOT_CLEAN: dict[str, int] = {
     "lit_textclf/check/labels.py": 4,
     "lit_textclf/check/lengths.py": 2,
     "lit_textclf/check/texts.py": 1,
-    "lit_textclf/classifier/checkpoint.py": 3,
-    "lit_textclf/classifier/decisions.py": 5,
-    "lit_textclf/classifier/losses.py": 1,
-    "lit_textclf/classifier/module.py": 3,
     "lit_textclf/cli/commands/check.py": 2,
     "lit_textclf/data/batches/predict_dataset.py": 1,
     "lit_textclf/data/datamodule.py": 12,
@@ -57,10 +53,6 @@ NOT_CLEAN: dict[str, int] = {
     "lit_textclf/data/tokens/long_text.py": 1,
     "lit_textclf/data/tokens/token_cache.py": 3,
     "lit_textclf/data/tokens/tokenizer.py": 3,
-    "lit_textclf/models/adapters.py": 4,
-    "lit_textclf/models/attention.py": 1,
-    "lit_textclf/models/build.py": 3,
-    "lit_textclf/models/last_layer.py": 1,
     "lit_textclf/utils/class_path.py": 1,
 }
 

@@ -115,7 +115,7 @@ def find_checkpoint(name: str, root: Path) -> Path:
     """Turns `last` or `best` into the newest such file below a folder; other names are paths.
 
     Raises:
-        UserError: if there is no such file.
+        UserError: if the file does not exist.
     """
     if name not in ALIASES:
         path = expand_path(name, "--ckpt_path")
@@ -184,12 +184,12 @@ def _instead_of(path: Path) -> str:
     """Names the newest checkpoint of the same folder that is whole."""
     others = [other for other in path.parent.glob("*.ckpt") if other.name != path.name and other.is_file()]
     for other in sorted(others, key=lambda found: found.stat().st_mtime, reverse=True):
-        # What torch raises for a file that is none of its own has no common type; such a file is none to name.
+        # torch raises errors without a common type for a file that it did not write; such a file is not offered.
         with contextlib.suppress(Exception):
             if _damaged(other) is None:
                 step = torch.load(other, map_location="cpu", weights_only=True, mmap=True)["global_step"]
                 return f"use the one before it: --ckpt_path {other} (step {step})"
-    return "there is no other whole one beside it: train anew"
+    return "no intact checkpoint was found next to it; train again"
 
 
 def digest_of(path: Path) -> str:

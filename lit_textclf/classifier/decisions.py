@@ -29,13 +29,13 @@ def check_threshold_for(wanted: str) -> None:
 
 
 def best_threshold(scores: Tensor, present: Tensor, wanted: str = "f1") -> float | None:
-    """The probability from which on a label is best given.
+    """The best decision threshold for a label.
 
     Args:
         scores: the label's probabilities, `(rows,)`.
         present: whether rows have it, bool `(rows,)`.
         wanted: `f1` for the highest F1; `precision=0.9` for the highest recall among thresholds of at least that
-            precision, or the highest precision where none has it; `recall=0.9` likewise.
+            precision, or the highest precision where none has it; `recall=0.9` the same with both exchanged.
 
     Returns:
         The middle between the lowest score that is taken and the next one; None if no row has the label.
@@ -68,7 +68,7 @@ def labels_with_thresholds(target: Target) -> tuple[str, ...]:
 def thresholds_of(target: Target, logits: Tensor, targets: Tensor, wanted: str = "f1") -> dict[str, float]:
     """The best threshold of each label that can have one: of two labels the positive one's, of sets each one's.
 
-    For the highest F1 0.5 stays where the other threshold is no better by more than chance: on an imbalanced set of few
+    For the highest F1, 0.5 stays unless the other threshold is better by more than chance: on an imbalanced set of few
     rows that one would be the peculiarity of a row or two, and worse on others.
 
     Args:
@@ -100,7 +100,7 @@ def beats_by_more_than_chance(scores: Tensor, present: Tensor, threshold: float,
         scores: the label's probabilities, `(rows,)`.
         present: whether rows have it, bool `(rows,)`.
         threshold: a probability.
-        other: likewise.
+        other: the probability to compare it with.
     """
 
     def f1(limit: float) -> tuple[Tensor, Tensor]:
@@ -126,7 +126,7 @@ def resolve_threshold(option: Any, target: Target, calibration: Calibration) -> 
         calibration: what `best` means.
 
     Raises:
-        UserError: for a task without thresholds, an unknown label, or a value that is no probability.
+        UserError: for a task without thresholds, an unknown label, or a value that is not a probability.
     """
     if option is None:
         return None

@@ -1,4 +1,4 @@
-"""The fifth room: the classifier, a transformers model with its loss, optimizer and metrics."""
+"""The classifier: a transformers model with its loss, optimizer and metrics, as a LightningModule."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ class TextClassifier(LightningModule):
     Args:
         model_name_or_path: a name on the Hugging Face Hub, a folder, or `package:NAME/PATH`; read only where training
             begins, not with a checkpoint
-        tokenizer_name_or_path: likewise, or a folder with only a vocab.txt (WordPiece); null means the model's
+        tokenizer_name_or_path: a name or path as above, or a folder with only a vocab.txt (WordPiece); null means the
+            model's
         learning_rate: the highest learning rate of AdamW, reached after the warm-up
         weight_decay: AdamW's decay of matrices; biases and LayerNorm have none
         warmup_ratio: share of all steps in which the learning rate rises from 0
@@ -85,7 +86,7 @@ class TextClassifier(LightningModule):
         lora: train small matrices beside the encoder's linear layers, and the head, in place of all weights; {} or any
             of r (8), alpha (16), dropout (0.0) and target_modules (query and value; names, or all-linear), which is
             LoRA through peft; a learning rate of 1e-4 to 1e-3 suits it; null trains all weights
-        freeze: leave the embeddings, or with a number also so many encoder layers from the first on, as they are; null
+        freeze: keep the embeddings, or with a number also that many encoder layers from the first, as they are; null
             trains all
         layerwise_lr_decay: each encoder layer learns at this share of the rate of the layer above it, the embeddings
             below the first one too; 0.8 to 0.95 suit few rows; null is one rate for all

@@ -19,7 +19,7 @@ _QUERY_AND_VALUE = (
     ("query_proj", "value_proj"),  # DeBERTa-v2 and v3
     ("q", "v"),  # MPNet
     ("in_proj",),  # DeBERTa: query, key and value in one
-    ("Wqkv",),  # ModernBERT: likewise
+    ("Wqkv",),  # ModernBERT: also all three in one
 )
 """How models call the projections that LoRA's authors adapt (Hu et al. 2022, section 4.2)."""
 
@@ -51,7 +51,7 @@ def add_lora(model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         lora_dropout=complete["dropout"],
         target_modules=complete["target_modules"],
     )
-    # Into the layers alone: a head's `dense` or `out_proj` is trained in full, and is none of theirs.
+    # Into the layers alone: a head's `dense` or `out_proj` is trained in full, without adapters.
     inject_adapter_in_model(config, layers)
     depth = depths(model)
     head = max(depth.values())
@@ -65,7 +65,7 @@ def _targets(wanted: str | list[str] | None, linear: list[str]) -> list[str]:
     """The names of linear layers that are meant, sorted.
 
     Raises:
-        UserError: if there is no such name.
+        UserError: if the encoder has no linear layer of that name.
     """
     names = sorted({name.rpartition(".")[2] for name in linear})
     if wanted == "all-linear":
@@ -91,8 +91,8 @@ def _targets(wanted: str | list[str] | None, linear: list[str]) -> list[str]:
 def merged(model: Any) -> Any:
     """A plain transformers model with the same outputs: every LoRA product is added to the weight it stands beside.
 
-    For what is written for others (`export`): no peft is needed to load or run it. Outputs are those of `model` but for
-    the rounding of a sum that is now made once.
+    For what is written for others (`export`): no peft is needed to load or run it. Outputs are those of `model` except
+    for the rounding of a sum that is now made once.
 
     Args:
         model: the `model` of a :class:`TextClassifier`, with adapters or without.
@@ -115,7 +115,7 @@ def merged(model: Any) -> Any:
 
 
 def freeze(model: Any, below: int | Literal["embeddings"]) -> None:
-    """Keeps the embeddings, and so many encoder layers from the first on, as they are.
+    """Keeps the embeddings, and a number of encoder layers from the first, as they are.
 
     Args:
         model: a transformers model for sequence classification.
@@ -167,7 +167,7 @@ def refuse_another_way(stored: Mapping[str, Any], now: Mapping[str, Any], *, res
         if stored.get(name) != value and (name == "lora" or resumes):
             raise UserError(
                 f"model.{name}: {_shown(stored.get(name))} in the checkpoint, {_shown(value)} now; leave it out to go "
-                "on with the checkpoint's, or train anew"
+                "on with the checkpoint's, or train again"
             )
 
 

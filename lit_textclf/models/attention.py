@@ -102,7 +102,7 @@ def attention(
     is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Transformers' `sdpa` attention, but for bidirectional attention in bf16 or with dropout on a CPU.
+    """Transformers' `sdpa` attention, except for bidirectional attention in bf16 or with dropout on a CPU.
 
     The signature is that of `transformers.AttentionInterface`.
 

@@ -87,7 +87,9 @@ def scratch_config(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerFas
     try:
         config = BertConfig(**{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **options})
         if config.hidden_size % config.num_attention_heads:
-            raise ValueError(f"hidden_size {config.hidden_size} is no multiple of {config.num_attention_heads} heads")
+            raise ValueError(
+                f"hidden_size {config.hidden_size} is not a multiple of {config.num_attention_heads} heads"
+            )
         with torch.device("meta"):  # a negative size, an unknown activation: only building it shows them
             from_config(config)
     except Exception as error:
@@ -138,11 +140,11 @@ def compile_model(model: nn.Module) -> None:
     """Has torch compile the model when it first runs, for all lengths at once; its state dict keeps its keys.
 
     Raises:
-        UserError: if there is no compiler for a CPU.
+        UserError: if a CPU has no compiler.
     """
     compilers = (os.environ.get("CXX", "g++"), "clang++")
     if not torch.cuda.is_available() and not any(shutil.which(name) for name in compilers):
-        raise UserError("model.compile: torch needs a C++ compiler on a CPU, and there is no g++; install one")
+        raise UserError("model.compile: torch needs a C++ compiler on a CPU, and g++ was not found; install one")
     note("model.compile: the first steps take a minute or more; attention and dropout are torch's own")
     model.compile(dynamic=True)
 

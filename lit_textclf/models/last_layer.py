@@ -15,7 +15,7 @@ from torch import Tensor
 from lit_textclf.models.attention import ATTENTION
 
 _LAYERS = ("BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer", "ElectraLayer")
-"""Layers of transformers 5 that are the same but for their names, under heads that read the first token."""
+"""Layers of transformers 5 that are the same except for their names, under heads that read the first token."""
 
 
 def read_first_token_only(model: Any) -> bool:

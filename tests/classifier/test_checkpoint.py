@@ -161,4 +161,4 @@ def test_the_one_before_a_damaged_checkpoint_is_offered(
     (folder / "other.ckpt").unlink()
     with zipfile.ZipFile(folder / "foreign.ckpt", "w") as archive:  # whole, and no checkpoint
         archive.writestr("note.txt", "precious")
-    assert "there is no other whole one beside it" in fails(command)
+    assert "no intact checkpoint was found next to it" in fails(command)

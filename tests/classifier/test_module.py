@@ -186,7 +186,7 @@ def test_from_scratch_on_a_vocabulary_alone(tmp_path: Path) -> None:
     ("options", "expected"),
     [
         ({"hidden_sise": 16}, "has no 'hidden_sise'; did you mean 'hidden_size'?"),
-        ({"hidden_size": 10, "num_attention_heads": 3}, "10 is no multiple of 3 heads"),
+        ({"hidden_size": 10, "num_attention_heads": 3}, "10 is not a multiple of 3 heads"),
     ],
 )
 def test_from_scratch_refused(tiny_bert: Path, options: dict[str, Any], expected: str) -> None:
