@@ -70,7 +70,7 @@ def repeats_of(
                 "near_duplicates",
                 split,
                 more,
-                "more rows repeat an earlier text but for case and punctuation",
+                "more rows repeat an earlier text, except for case and punctuation",
                 "look at them",
                 _with_first(rows, only_nearly, near_first),
             )
@@ -167,7 +167,7 @@ def _leak_findings(
     if more := len(nearly) - len(leaked):
         only_nearly = np.setdiff1d(nearly, leaked, assume_unique=True)
         severe = not severe and len(nearly) >= SEVERE_SHARE * len(rows)
-        message = f"more rows stand in {earlier} but for case and punctuation"
+        message = f"more rows are also in {earlier}, except for case and punctuation"
         findings.append(
             Finding(
                 "severe" if severe else "warning",

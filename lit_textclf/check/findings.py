@@ -20,7 +20,7 @@ _SINGULAR = (
     ("rows have", "row has"),
     ("rows repeat", "row repeats"),
     ("more rows repeat", "more row repeats"),
-    ("more rows stand", "more row stands"),
+    ("more rows are", "more row is"),
     ("labels have", "label has"),
 )
 

@@ -45,7 +45,7 @@ def labels_of(split: str, rows: Rows, target: Target | None) -> tuple[dict[str, 
             encoded = target.encode(labelled)
         except UserError as error:
             findings.append(
-                Finding("severe", "labels", split, 1, f"label that training does not take, or more: {error}", "mend it")
+                Finding("severe", "labels", split, 1, f"label that training does not take, or more: {error}", "fix it")
             )
             return {"labels": _sorted(label_counts(labelled))}, findings
         if not target.has_probabilities:
@@ -136,14 +136,16 @@ def _odd_names(names: list[str], target: Target) -> list[Finding]:
         alike.setdefault(" ".join(name.casefold().split()), []).append(name)
     if same := [group for group in alike.values() if len(group) > 1]:
         shown = "; ".join(", ".join(map(repr, group)) for group in same[:3])
-        message = f"labels are the same but for case and spaces: {shown}"
+        message = f"labels are the same except for case and spaces: {shown}"
         findings.append(Finding("warning", "similar_labels", "train", sum(map(len, same)), message, "make them one"))
     if not target.one_label_per_row:
         return findings
     others = [name for name in names if not name.replace(".", "", 1).lstrip("+-").isdecimal()]
     if len(names) > 5 and 0 < len(others) <= len(names) / 5:
-        message = f"labels are no numbers, the other {len(names) - len(others)} are: {', '.join(map(repr, others[:3]))}"
-        findings.append(Finding("warning", "almost_numbers", "train", len(others), message, "mend them for regression"))
+        message = (
+            f"labels are not numbers, the other {len(names) - len(others)} are: {', '.join(map(repr, others[:3]))}"
+        )
+        findings.append(Finding("warning", "almost_numbers", "train", len(others), message, "fix them for regression"))
     joined = [name for name in names if "|" in name]
     parts = [part for name in joined for part in name.split("|")]
     if len(joined) > 1 and len(set(parts)) < len(parts):

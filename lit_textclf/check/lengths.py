@@ -94,7 +94,7 @@ def lengths_of(
 
 
 def sample_of(rows: Rows, size: int) -> Rows:
-    """A seeded sample of rows in their order; all of them where there are no more."""
+    """A seeded sample of rows in their order; all rows if there are not more."""
     if len(rows) <= size:
         return rows
     return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), size, replace=False)))

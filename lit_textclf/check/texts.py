@@ -1,4 +1,4 @@
-"""What is wrong with texts themselves: blank, mojibake, characters nobody sees, HTML; and columns that are no texts."""
+"""Problems of texts: blank, mojibake, invisible characters, HTML; and columns that do not contain texts."""
 
 from __future__ import annotations
 
@@ -116,9 +116,7 @@ def columns_of(rows: Rows) -> list[Finding]:
         if texts is None or len(texts) < 2:
             continue
         if pc.all(pc.equal(texts, texts[0])).as_py():
-            findings.append(
-                _column("severe", "constant_text", rows, f"rows have one and the same text in column {name!r}")
-            )
+            findings.append(_column("severe", "constant_text", rows, f"rows have the same text in column {name!r}"))
         elif pc.mean(pc.match_substring_regex(texts, r"^\S*\d\S*$")).as_py() >= ID_SHARE:
             findings.append(
                 _column("severe", "id_like_text", rows, f"texts of column {name!r} look like ids or numbers")

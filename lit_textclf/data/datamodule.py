@@ -62,7 +62,7 @@ class TextDataModule(RowsModule):
         dataset_config_name: its configuration, if it has several
         dataset_splits: the data set's names of the splits, if they are not train, validation and test, as
             {validation: validation_matched}; predict reads that of test unless named
-        validation_split: share of the training rows to hold out for validation if there is no such file; stratified,
+        validation_split: share of the training rows to hold out for validation if that has no file; stratified,
             by a hash of the text, so that equal texts stay together
         test_split: the same for test
         folds: the number of folds of k-fold cross-validation; one of them is held out for validation
@@ -248,7 +248,7 @@ class TextDataModule(RowsModule):
         return (1, 0) if given is None else (given["num_replicas"], given["rank"])
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """Validation batches; an empty list where there are no validation rows."""
+        """Validation batches; an empty list without validation rows."""
         return self._eval_loader("validation") if "validation" in self.encoded else []
 
     def test_dataloader(self) -> DataLoader[Any]:
@@ -296,7 +296,7 @@ class TextDataModule(RowsModule):
     def _collator(self) -> Collator:
         on_xla = self.trainer is not None and isinstance(self.trainer.accelerator, XLAAccelerator)
         if on_xla and not self.pad_to_max_length:
-            note("data.pad_to_max_length is true on a TPU: each new length would be compiled anew")
+            note("data.pad_to_max_length is true on a TPU: each new length would be compiled again")
             self.pad_to_max_length = True
         pad_to = self.max_length if self.pad_to_max_length else None
         return Collator(self.tokenizer, pad_to, windows=self.long_text.mode == "window")

@@ -298,11 +298,10 @@ class Splits:
         return {**parts, "train": rows.take(train)}
 
     def _refuse_trained_on(self, split: str) -> None:
-        """Looks for rows to be measured that the checkpoint was trained on.
+        """Looks for evaluation rows that the checkpoint was trained on; reports how many of a named file's are.
 
         Raises:
-            UserError: if they were held out of training rows: with other shares or folds than in training. Of a file
-                that the user named, how many they are is said.
+            UserError: if they were held out of training rows, with other shares or folds than in training.
         """
         if self.trained_on is None:
             return
@@ -317,7 +316,7 @@ class Splits:
                 f"{message}; hold out what training held out: the same data.validation_split, data.test_split, "
                 "data.folds and data.fold"
             )
-        note(f"{message}, but for case and punctuation: the metrics are better than the model")
+        note(f"{message} (ignoring case and punctuation): these metrics are too optimistic")
 
     def _codes(self, rows: Rows) -> np.ndarray | None:
         assert self.target is not None

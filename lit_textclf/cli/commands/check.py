@@ -88,7 +88,7 @@ def look(options: Any) -> tuple[Examination, str, int | None]:
         found.findings.insert(
             0,
             Finding(
-                "severe", "target", "train", len(splits["train"]), f"rows cannot be trained on: {problem}", "mend it"
+                "severe", "target", "train", len(splits["train"]), f"rows cannot be trained on: {problem}", "fix it"
             ),
         )
     return found, "words" if tokenizer is None else "tokens", _most_tokens(options.model, tokenizer)
@@ -112,7 +112,7 @@ def _most_tokens(model: Any, tokenizer: PreTrainedTokenizerFast | None) -> int |
 
 
 def tokenizer_of(model: Any) -> PreTrainedTokenizerFast | None:
-    """The tokenizer that was named, or the default model's where it is on this machine, else None, which is said."""
+    """The tokenizer that the options name, or the default model's if it is on this machine; else None, with a note."""
     from lit_textclf.classifier.module import DEFAULT_MODEL
 
     if model.tokenizer_name_or_path is not None:

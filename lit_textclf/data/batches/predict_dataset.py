@@ -34,7 +34,7 @@ class Part:
         start: the place of its first row in the input.
         rows: its rows.
         targets: what they are labelled with, `(rows,)` or `(rows, outputs)`, or None.
-        unmeasured: why there are no targets although there are labels, or None.
+        unmeasured: why the targets are missing although there are labels, or None.
         taken: for each row the row of the part that stands for it, `(rows,)`: itself, or an equal one.
         known: rows that an earlier part has computed, and where: its number and the row there.
         tally: counts of what was done with the rows, to be added up and said.

@@ -20,7 +20,7 @@ def read_folder(folder: Path, options: ReadOptions) -> Iterator[pa.Table]:
         Tables of up to :data:`CHUNK_ROWS` rows.
 
     Raises:
-        UserError: if there is no `.txt` file, or a file cannot be read or decoded.
+        UserError: if the folder has no `.txt` file, or a file cannot be read or decoded.
     """
     encodings = options.encodings
     files, others = _find_files(folder)

@@ -26,7 +26,7 @@ class ColumnNames:
     """The names of the columns that matter; None where there is none or it is still to be found.
 
     `id_required` is False where only a checkpoint names the id column. `labels` are columns of zeros and ones, one for
-    each label of a multi-label task; there is no `label` then.
+    each label of a multi-label task; `label` is None then.
     """
 
     text: str | None = None
@@ -122,7 +122,7 @@ def lists_of_columns(table: pa.Table, names: Sequence[str], where: str, start: i
         if wrong >= 0:
             raise UserError(
                 f"{where}: row {start + wrong}, column {name!r}: {values[wrong].as_py()!r} is neither 0 nor 1; "
-                "mend it, or change data.label_columns"
+                "fix it, or change --data.label_columns"
             )
         on.append(ones.to_pylist())
     spelled = [

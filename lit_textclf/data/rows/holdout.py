@@ -1,4 +1,4 @@
-"""Holding rows out: by a hash of the text, so that equal texts never stand on two sides."""
+"""Holding rows out: by a hash of the text, so that equal texts are never in two parts."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def hold_out(
         keys: :func:`text_keys`, `(rows,)`.
         strata: class indices, `(rows,)`, or None.
         first: the first part's share of the rows, between 0 and 1; None or 0 for an empty part.
-        second: the second part's, likewise.
+        second: the second part's, in the same way.
 
     Returns:
         Sorted row indices: the training part's, the first part's and the second's.

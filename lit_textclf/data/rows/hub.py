@@ -45,7 +45,7 @@ def read_dataset(
     Class numbers become their names; -1, which stands for 'no label', becomes null.
 
     Returns:
-        The rows, or None if there is no such split.
+        The rows, or None if the data set does not have the split.
 
     Raises:
         UserError: if the data set cannot be had, or has no split that it must have.

@@ -1,4 +1,4 @@
-"""Which texts are equal, and which are but for case, punctuation and how wide a space is."""
+"""Which texts are equal, exactly or except for case, punctuation and the width of spaces."""
 
 from __future__ import annotations
 

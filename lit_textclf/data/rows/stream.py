@@ -21,7 +21,7 @@ class RowStream:
     Args:
         read: begins to read the rows, in chunks that know their places in the input; it can be called again.
         split: what to call the rows in messages.
-        limit: use only the first so many.
+        limit: use at most this many rows, the first ones.
 
     Attributes:
         total: how many rows there are.

@@ -33,7 +33,7 @@ class LongText:
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
-            raise UserError(f"data.long_text: {self.mode!r} is none of {', '.join(get_args(Mode))}")
+            raise UserError(f"data.long_text: {self.mode!r} must be one of {', '.join(get_args(Mode))}")
         if self.stride is not None and self.mode != "window":
             raise UserError(f"data.window_stride has no meaning with data.long_text {self.mode}; remove it")
         if self.stride is not None and self.stride < 1:

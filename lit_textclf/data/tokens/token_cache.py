@@ -1,6 +1,6 @@
-"""The third room: token ids of whole texts, without special tokens, cached as Arrow and mapped into memory.
+"""Token ids of complete texts, without special tokens, cached as Arrow files and mapped into memory.
 
-Cutting and special tokens come later (`batches.py`), so that one cache serves every `max_length` and `long_text`.
+Truncation and special tokens come later (`batches/`), so that one cache serves every `max_length` and `long_text`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def tokenize(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast, cache_d
     """Tokenizes texts, or finds them tokenized in the cache.
 
     The cache's key is the content: the texts, the tokenizer and its library's version. An Arrow file ends with a
-    footer, so one cut short is noticed, said and made anew.
+    footer, so one that was cut short is noticed, reported and written again.
 
     Args:
         texts: strings, `(texts,)`, without nulls.
@@ -83,7 +83,7 @@ def tokenize(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast, cache_d
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return _mapped(path, len(texts))
     except (pa.ArrowInvalid, OSError) as error:
-        note(f"{path}: token cache unusable ({str(error).splitlines()[0]}), made anew")
+        note(f"{path}: token cache unusable ({str(error).splitlines()[0]}), written again")
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:

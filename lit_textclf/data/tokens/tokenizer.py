@@ -25,7 +25,7 @@ def load_tokenizer(name_or_path: str, option: str, *, local_only: bool = False) 
         local_only: whether a Hub name is looked for on this machine only.
 
     Raises:
-        UserError: if it cannot be had, or is no fast tokenizer.
+        UserError: if it cannot be loaded, or is not a fast tokenizer.
     """
     from transformers import AutoTokenizer, BertTokenizer
 
@@ -45,7 +45,10 @@ def load_tokenizer(name_or_path: str, option: str, *, local_only: bool = False) 
             )
         raise UserError(f"{option} {name_or_path!r}: no tokenizer could be loaded ({reason}); {remedy}") from None
     if not tokenizer.is_fast:
-        raise UserError(f"{option} {name_or_path!r}: {type(tokenizer).__name__} is no fast tokenizer; use one that is")
+        raise UserError(
+            f"{option} {name_or_path!r}: {type(tokenizer).__name__} is not a fast tokenizer; choose a model with a "
+            "tokenizer.json"
+        )
     return tokenizer  # type: ignore[no-any-return,return-value]
 
 
@@ -60,7 +63,7 @@ def tokenizer_from_files(files: dict[str, str]) -> PreTrainedTokenizerFast:
     """The inverse of :func:`tokenizer_to_files`.
 
     Raises:
-        UserError: if there is no room for its files.
+        UserError: if its files cannot be written to the temporary folder.
     """
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -142,7 +142,7 @@ def test_a_file_cut_short_is_made_anew(
     assert listed(tokenize(column(TEXTS), tiny, tmp_path / "tokens")) == ids_of(tiny, TEXTS)
     said = capsys.readouterr().err
     assert said.startswith(f"{path}: ")
-    assert "made anew" in said
+    assert "written again" in said
     assert said.count("\n") == 1
     assert only_file(tmp_path / "tokens").read_bytes() == whole
 
@@ -154,7 +154,7 @@ def test_a_file_of_other_texts_is_made_anew(
     tokenize(column(TEXTS[:2]), tiny, tmp_path / "others")
     only_file(tmp_path / "tokens").write_bytes(only_file(tmp_path / "others").read_bytes())
     assert listed(tokenize(column(TEXTS), tiny, tmp_path / "tokens")) == ids_of(tiny, TEXTS)
-    assert "made anew" in capsys.readouterr().err
+    assert "written again" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_made_costs_one_line(
