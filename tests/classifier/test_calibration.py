@@ -327,7 +327,7 @@ def test_thresholds(noisy: list[str], capfd: pytest.CaptureFixture[str]) -> None
         expected = [chance if label == "positive" else 1 - chance
                     for chance, label in zip(chances, found["label"], strict=True)]  # fmt: skip
         np.testing.assert_allclose(np.float64(found["score"]), expected, atol=1e-6)
-    assert "positive from 0.2 on" in capfd.readouterr().err
+    assert "labels are assigned by threshold: positive 0.2" in capfd.readouterr().err
     measured = [
         "validate",
         "--ckpt_path",
