@@ -21,17 +21,9 @@ if TYPE_CHECKING:
 def add_engine_options(parser: ArgumentParser) -> None:
     """Adds `--engine`, `--model_dir` and `--execution_provider`."""
     parser.add_argument("--engine", choices=["torch", "onnx"], default="torch", help="what computes the logits")
+    parser.add_argument("--model_dir", type=str | None, help="with --engine onnx: the folder of export --format onnx")
     parser.add_argument(
-        "--model_dir",
-        type=str | None,
-        default=None,
-        help="with --engine onnx: the folder of export --format onnx",
-    )
-    parser.add_argument(
-        "--execution_provider",
-        type=str,
-        default=CPU,
-        help="with --engine onnx: its name in onnxruntime",
+        "--execution_provider", type=str, default=CPU, help="with --engine onnx: its name in onnxruntime"
     )
 
 

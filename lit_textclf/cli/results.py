@@ -40,12 +40,7 @@ def write_fit(report: EpochReport, metrics: dict[str, float], data: TextDataModu
 
 
 def write_measured(
-    metrics: dict[str, float],
-    evaluation: Evaluation | None,
-    folder: Path,
-    *,
-    split: str,
-    source: Path,
+    metrics: dict[str, float], evaluation: Evaluation | None, folder: Path, *, split: str, source: Path
 ) -> list[Path]:
     """Prints tables of metrics and labels, and writes them, the outcomes and the report.
 

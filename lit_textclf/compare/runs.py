@@ -96,17 +96,19 @@ def read_runs(paths: Sequence[str]) -> list[RunResults]:
     Raises:
         UserError: if a path is not the folder of a finished run, or a file in it cannot be read.
     """
-    folders: dict[Path, None] = {}
+    folders: dict[Path, Path] = {}  # by absolute path
     for path in paths:
         for folder in _folders(path):
-            if folder.resolve() in {known.resolve() for known in folders}:
+            if folder.resolve() in folders:
                 note(f"compare: {folder} is named twice and shown once")
-                continue
-            folders[folder] = None
+            else:
+                folders[folder.resolve()] = folder
     if len(folders) < 2:
         raise UserError(f"compare {' '.join(paths)}: needs two runs or more; add another run's folder")
-    names = _names(list(folders))
-    return [_read(folder, name) for folder, name in zip(folders, names, strict=True)]
+    return [
+        RunResults(name, folder, _settings(folder), read_metrics(folder), _rows(folder / OUTCOMES))
+        for name, folder in zip(_names(list(folders)), folders.values(), strict=True)
+    ]
 
 
 def _folders(path: str) -> list[Path]:
@@ -135,15 +137,10 @@ def _number(folder: Path) -> tuple[str, int]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Paths below the folders' common parent, without `lightning_logs`."""
-    resolved = [folder.resolve() for folder in folders]
-    top = Path(os.path.commonpath(resolved))
-    parts = [[part for part in folder.relative_to(top).parts if part != LOGS] for folder in resolved]
-    return ["/".join(part) or folder.name for part, folder in zip(parts, resolved, strict=True)]
-
-
-def _read(folder: Path, name: str) -> RunResults:
-    return RunResults(name, folder, _settings(folder), read_metrics(folder), _rows(folder / OUTCOMES))
+    """The absolute folders, relative to their common parent and without `lightning_logs`."""
+    top = os.path.commonpath(folders)
+    parts = [[part for part in folder.relative_to(top).parts if part != LOGS] for folder in folders]
+    return ["/".join(part) or folder.name for part, folder in zip(parts, folders, strict=True)]
 
 
 # Settings -------------------------------------------------------------------------------------------------------------
@@ -193,23 +190,19 @@ def differing(runs: Sequence[RunResults]) -> dict[str, list[Any]]:
 def _rows(path: Path) -> RowResults | None:
     if not path.is_file():
         return None
-    remedy = "run validate or test again"
+    parse = pa_csv.ParseOptions(newlines_in_values=True)
     try:
         with path.open("rb") as file:
-            names = pa_csv.open_csv(file, parse_options=pa_csv.ParseOptions(newlines_in_values=True)).schema.names
+            names = pa_csv.open_csv(file, parse_options=parse).schema.names
             file.seek(0)
-            table = pa_csv.read_csv(
-                file,
-                parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-                convert_options=pa_csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-                ),
-            )
+            strings = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+            table = pa_csv.read_csv(file, parse_options=parse, convert_options=strings)
         predicted = "prediction" if "prediction" in names else "predicted"
         columns = [table.column(name).to_pylist() for name in ("key", "label", predicted, "loss")]
         loss = np.array([float(value) for value in columns[3]])
     except (OSError, KeyError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); {remedy}") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read ({reason}); run validate or test again") from None
     return RowResults(_numbered(columns[0]), columns[1], columns[2], loss)
 
 
@@ -249,9 +242,9 @@ def shared_rows(runs: Sequence[RunResults]) -> SharedRows | None:
     index_of = [{key: index for index, key in enumerate(rows.keys)} for rows in known]
     common = [key for key in known[0].keys if all(key in indices for indices in index_of)]
     taken = [[indices[key] for key in common] for indices in index_of]
-    # The order of the labels in a set does not matter.
-    normal = _sorted_names if runs[0].task == "multi_label" else str
-    true = [[normal(rows.true[index]) for index in order] for rows, order in zip(known, taken, strict=True)]
+    true = [[rows.true[index] for index in order] for rows, order in zip(known, taken, strict=True)]
+    if runs[0].task == "multi_label":  # the order of the labels in a set does not matter
+        true = [[join_names(sorted(split_names(cell))) for cell in cells] for cells in true]
     same = [row for row, labels in enumerate(zip(*true, strict=True)) if len(set(labels)) == 1]
     if not same:
         return None
@@ -262,7 +255,3 @@ def shared_rows(runs: Sequence[RunResults]) -> SharedRows | None:
         len(common) - len(same),
         all(len(same) == len(rows.true) for rows in known),
     )
-
-
-def _sorted_names(cell: str) -> str:
-    return join_names(sorted(split_names(cell)))

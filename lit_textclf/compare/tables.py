@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lit_textclf.classifier.metric_table import higher_is_better
@@ -74,8 +74,7 @@ def sentence(first: str, second: str, test: McNemar) -> str:
 
 
 def _table(title: str, names: Sequence[str], justify: Any = "right") -> Table:
-    table = Table()
-    table.add_column(title, overflow="fold")
+    table = Table(Column(title, overflow="fold"))
     for name in names:
         table.add_column(Text(name), justify=justify, overflow="fold")
     return table
@@ -125,8 +124,7 @@ def _short(value: Any) -> str:
 
 def csv_of(found: Comparison) -> str:
     """The comparison as CSV: a line for each differing setting, metric and interval of each run."""
-    header = ["run", "kind", "name", "value", "low", "high"]
-    lines: list[Sequence[Any]] = [header]
+    lines: list[Sequence[Any]] = [["run", "kind", "name", "value", "low", "high"]]
     metrics = metrics_of(found)
     intervals: Mapping[str, list[Interval]] = {} if found.intervals is None else found.intervals.of_runs
     differences = {} if found.intervals is None else found.intervals.differences

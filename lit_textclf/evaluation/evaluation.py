@@ -117,11 +117,6 @@ class Evaluation:
         """The same rows, calibrated, without thresholds: what scores and reliability are about."""
         return self if self.thresholds is None else Evaluation.from_outcomes(self.outcomes, self.calibration)
 
-    @property
-    def temperature(self) -> float:
-        """The calibration's temperature."""
-        return self.calibration.temperature
-
     def __len__(self) -> int:
         return len(self.decided)
 
@@ -148,9 +143,11 @@ class Evaluation:
     @cached_property
     def decisions(self) -> Decisions | None:
         """Every decision with the probability of what was decided; None for regression."""
+        if self.score is None:
+            return None
         right = self.decided == self.outcomes.targets.to(self.decided.dtype)
-        if self.score is None or self.target.one_label_per_row:
-            return None if self.score is None else Decisions(self.score, right)
+        if self.target.one_label_per_row:
+            return Decisions(self.score, right)
         score = torch.where(self.decided.bool(), self.probabilities, 1 - self.probabilities)
         return Decisions(score.flatten(), right.flatten())
 

@@ -58,9 +58,7 @@ class Trainer(pl.Trainer):
         if keep_freed_memory and kind == "cpu":
             hardware.keep_freed_memory()
         chosen = choose_precision(precision, kind)
-        if (
-            kind == "cuda" and "mixed" in chosen
-        ):  # the remaining float32 products may use TensorFloat-32; 32-true stays exact
+        if kind == "cuda" and "mixed" in chosen:  # float32 operations may use TensorFloat-32; 32-true stays exact
             torch.set_float32_matmul_precision("high")
         if kwargs.get("barebones"):  # Lightning refuses it together with any logging, including our defaults
             log_every_n_steps = enable_model_summary = num_sanity_val_steps = None

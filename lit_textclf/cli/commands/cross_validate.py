@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
 from rich.console import Console
-from rich.table import Table
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.cli.lightning_cli import TextCLI
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.csv_files import write_label_errors, write_outcomes
+from lit_textclf.evaluation.report.tables import table_of_numbers
 from lit_textclf.prediction.csv_output import CsvFormat
 from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.utils.atomic import refuse_input
@@ -175,10 +175,7 @@ def _summary(folds: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def _print(folds: Sequence[dict[str, float]], summary: dict[str, float]) -> None:
-    table = Table()
-    table.add_column("metric")
-    for title in ("mean", "std", *(f"fold {number}" for number in range(len(folds)))):
-        table.add_column(title, justify="right")
+    table = table_of_numbers("metric", ("mean", "std", *(f"fold {number}" for number in range(len(folds)))))
     for name in folds[0]:
         values = [summary[f"{name}_mean"], summary[f"{name}_std"], *(fold[name] for fold in folds)]
         table.add_row(name, *(f"{value:.4f}" for value in values))

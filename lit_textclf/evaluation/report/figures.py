@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from torch import Tensor
 from torchmetrics.functional.classification import (
     binary_auroc,
@@ -52,11 +52,6 @@ def confusion_figure(evaluation: Evaluation, *, normalize: bool = False) -> Figu
     values = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1) if normalize else matrix
     title = "Confusion matrix, % of each true label's rows" if normalize else "Confusion matrix, rows"
     return _matrix(_title(evaluation, title + note), values[np.ix_(shown, shown)], [names[index] for index in shown])
-
-
-def confusion_normalized_figure(evaluation: Evaluation) -> Figure | None:
-    """The confusion matrix in percent of each true label's rows."""
-    return confusion_figure(evaluation, normalize=True)
 
 
 def _matrix(title: str, values: np.ndarray, names: list[str]) -> Figure:
@@ -165,7 +160,7 @@ def reliability_figure(evaluation: Evaluation) -> Figure | None:
     """The share that is right against the score, before and after calibration if there was any."""
     if evaluation.decisions is None:
         return None
-    multi, temperature = evaluation.target.has_label_sets, evaluation.temperature
+    multi, temperature = evaluation.target.has_label_sets, evaluation.calibration.temperature
     lines = [("as trained", _BLUE if temperature == 1 else _GREY, reliability(evaluation.uncalibrated))]
     if temperature != 1:
         lines.append((f"temperature {temperature:.3g}", _BLUE, reliability(evaluation.without_thresholds)))
@@ -232,9 +227,10 @@ def prediction_figure(evaluation: Evaluation) -> Figure | None:
         return None
     true, predicted = evaluation.outcomes.targets.double().numpy(), evaluation.decided.double().numpy()
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
+    opacity = float(np.clip(300 / len(true), 0.08, 0.7))
     with canvas(_title(evaluation, "Predicted and true values"), 4.2) as (figure, axes):
         axes.plot([low, high], [low, high], color=_GREY, linestyle=":", linewidth=1)
-        axes.scatter(true, predicted, s=8, alpha=_opacity(len(true)), color=_BLUE, linewidths=0, rasterized=True)
+        axes.scatter(true, predicted, s=8, alpha=opacity, color=_BLUE, linewidths=0, rasterized=True)
         axes.set(xlabel="true", ylabel="predicted")
     return figure
 
@@ -243,21 +239,15 @@ def residual_figure(evaluation: Evaluation) -> Figure | None:
     """The distribution of errors."""
     if evaluation.target.has_probabilities:
         return None
-    true, predicted = evaluation.outcomes.targets.double().numpy(), evaluation.decided.double().numpy()
-    residuals = predicted - true
+    residuals = (evaluation.decided.double() - evaluation.outcomes.targets.double()).numpy()
     with canvas(_title(evaluation, "Residuals")) as (figure, axes):
         axes.hist(residuals, 40, color=_BLUE)
         axes.axvline(0, color=_GREY, linestyle=":", linewidth=1)
         axes.axvline(float(residuals.mean()), color=_ORANGE, linewidth=1.5, label=f"mean {residuals.mean():.3g}")
-        spread = Line2D([], [], linestyle="none", label=f"standard deviation {residuals.std():.3g}")
-        axes.add_line(spread)
+        axes.plot([], [], " ", label=f"standard deviation {residuals.std():.3g}")
         axes.set(xlabel="predicted - true", ylabel="rows")
         legend_below(figure, axes)
     return figure
-
-
-def _opacity(rows: int) -> float:
-    return float(np.clip(300 / max(rows, 1), 0.08, 0.7))
 
 
 def length_histogram_figure(evaluation: Evaluation) -> Figure | None:
@@ -293,7 +283,7 @@ class FigureKind(NamedTuple):
 
 FIGURES = (
     FigureKind("confusion", "Confusion", confusion_figure),
-    FigureKind("confusion_normalized", "Confusion, in per cent", confusion_normalized_figure),
+    FigureKind("confusion_normalized", "Confusion, in per cent", partial(confusion_figure, normalize=True)),
     FigureKind("per_class_f1", "F1 of each label", per_class_f1_figure),
     FigureKind("precision_recall", "Precision and recall", precision_recall_figure),
     FigureKind("roc", "ROC", roc_figure),

@@ -195,7 +195,7 @@ def _made(page: Page) -> list[Block]:
     more = f" and {len(files) - _MAX_FILES} more files" if len(files) > _MAX_FILES else ""
     text = f"{page.model}, measured on {', '.join(files[:_MAX_FILES])}{more}. "
     if evaluation.score is not None:
-        text += f"Probabilities are calibrated with temperature {evaluation.temperature:.4g}. "
+        text += f"Probabilities are calibrated with temperature {evaluation.calibration.temperature:.4g}. "
     text += "A row's number is its index in the input, from 0; its loss is that of the model before calibration."
     return [Paragraph(text, "path"), Details("config.yaml", page.config)]
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lit_textclf.evaluation.evaluation import Evaluation
 
 MAX_LABELS = 20
 """Labels in the table of labels."""
+
+
+def table_of_numbers(first: str, titles: Iterable[str]) -> Table:
+    """A table with a column of names and columns of numbers, still without rows."""
+    table = Table(Column(first, overflow="fold"))
+    for title in titles:
+        table.add_column(title, justify="right")
+    return table
 
 
 def print_labels(evaluation: Evaluation) -> None:
@@ -19,10 +29,7 @@ def print_labels(evaluation: Evaluation) -> None:
         return
     total = len(evaluation.label_scores)
     print("each label" if len(labels) == total else f"the {len(labels)} labels of {total} with the lowest F1")
-    table = Table()
-    table.add_column("label", overflow="fold")
-    for title in ("rows", "predicted", "precision", "recall", "f1"):
-        table.add_column(title, justify="right")
+    table = table_of_numbers("label", ("rows", "predicted", "precision", "recall", "f1"))
     for label in labels:
         shares = [f"{value:.4f}" if label.seen else "" for value in (label.precision, label.recall, label.f1)]
         table.add_row(Text(label.label), f"{label.rows:,}", f"{label.predicted:,}", *shares)
@@ -32,9 +39,7 @@ def print_labels(evaluation: Evaluation) -> None:
 def print_table(metrics: dict[str, float], title: str) -> None:
     """Prints metrics as a table on standard output."""
     print(title)
-    table = Table()
-    table.add_column("metric")
-    table.add_column("value", justify="right")
+    table = table_of_numbers("metric", ("value",))
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4f}")
     Console().print(table)

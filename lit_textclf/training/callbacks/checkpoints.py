@@ -122,9 +122,7 @@ def checkpoint_callbacks(
     The best comes first: `last.ckpt` then contains its state, and a resumed run knows the best epoch.
     """
     common: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    steps: list[ModelCheckpoint] = []
-    if every_n_steps is not None:
-        steps = [StepCheckpoint(every_n_steps, dirpath=folder / "checkpoints")]
+    steps = [] if every_n_steps is None else [StepCheckpoint(every_n_steps, dirpath=folder / "checkpoints")]
     if not validated:
         return [LastCheckpoint(None, **common), *steps]
     monitor, mode = monitor_of(target.task)

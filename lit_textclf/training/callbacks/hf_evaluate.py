@@ -30,7 +30,7 @@ class EvaluateMetrics(Callback):
         entries: for each metric a folder or file with its script, or its name on the Hub; or a mapping with this as
             `path`, optionally `config_name`, `name` (for the results) and the arguments of the script's `compute`
             (`average: macro`).
-        collected: has the outcomes; called before this callback. None takes the Trainer's, or collects them here.
+        collected: has the outcomes; called before this callback. None takes the Trainer's, or adds one to it.
 
     Raises:
         UserError: if an entry has another form.
@@ -39,7 +39,6 @@ class EvaluateMetrics(Callback):
     def __init__(self, entries: Sequence[str | Mapping[str, Any]], collected: CollectOutcomes | None = None) -> None:
         self.metrics = [_EvaluateMetric(entry) for entry in entries]
         self.collected = collected
-        self._own: CollectOutcomes | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Loads the scripts, so that their mistakes show before anything is computed."""
@@ -47,34 +46,22 @@ class EvaluateMetrics(Callback):
         target: Target = getattr(pl_module, "target", None) or data.target  # the classifier's own setup comes later
         for metric in self.metrics:
             metric.load(target)
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        index = callbacks.index(self)
+        if self.collected not in callbacks[:index]:
+            self.collected = next((one for one in callbacks[:index] if isinstance(one, CollectOutcomes)), None)
         if self.collected is None:
-            callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-            before = callbacks[: callbacks.index(self)]
-            self.collected = next((callback for callback in before if isinstance(callback, CollectOutcomes)), None)
-        if self.collected is None:
-            self.collected = self._own = CollectOutcomes()
-
-    def on_validation_batch_end(self, *args: Any) -> None:
-        """Keeps a batch if nobody else does."""
-        if self._own is not None:
-            self._own.on_validation_batch_end(*args)
-
-    def on_test_batch_end(self, *args: Any) -> None:
-        """Keeps a batch if nobody else does."""
-        if self._own is not None:
-            self._own.on_test_batch_end(*args)
+            self.collected = CollectOutcomes()
+            # A new list: Lightning is iterating over the old one.
+            trainer.callbacks = [*callbacks[:index], self.collected, *callbacks[index:]]  # type: ignore[attr-defined]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Computes and logs."""
-        if self._own is not None:
-            self._own.on_validation_epoch_end(trainer, pl_module)
         if not trainer.sanity_checking:
             self._log(trainer, pl_module, "val_evaluate_")
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Computes and logs."""
-        if self._own is not None:
-            self._own.on_test_epoch_end(trainer, pl_module)
         self._log(trainer, pl_module, "test_evaluate_")
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, prefix: str) -> None:

@@ -141,12 +141,12 @@ class ShowInTensorBoard(Callback):
         if writer is None or self.report is None or not self.report.rows:
             return
         assert isinstance(pl_module, TextClassifier)
-        last, epoch = self.collected.evaluation(pl_module), self._epoch
-        shown = last
+        last = self._evaluation(pl_module)
         if self.report.best_evaluation is not None:  # that of best.ckpt and of the results below
-            shown, epoch = self.report.best_evaluation, self.report.best_epoch
-        if shown is not None:
-            self._show(writer, trainer, shown, f"the validation after epoch {epoch}")
+            what = f"the validation after epoch {self.report.best_epoch}"
+            self._show(writer, trainer, self.report.best_evaluation, what)
+        else:
+            self._show(writer, trainer, last, f"the validation after epoch {self._epoch}")
         if self.options.graph:
             write_graph(writer, pl_module, trainer)
         if self.options.embeddings and last is not None:
@@ -161,21 +161,19 @@ class ShowInTensorBoard(Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draws what `validate` measured."""
         if trainer.state.fn == "validate" and (writer := _writer(trainer)) is not None:
-            assert isinstance(pl_module, TextClassifier)
-            self._show_measured(writer, trainer, pl_module, "the validation")
+            self._show(writer, trainer, self._evaluation(pl_module), "the validation")
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draws what `test` measured."""
         if (writer := _writer(trainer)) is not None:
-            assert isinstance(pl_module, TextClassifier)
-            self._show_measured(writer, trainer, pl_module, "the test")
+            self._show(writer, trainer, self._evaluation(pl_module), "the test")
 
-    def _show_measured(self, writer: SummaryWriter, trainer: pl.Trainer, classifier: TextClassifier, what: str) -> None:
-        if (evaluation := self.collected.evaluation(classifier)) is not None:
-            self._show(writer, trainer, evaluation, what)
+    def _evaluation(self, pl_module: pl.LightningModule) -> Evaluation | None:
+        assert isinstance(pl_module, TextClassifier)
+        return self.collected.evaluation(pl_module)
 
-    def _show(self, writer: SummaryWriter, trainer: pl.Trainer, evaluation: Evaluation, what: str) -> None:
-        if not self.options.figures:
+    def _show(self, writer: SummaryWriter, trainer: pl.Trainer, evaluation: Evaluation | None, what: str) -> None:
+        if evaluation is None or not self.options.figures:
             return
         started = time.perf_counter()
         figures = write_evaluation(writer, evaluation, _step(trainer))
