@@ -1,6 +1,6 @@
-"""A look at the data before training: what is in it, what is wrong with it, and which options fit it."""
+"""Examines data before training: what it contains, what is wrong with it, and which options fit it."""
 
-from lit_textclf.check.examine import Examination, examine
-from lit_textclf.check.findings import Finding
+from lit_textclf.check.examine import CHECKS
+from lit_textclf.check.findings import Examination, Finding
 
-__all__ = ["Examination", "Finding", "examine"]
+__all__ = ["CHECKS", "Examination", "Finding"]

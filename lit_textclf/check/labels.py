@@ -1,179 +1,144 @@
-"""Labels: how many rows each has, which are missing, and what training would make of them."""
+"""Labels: how many rows each has, which are missing, and which look like mistakes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from lit_textclf.check.findings import Finding, examples
-from lit_textclf.data.labels.target import Target, label_counts
+from lit_textclf.check.findings import Examination, Finding, Severity, examples
+from lit_textclf.data.labels.target import label_counts
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.messages import UserError, plural
 
 IMBALANCE = 3.0
-"""From this ratio of the largest class to the smallest on, `class_weights` is suggested."""
+"""The ratio of the largest class to the smallest at which `class_weights` is suggested."""
 FEW_ROWS = 10
 MOST_LABELS = 50
 
 
-def labels_of(split: str, rows: Rows, target: Target | None) -> tuple[dict[str, Any], list[Finding]]:
-    """Counts by label (their range, for regression), and what is wrong with the labels of one split."""
-    if rows.label is None:
-        return {"labels": {}}, []
-    findings = []
-    missing = rows.unlabelled() if target is None else target.missing(rows)
-    if len(missing):
-        # A test split without any label is what GLUE has: fine in predict.
-        findings.append(
-            Finding(
-                "note" if split == "test" and len(missing) == len(rows) else "severe",
-                "unlabelled",
-                split,
-                len(missing),
-                "rows have no label",
-                "label them or remove them" if split == "train" else "label them, or use them with predict",
-                examples(rows, missing),
-            )
-        )
-    labelled = rows if not len(missing) else rows.take(np.setdiff1d(np.arange(len(rows)), missing))
-    if not len(labelled):
-        return {"labels": {}}, findings
-    if target is not None:
-        try:
-            encoded = target.encode(labelled)
-        except UserError as error:
-            findings.append(
-                Finding("severe", "labels", split, 1, f"label that training does not take, or more: {error}", "fix it")
-            )
-            return {"labels": _sorted(label_counts(labelled))}, findings
-        if not target.has_probabilities:
-            numbers = {"min": encoded.min(), "mean": encoded.mean(), "max": encoded.max()}
-            return {"labels": {}, "values": {name: float(value) for name, value in numbers.items()}}, findings
-        if target.has_label_sets:
-            empty = target.label_task.empty_sets(encoded)
-            if len(empty):
-                findings.append(
-                    Finding(
-                        "note",
-                        "empty_label_sets",
-                        split,
-                        len(empty),
-                        "rows have an empty label set",
-                        "none is needed if that is meant",
-                        examples(labelled, empty),
-                    )
-                )
-            return {"labels": label_counts(labelled, target), "empty_label_sets": len(empty)}, findings
-    counts = label_counts(labelled)
-    names = sorted(counts) if target is None else [name for name in target.labels if name in counts]
-    return {"labels": {name: counts[name] for name in names}}, findings
+def check_labels(found: Examination) -> Iterator[Finding]:
+    """Rows without a label, and labels that training would refuse. Counts the rows of each label."""
+    for split, rows in found.rows.items():
+        found.splits[split]["labels"] = {}
+        if rows.label is None:
+            continue
+        missing = rows.unlabelled() if found.target is None else found.target.missing(rows)
+        if len(missing):
+            # GLUE's test splits have no labels at all, which is fine for predict.
+            severity: Severity = "note" if split == "test" and len(missing) == len(rows) else "severe"
+            message = f"{plural(len(missing), 'row has', 'rows have')} no label"
+            remedy = "label them or remove them" if split == "train" else "label them, or use them with predict"
+            yield Finding(severity, "unlabelled", split, len(missing), message, remedy, examples(rows, missing))
+            rows = rows.take(np.setdiff1d(np.arange(len(rows)), missing))
+        if len(rows):
+            yield from _count(found, split, rows)
 
 
-def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(counts.items(), key=lambda item: -item[1])[:MOST_LABELS])
-
-
-def balance_of(rows: Rows, counts: Mapping[str, int], target: Target) -> list[Finding]:
-    """Classes of the training rows that are rare, and label columns that look like something else."""
+def _count(found: Examination, split: str, rows: Rows) -> Iterator[Finding]:
+    """Stores how many of these labelled rows each label has; for regression, their range."""
+    target, numbers = found.target, found.splits[split]
+    if target is None:
+        numbers["labels"] = dict(sorted(label_counts(rows).items()))
+        return
+    try:
+        encoded = target.encode(rows)
+    except UserError as error:
+        by_rows = sorted(label_counts(rows).items(), key=lambda item: -item[1])
+        numbers["labels"] = dict(by_rows[:MOST_LABELS])
+        yield Finding("severe", "labels", split, 1, f"training refuses 1 label or more: {error}", "fix it")
+        return
     if not target.has_probabilities:
-        return []
-    findings = []
-    present = {name: number for name, number in counts.items() if number}
-    if not present:
-        return []
-    findings += _odd_names(list(present), target)
-    largest, smallest = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
-    ratio = present[largest] / present[smallest]
-    if ratio >= IMBALANCE:
-        message = f"rows have the label {smallest!r}, {present[largest]:,} have {largest!r}: {ratio:.1f} times as many"
-        findings.append(
-            Finding("warning", "imbalance", "train", present[smallest], message, "set model.class_weights balanced")
-        )
-    if rare := [name for name, number in present.items() if number < FEW_ROWS]:
-        shown = ", ".join(map(repr, rare[:3]))
-        findings.append(
-            Finding(
-                "warning",
-                "rare_labels",
-                "train",
-                len(rare),
-                f"labels have fewer than {FEW_ROWS} rows each: {shown}",
-                "collect more rows of them, or merge labels",
-            )
-        )
-    if len(counts) > max(MOST_LABELS, len(rows) / 5) and target.one_label_per_row:
-        findings.append(
-            Finding(
-                "severe",
-                "label_column",
-                "train",
-                len(counts),
-                f"different labels stand in {len(rows):,} rows: these look like texts, ids or numbers",
-                "name another data.label_column, or set data.task",
-            )
-        )
-    elif target.one_label_per_row and len(counts) > 10 and _are_integers(target):
-        findings.append(
-            Finding(
-                "warning",
-                "integer_labels",
-                "train",
-                len(counts),
-                "labels are all integers, and taken as names",
-                "set data.task regression if they are a scale",
-            )
-        )
-    return findings
+        values = {"min": encoded.min(), "mean": encoded.mean(), "max": encoded.max()}
+        numbers["values"] = {name: float(value) for name, value in values.items()}
+    elif target.has_label_sets:
+        empty = target.label_task.empty_sets(encoded)
+        numbers |= {"labels": label_counts(rows, target), "empty_label_sets": len(empty)}
+        if len(empty):
+            message = f"{plural(len(empty), 'row has', 'rows have')} an empty label set"
+            remedy = "nothing to do if that is intended"
+            yield Finding("note", "empty_label_sets", split, len(empty), message, remedy, examples(rows, empty))
+    else:
+        counts = label_counts(rows)
+        numbers["labels"] = {name: counts[name] for name in target.labels if name in counts}
 
 
-def _odd_names(names: list[str], target: Target) -> list[Finding]:
-    """Names that differ only in case or spaces, are all numbers but a few, or look joined."""
-    findings = []
+def _present(found: Examination) -> dict[str, int]:
+    """The labels that training rows have, with their numbers of rows."""
+    labels = found.splits.get("train", {}).get("labels", {})
+    return {name: number for name, number in labels.items() if number}
+
+
+def check_label_names(found: Examination) -> Iterator[Finding]:
+    """Names that differ only in case or spaces, are numbers with a few exceptions, or look joined."""
+    names = list(_present(found))
+    if found.target is None or not found.target.has_probabilities:
+        return
     alike: dict[str, list[str]] = {}
     for name in names:
         alike.setdefault(" ".join(name.casefold().split()), []).append(name)
     if same := [group for group in alike.values() if len(group) > 1]:
+        number = sum(map(len, same))
         shown = "; ".join(", ".join(map(repr, group)) for group in same[:3])
-        message = f"labels are the same except for case and spaces: {shown}"
-        findings.append(Finding("warning", "similar_labels", "train", sum(map(len, same)), message, "make them one"))
-    if not target.one_label_per_row:
-        return findings
+        message = f"{number:,} labels are the same except for case and spaces: {shown}"
+        yield Finding("warning", "similar_labels", "train", number, message, "make them one")
+    if not found.target.one_label_per_row:
+        return
     others = [name for name in names if not name.replace(".", "", 1).lstrip("+-").isdecimal()]
     if len(names) > 5 and 0 < len(others) <= len(names) / 5:
         message = (
-            f"labels are not numbers, the other {len(names) - len(others)} are: {', '.join(map(repr, others[:3]))}"
+            f"{plural(len(others), 'label is not a number', 'labels are not numbers')}, the other "
+            f"{len(names) - len(others)} are: {_first(others)}"
         )
-        findings.append(Finding("warning", "almost_numbers", "train", len(others), message, "fix them for regression"))
+        yield Finding("warning", "almost_numbers", "train", len(others), message, "fix them for regression")
     joined = [name for name in names if "|" in name]
     parts = [part for name in joined for part in name.split("|")]
     if len(joined) > 1 and len(set(parts)) < len(parts):
-        message = f"labels look like names joined by |: {', '.join(map(repr, joined[:3]))}"
-        findings.append(Finding("warning", "joined_labels", "train", len(joined), message, "set data.task multi_label"))
-    return findings
+        message = f"{len(joined):,} labels look like names joined by |: {_first(joined)}"
+        yield Finding("warning", "joined_labels", "train", len(joined), message, "type --data.task multi_label")
 
 
-def _are_integers(target: Target) -> bool:
-    return all(name.lstrip("-").isdecimal() for name in target.labels)
+def check_balance(found: Examination) -> Iterator[Finding]:
+    """Training labels with few rows, and label columns that look like something else."""
+    present, target = _present(found), found.target
+    if target is None or not target.has_probabilities or not present:
+        return
+    largest, smallest = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
+    ratio = present[largest] / present[smallest]
+    if ratio >= IMBALANCE:
+        message = (
+            f"{plural(present[smallest], 'row has', 'rows have')} the label {smallest!r}, {present[largest]:,} have "
+            f"{largest!r}: {ratio:.1f} times as many"
+        )
+        remedy = "type --model.class_weights balanced"
+        yield Finding("warning", "imbalance", "train", present[smallest], message, remedy)
+    if rare := [name for name, number in present.items() if number < FEW_ROWS]:
+        message = f"{plural(len(rare), 'label has', 'labels have')} fewer than {FEW_ROWS} rows each: {_first(rare)}"
+        remedy = "collect more rows of them, or merge labels"
+        yield Finding("warning", "rare_labels", "train", len(rare), message, remedy)
+    if not target.one_label_per_row:
+        return
+    labels, rows = len(found.splits["train"]["labels"]), len(found.rows["train"])
+    if labels > max(MOST_LABELS, rows / 5):
+        message = f"{labels:,} different labels in {plural(rows, 'row')} look like texts, ids or numbers"
+        remedy = "name another column with --data.label_column, or type --data.task"
+        yield Finding("severe", "label_column", "train", labels, message, remedy)
+    elif labels > 10 and all(name.lstrip("-").isdecimal() for name in target.labels):
+        message = f"{labels:,} labels are all integers, and are used as names"
+        remedy = "type --data.task regression if they are a scale"
+        yield Finding("warning", "integer_labels", "train", labels, message, remedy)
 
 
-def unseen_labels(counts: Mapping[str, Mapping[str, int]]) -> list[Finding]:
-    """Labels of the training rows that no validation row has."""
-    found = []
+def check_absent_labels(found: Examination) -> Iterator[Finding]:
+    """Training labels that no validation or test row has."""
+    if found.target is None:
+        return
     for split in ("validation", "test"):
-        if counts.get(split):
-            absent = [name for name, number in counts["train"].items() if number and not counts[split].get(name)]
-            if absent:
-                shown = ", ".join(map(repr, absent[:3]))
-                found.append(
-                    Finding(
-                        "note",
-                        "absent_labels",
-                        split,
-                        len(absent),
-                        f"labels have no row: {shown}",
-                        "their F1 is 0 or left out",
-                    )
-                )
-    return found
+        counts = found.splits.get(split, {}).get("labels")
+        if counts and (absent := [name for name in _present(found) if not counts.get(name)]):
+            message = f"{plural(len(absent), 'label has', 'labels have')} no row: {_first(absent)}"
+            yield Finding("note", "absent_labels", split, len(absent), message, "their F1 is 0 or left out")
+
+
+def _first(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, list(names)[:3]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,18 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow.compute as pc
 
-from lit_textclf.check.findings import Finding, Severity, examples
+from lit_textclf.check.findings import Examination, Finding, Severity, examples
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.data.tokens.long_text import LongText
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.token_cache import TokenColumn, tokenize
+from lit_textclf.utils.messages import plural
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
 SAMPLE = 100_000
-"""Rows beyond which lengths are those of a sample."""
+"""The most rows of a split whose tokens are counted; of a larger split, a sample is."""
 SEVERE_UNKNOWN = 0.2
 """The share of unknown tokens that indicates a tokenizer for another language."""
 SHARES = {"p5": 5, "p50": 50, "p95": 95, "p99": 99}
@@ -35,12 +36,12 @@ class Unknown(NamedTuple):
 
 @dataclass(frozen=True)
 class Lengths:
-    """Token numbers of the rows of a split, special tokens counted.
+    """How many tokens the rows of a split have, special tokens included.
 
     Attributes:
-        rows: the rows that were counted, in the split.
+        rows: the rows that were counted.
         lengths: their tokens, `(rows,)`.
-        truncated: how many of all rows are longer than `data.max_length`, scaled up from a sample.
+        truncated: how many rows of the split are longer than `data.max_length`, scaled up from a sample.
         unknown: tokens that the tokenizer does not know; None without a tokenizer, or if it knows all.
         sampled: how many rows were counted, None for all.
     """
@@ -52,7 +53,7 @@ class Lengths:
     sampled: int | None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The numbers of the split, as `check --format json` prints them."""
         of = {name: int(np.percentile(self.lengths, share, method="inverted_cdf")) for name, share in SHARES.items()}
         tokens: dict[str, Any] = {**of, "max": int(self.lengths.max())}
         if self.unknown is not None:
@@ -65,14 +66,14 @@ class Lengths:
 def lengths_of(
     rows: Rows, tokenizer: PreTrainedTokenizerFast | None, max_length: int, cache_dir: Path | None, sample: int = SAMPLE
 ) -> Lengths:
-    """Counts tokens, of white-space words without a tokenizer.
+    """Counts tokens, or words between spaces without a tokenizer.
 
     Args:
-        rows: the rows.
+        rows: the rows of a split.
         tokenizer: the tokenizer, or None.
         max_length: tokens that the model would read.
-        cache_dir: where tokens of whole splits are kept, for `fit` to find; None keeps none.
-        sample: the most rows that are counted; of more a seeded sample is taken.
+        cache_dir: where the tokens of complete splits are kept, for `fit` to find; None keeps none.
+        sample: the most rows that are counted; of a larger split, a seeded sample is.
     """
     part, sampled = sample_of(rows, sample), None
     if len(part) < len(rows):
@@ -94,19 +95,14 @@ def lengths_of(
 
 
 def sample_of(rows: Rows, size: int) -> Rows:
-    """A seeded sample of rows in their order; all rows if there are not more."""
+    """A seeded sample of rows, in their order; all rows if there are no more than `size`."""
     if len(rows) <= size:
         return rows
     return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), size, replace=False)))
 
 
 def unknown_of(columns: list[TokenColumn], tokenizer: PreTrainedTokenizerFast) -> Unknown | None:
-    """The tokens that the tokenizer does not know; None if it knows all, as byte-level tokenizers do.
-
-    Args:
-        columns: the tokens of each text column.
-        tokenizer: the tokenizer.
-    """
+    """Counts tokens of text columns that the tokenizer does not know; None for byte-level ones, which know all."""
     if tokenizer.unk_token_id is None:
         return None
     of_row = np.sum([column.count(tokenizer.unk_token_id) for column in columns], axis=0)
@@ -114,39 +110,41 @@ def unknown_of(columns: list[TokenColumn], tokenizer: PreTrainedTokenizerFast) -
     return Unknown(float(of_row.sum() / max(1, total)), int((of_row > 0).sum()))
 
 
-def findings_of(split: str, found: Lengths, rows: int, max_length: int, long_text: LongText) -> list[Finding]:
-    """Texts that are cut, and tokens that are not known."""
-    findings = []
-    if found.truncated:
-        over = np.flatnonzero(found.lengths > max_length)
-        share = found.truncated / rows
-        done = "truncated" if long_text.mode == "truncate" else f"read as data.long_text {long_text.mode}"
-        findings.append(
-            Finding(
-                "warning" if share >= 0.05 and long_text.mode == "truncate" else "note",
-                "truncated",
-                split,
-                found.truncated,
-                f"of {rows:,} texts ({share:.1%}) have more than {max_length} tokens and are {done}",
-                "raise data.max_length, or set data.long_text",
-                examples(found.rows, over),
+def check_lengths(found: Examination) -> Iterator[Finding]:
+    """Texts that are truncated, and tokens that the tokenizer does not know; counts the tokens of each row."""
+    data = found.data
+    for split, rows in found.rows.items():
+        counted = lengths_of(rows, found.tokenizer, data.max_length, data.cache_dir)
+        found.lengths[split] = counted.lengths
+        found.splits[split] |= counted.to_dict()
+        if number := counted.truncated:
+            mode, share = data.long_text.mode, number / len(rows)
+            done = "truncated" if mode == "truncate" else f"read as data.long_text {mode}"
+            severity: Severity = "warning" if share >= 0.05 and mode == "truncate" else "note"
+            message = (
+                f"{number:,} of {plural(len(rows), 'text')} ({share:.1%}) have more than {data.max_length} tokens and "
+                f"are {done}"
             )
+            remedy = "raise --data.max_length, or set --data.long_text"
+            shown = examples(counted.rows, np.flatnonzero(counted.lengths > data.max_length))
+            yield Finding(severity, "truncated", split, number, message, remedy, shown)
+        yield from unknown_tokens(split, counted.unknown)
+
+
+def unknown_tokens(split: str, unknown: Unknown | None) -> Iterator[Finding]:
+    """The finding that a percent or more of the tokens are unknown to the tokenizer."""
+    if unknown is not None and unknown.share >= 0.01:
+        severity: Severity = "severe" if unknown.share >= SEVERE_UNKNOWN else "warning"
+        message = (
+            f"{plural(unknown.rows, 'row has', 'rows have')} tokens that are unknown to the tokenizer: "
+            f"{unknown.share * 100:.1f} % of all tokens"
         )
-    return findings + unknown_tokens(split, found.unknown)
-
-
-def unknown_tokens(split: str, unknown: Unknown | None) -> list[Finding]:
-    """The finding that many tokens are unknown, if they are."""
-    if unknown is None or unknown.share < 0.01:
-        return []
-    severity: Severity = "severe" if unknown.share >= SEVERE_UNKNOWN else "warning"
-    message = f"rows have tokens that are unknown to the tokenizer: {unknown.share * 100:.1f} % of all tokens"
-    remedy = "choose a model for the texts' language (--model.model_name_or_path)"
-    return [Finding(severity, "unknown_tokens", split, unknown.rows, message, remedy)]
+        remedy = "choose a model for the texts' language (--model.model_name_or_path)"
+        yield Finding(severity, "unknown_tokens", split, unknown.rows, message, remedy)
 
 
 def histogram(lengths: np.ndarray, bins: int = 10) -> list[tuple[int, int, int]]:
-    """Rows by length: each bin's first and last length and its rows; the last bin takes the longest percent."""
+    """Bins of lengths, as `(first, last, rows)`; the last bin includes the longest percent."""
     top = max(int(np.percentile(lengths, 99, method="inverted_cdf")), bins)
     edges = np.unique(np.linspace(0, top, bins + 1).astype(int))
     ends = [*edges[1:-1].tolist(), int(lengths.max())]

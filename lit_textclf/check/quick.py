@@ -1,15 +1,16 @@
-"""The severe findings alone, on a sample, for `fit` to say before it trains: two seconds at the most."""
+"""The severe findings that `fit` reports before it trains, from a sample: two seconds at the most."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lit_textclf.check.duplicates import SEVERE_SHARE, text_codes
-from lit_textclf.check.examine import Examination, look_at_rows
-from lit_textclf.check.findings import Finding, examples
-from lit_textclf.check.lengths import sample_of, unknown_of, unknown_tokens
+from lit_textclf.check.duplicates import SEVERE_SHARE, check_leaks, leak, text_codes
+from lit_textclf.check.examine import CHECKS
+from lit_textclf.check.findings import Examination, Finding
+from lit_textclf.check.lengths import check_lengths, sample_of, unknown_of, unknown_tokens
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import note, plural
 
@@ -18,51 +19,44 @@ if TYPE_CHECKING:
 
 
 SAMPLE = 20_000
-"""Rows of each split that are looked at: what they cost does not grow with the data."""
+"""The most rows of a split that are checked, so that the time does not grow with the data."""
 MOST_FOR_LEAKS = 1_000_000
-"""Training rows beyond which leaks are looked for in a sample, too."""
+"""The most training rows in which leaks are searched."""
+# Leaks are searched in more training rows than the sample's, and `fit` has counted the tokens already.
+QUICK_CHECKS = tuple(check for check in CHECKS if check not in (check_leaks, check_lengths))
 
 
-def say_severe_findings(data: TextDataModule) -> list[Finding]:
-    """Says each severe finding of the rows that are about to be trained on, and whether only a sample was looked at.
+def report_severe_findings(data: TextDataModule) -> list[Finding]:
+    """Reports each severe finding about the rows of `fit`, and whether only a sample was checked.
 
     Args:
         data: with the rows of `fit` read and encoded.
-
-    Returns:
-        The findings.
     """
     splits = {split: sample_of(rows, SAMPLE) for split, rows in data.rows.items() if split in ("train", "validation")}
-    found = Examination(target=data.target)
-    look_at_rows(found, splits)
-    findings = [finding for finding in found.severe() if "leak" not in finding.kind]
-    findings += _leaks(data.rows, splits)
+    found = Examination(splits, data.target, data)
+    found.run(QUICK_CHECKS)
+    findings = found.severe()
+    if "validation" in splits:
+        findings += _leaks(data.rows["train"], splits["validation"])
     findings += _unknown_tokens(data)
     for finding in findings:
         note(f"severe: {finding.line()}")
-    looked_at = sum(map(len, splits.values()))
-    rows = sum(len(data.rows[split]) for split in splits)
-    if looked_at < rows:
-        note(f"looked for severe findings in {plural(looked_at, 'row')} of {rows:,}; lit-textclf check looks at all")
+    checked, rows = sum(map(len, splits.values())), sum(len(data.rows[split]) for split in splits)
+    if checked < rows:
+        note(f"checked {plural(checked, 'row')} of {rows:,} for severe findings; lit-textclf check examines all rows")
     return findings
 
 
-def _leaks(whole: dict[str, Rows], sampled: dict[str, Rows]) -> list[Finding]:
-    """Validation rows, of a sample, whose text stands anywhere in the training rows."""
-    if "validation" not in sampled:
-        return []
-    rows = sampled["validation"]
-    codes = text_codes({"train": sample_of(whole["train"], MOST_FOR_LEAKS), "validation": rows}, near=False)
+def _leaks(train: Rows, validation: Rows) -> Iterator[Finding]:
+    """Reports sampled validation rows whose text is also in the training rows."""
+    codes = text_codes({"train": sample_of(train, MOST_FOR_LEAKS), "validation": validation}, near=False)
     leaked = np.flatnonzero(np.isin(codes["validation"], codes["train"]))
-    if len(leaked) < max(1, SEVERE_SHARE * len(rows)):
-        return []
-    message = f"of {len(rows):,} rows ({len(leaked) / len(rows):.1%}) also stand in train"
-    remedy = "the metrics of validation are better than the model; remove them"
-    return [Finding("severe", "leak", "validation", len(leaked), message, remedy, examples(rows, leaked))]
+    if len(leaked) >= max(1, SEVERE_SHARE * len(validation)):
+        yield leak("validation", validation, "train", leaked)
 
 
-def _unknown_tokens(data: TextDataModule) -> list[Finding]:
+def _unknown_tokens(data: TextDataModule) -> Iterator[Finding]:
     encoded = data.encoded["train"]
     columns = [encoded.tokens] if encoded.pair_tokens is None else [encoded.tokens, encoded.pair_tokens]
     found = unknown_tokens("train", unknown_of(columns, data.tokenizer))
-    return [finding for finding in found if finding.severity == "severe"]
+    return (finding for finding in found if finding.severity == "severe")

@@ -1,11 +1,11 @@
-"""Options that fit the data, as `check` suggests and `init` writes them."""
+"""Options that fit the data: `check` suggests them, `init` writes them."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import Any
 
-from lit_textclf.check.examine import Examination
+from lit_textclf.check.findings import Examination
 from lit_textclf.check.labels import IMBALANCE
 from lit_textclf.data.rows.holdout import hold_out, text_keys
 from lit_textclf.utils.messages import UserError
@@ -15,11 +15,11 @@ LENGTHS = (32, 64, 128, 256, 512)
 
 
 def suggested(found: Examination, most_tokens: int | None) -> dict[str, dict[str, Any]]:
-    """Options by section, only those that the data decides.
+    """Options by section, only those that depend on the data.
 
     Args:
-        found: what was found.
-        most_tokens: the longest sequence of the model, None where it is not known.
+        found: what the checks found.
+        most_tokens: the longest sequence that the model reads, None if unknown.
     """
     data: dict[str, Any] = {}
     model: dict[str, Any] = {}
@@ -45,10 +45,10 @@ def suggested(found: Examination, most_tokens: int | None) -> dict[str, dict[str
 
 
 def _share(found: Examination) -> float | None:
-    """The smallest share that holds out a row, None if none does."""
+    """The smallest share that holds out a row; None if even the largest does not."""
     rows = found.rows["train"]
     keys, strata = text_keys(rows), None
     if found.target is not None:
-        with contextlib.suppress(UserError):  # rows without a label, which are among the findings
+        with contextlib.suppress(UserError):  # rows without a label, which the findings report
             strata = found.target.strata(rows)
     return next((share for share in SHARES if len(hold_out(keys, strata, None, share)[2])), None)

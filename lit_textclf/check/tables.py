@@ -1,4 +1,4 @@
-"""What was found, on a terminal."""
+"""What `check` prints on a terminal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lit_textclf.check.examine import Examination
-from lit_textclf.check.findings import SEVERITIES
+from lit_textclf.check.findings import Examination
 from lit_textclf.check.lengths import histogram
 from lit_textclf.utils.messages import plural
 
@@ -21,29 +20,27 @@ MOST_LABELS = 20
 
 
 def show(found: Examination, suggestion: dict[str, dict[str, Any]], unit: str) -> None:
-    """Prints numbers, histogram, findings and the suggestion on standard output.
+    """Prints numbers, histogram, findings and suggested options on standard output.
 
     Args:
-        found: what was found.
+        found: what the checks found.
         suggestion: options by section.
-        unit: what lengths are counted in, `tokens` or `words`.
+        unit: `tokens` or `words`, the unit of lengths.
     """
     console = Console()
     console.print(_numbers(found, unit))
     if labels := _labels(found):
         console.print(labels)
     if "train" in found.lengths:
-        sampled = found.lengths["train"].sampled
+        sampled = found.splits["train"]["tokens"].get("sampled_rows")
         of = f"of each row, in a sample of {sampled:,} rows" if sampled else "of each row"
         console.print(Text(f"train: {unit} {of}"))
         console.print(_histogram(found))
-    for severity in SEVERITIES:
-        of_severity = [finding for finding in found.findings if finding.severity == severity]
-        for finding in of_severity:
-            console.print(Text(f"{severity}: {finding.split}: {finding.sentence()}"), soft_wrap=True)
-            for example in finding.examples:
-                console.print(Text(f"    {example}"), soft_wrap=True)
-            console.print(Text(f"    -> {finding.remedy}"), soft_wrap=True)
+    for finding in found.findings:
+        console.print(Text(f"{finding.severity}: {finding.split}: {finding.message}"), soft_wrap=True)
+        for example in finding.examples:
+            console.print(Text(f"    {example}"), soft_wrap=True)
+        console.print(Text(f"    -> {finding.remedy}"), soft_wrap=True)
     if not found.findings:
         console.print("nothing was found")
     console.print(Text("suggested options:\n"))
@@ -57,8 +54,7 @@ def _numbers(found: Examination, unit: str) -> Table:
         table.add_column(split, justify="right")
     for name in ROWS:
         table.add_row(name.replace("_", " "), *(f"{numbers[name]:,}" for numbers in found.splits.values()))
-    for place in range(1, len(found.splits)):
-        earlier = list(found.splits)[place - 1]
+    for earlier in list(found.splits)[:-1]:
         for kind in ("exact", "near"):
             of_splits = [found.leaks[split].get(f"from_{earlier}", {}).get(kind, "") for split in found.splits]
             table.add_row(f"also in {earlier} ({kind})", *map(str, of_splits))
@@ -85,12 +81,12 @@ def _labels(found: Examination) -> Table | None:
 
 
 def _printable(name: str) -> str:
-    """A name without what a terminal would obey."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)
+    """A name whose control characters are escaped, because a terminal would obey them."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in name)
 
 
 def _histogram(found: Examination) -> Table:
-    bins = histogram(found.lengths["train"].lengths)
+    bins = histogram(found.lengths["train"])
     largest = max(rows for _, _, rows in bins)
     table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column(justify="right")

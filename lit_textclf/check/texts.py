@@ -2,104 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lit_textclf.check.findings import Finding, Severity, examples
+from lit_textclf.check.findings import Examination, Finding, Severity, examples
 from lit_textclf.data.rows.rows import Rows
+from lit_textclf.utils.messages import plural
 
 ID_SHARE = 0.9
 
 
 class Pattern(NamedTuple):
-    """A regular expression (RE2) for texts that have something in them."""
+    """A regular expression (RE2) and what a text that matches it contains."""
 
     kind: str
     severity: Severity
     expression: str
-    message: str
+    what: str
     remedy: str
 
 
 _TAIL = rf"[\x{{80}}-\x{{BF}}{bytes(range(0x80, 0xC0)).decode('cp1252', 'ignore')}]"
 """What a continuation byte of UTF-8 (80 to BF) becomes in Latin-1 or Windows-1252."""
 PATTERNS = (
-    # UTF-8 read as Latin-1 or Windows-1252: a lead byte's letter, then what continuation bytes look like. Leads that
-    # are common letters (é”—) count only twice in a row.
+    # UTF-8 read as Latin-1 or Windows-1252: the letter of a lead byte, then what continuation bytes look like. Leads
+    # that are common letters (é”—) count only twice in a row.
     Pattern(
         "mojibake",
         "warning",
         rf"[ÂÃ]{_TAIL}|â(€.|\x{{201A}}¬|\x{{80}}{_TAIL})|(Ð{_TAIL}|Ñ{_TAIL}){{2}}|([ã-ï]{_TAIL}{_TAIL}){{2}}|ðŸ{_TAIL}|ï»¿|\x{{FFFD}}",
-        "texts have mojibake, characters of a wrong decoding",
+        "mojibake (characters decoded with the wrong encoding)",
         "decode the source again, or repair them (ftfy)",
     ),
     Pattern(
         "control_characters",
         "warning",
         r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]",
-        "texts have control characters",
-        "remove them, or see whether the encoding is windows-1252",
+        "control characters",
+        "remove them, or check whether the encoding is windows-1252",
     ),
     Pattern(
         "invisible_characters",
         "note",
         r"[\x{AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FEFF}]",
-        "texts have zero-width or other invisible characters",
-        "remove them where they stand within words",
+        "zero-width or other invisible characters",
+        "remove them where they are within words",
     ),
     Pattern(
         "html",
         "warning",
         r"&(#[0-9]{1,6}|#[xX][0-9a-fA-F]{1,5}|[a-zA-Z]{2,8});|</?[a-zA-Z][a-zA-Z0-9]*(\s[^<>]*)?/?>",
-        "texts have HTML tags or entities",
+        "HTML tags or entities",
         "turn them into plain text (html.unescape)",
     ),
-    Pattern(
-        "line_breaks", "note", r"[\r\n]", "texts have line breaks", "none is needed, the tokenizer reads them as spaces"
-    ),
+    Pattern("line_breaks", "note", r"[\r\n]", "line breaks", "nothing to do, the tokenizer reads them as spaces"),
 )
 
 
-def texts_of(split: str, rows: Rows, *, trained_on: bool) -> tuple[dict[str, int], list[Finding]]:
-    """Blank texts, and those that a pattern finds.
-
-    Args:
-        split: its name.
-        rows: its rows.
-        trained_on: whether `fit` would refuse blank texts.
-    """
-    findings = []
-    blank = rows.blank()
-    if len(blank):
-        findings.append(
-            Finding(
-                "severe" if trained_on else "warning",
-                "blank",
-                split,
-                len(blank),
-                "texts are blank",
-                "remove them or set data.allow_blank_text",
-                examples(rows, blank),
-            )
-        )
-    for pattern in PATTERNS:
-        found = np.flatnonzero(_matches(rows, pattern.expression))
-        if len(found):
-            findings.append(
-                Finding(
-                    pattern.severity,
-                    pattern.kind,
-                    split,
-                    len(found),
-                    pattern.message,
-                    pattern.remedy,
-                    examples(rows, found),
-                )
-            )
-    return {"blank": len(blank)}, findings
+def check_texts(found: Examination) -> Iterator[Finding]:
+    """Blank texts, and texts that match one of the patterns."""
+    for split, rows in found.rows.items():
+        blank = rows.blank()
+        found.splits[split]["blank"] = len(blank)
+        if len(blank):
+            severity: Severity = "severe" if split == "train" else "warning"  # fit refuses them
+            message = f"{plural(len(blank), 'text is', 'texts are')} blank"
+            remedy = "remove them or type --data.allow_blank_text true"
+            yield Finding(severity, "blank", split, len(blank), message, remedy, examples(rows, blank))
+        for kind, severity, expression, what, remedy in PATTERNS:
+            matching = np.flatnonzero(_matches(rows, expression))
+            if len(matching):
+                message = f"{plural(len(matching), 'text has', 'texts have')} {what}"
+                yield Finding(severity, kind, split, len(matching), message, remedy, examples(rows, matching))
 
 
 def _matches(rows: Rows, expression: str) -> np.ndarray:
@@ -109,43 +87,41 @@ def _matches(rows: Rows, expression: str) -> np.ndarray:
     return np.asarray(found.to_numpy())
 
 
-def columns_of(rows: Rows) -> list[Finding]:
-    """Text columns that are constant or look like ids, and other columns that look more like the text."""
-    findings = []
+def check_columns(found: Examination) -> Iterator[Finding]:
+    """Text columns of the training rows that are constant or look like ids, and columns with longer values."""
+    rows = found.rows.get("train")
+    if rows is None:
+        return
+    remedy = "name another column with --data.text_column"
     for name, texts in ((rows.columns.text, rows.text), (rows.columns.text_pair, rows.text_pair)):
         if texts is None or len(texts) < 2:
             continue
         if pc.all(pc.equal(texts, texts[0])).as_py():
-            findings.append(_column("severe", "constant_text", rows, f"rows have the same text in column {name!r}"))
+            message = f"all {len(rows):,} rows have the same text in column {name!r}"
+            yield Finding("severe", "constant_text", "train", len(rows), message, remedy, examples(rows, [0]))
         elif pc.mean(pc.match_substring_regex(texts, r"^\S*\d\S*$")).as_py() >= ID_SHARE:
-            findings.append(
-                _column("severe", "id_like_text", rows, f"texts of column {name!r} look like ids or numbers")
-            )
-    findings += _longer_column(rows)
-    return findings
+            message = f"{ID_SHARE:.0%} or more of {len(rows):,} texts in column {name!r} look like ids or numbers"
+            yield Finding("severe", "id_like_text", "train", len(rows), message, remedy, examples(rows, [0]))
+    yield from _longer_column(rows)
 
 
-def _column(severity: Severity, kind: str, rows: Rows, message: str) -> Finding:
-    return Finding(severity, kind, "train", len(rows), message, "name another data.text_column", examples(rows, [0]))
-
-
-def _longer_column(rows: Rows) -> list[Finding]:
-    """Another column whose values are far longer than the texts."""
+def _longer_column(rows: Rows) -> Iterator[Finding]:
+    """The first other column whose values are far longer than the texts."""
     if rows.kept is None:
-        return []
+        return
     columns = rows.columns
     used = {columns.text, columns.text_pair, columns.label, columns.id, *columns.labels}
-    ours = _mean_length(rows.text)
+    own_length = _mean_length(rows.text)
     for name in rows.kept.column_names:
-        if name not in used and (theirs := _mean_length(rows.kept[name])) > max(3 * ours, 40):
+        if name not in used and (length := _mean_length(rows.kept[name])) > max(3 * own_length, 40):
             message = (
-                f"rows have longer values in column {name!r} (mean {theirs:.0f} characters) than in the text column "
-                f"{columns.text!r} ({ours:.0f})"
+                f"column {name!r} (mean {length:.0f} characters) has longer values than the text column "
+                f"{columns.text!r} ({own_length:.0f})"
             )
             example = f"{rows.where(0)}: {rows.kept[name][0].as_py()!r:.80}"
-            remedy = "see that data.text_column is the right one"
-            return [Finding("warning", "longer_column", "train", len(rows), message, remedy, [example])]
-    return []
+            remedy = "check that --data.text_column names the right one"
+            yield Finding("warning", "longer_column", "train", len(rows), message, remedy, [example])
+            return
 
 
 def _mean_length(texts: pa.ChunkedArray) -> float:

@@ -15,7 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-from lit_textclf.check.quick import say_severe_findings
+from lit_textclf.check.quick import report_severe_findings
 from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
 from lit_textclf.classifier.decisions import resolve_threshold
 from lit_textclf.classifier.module import TextClassifier
@@ -198,7 +198,7 @@ class TextCLI(LightningCLI):
         """Reads the rows, so that mistakes in them show before anything is written."""
         self.datamodule.prepare(self.command, self.model)
         if self.command == "fit" and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-            say_severe_findings(self.datamodule)
+            report_severe_findings(self.datamodule)
 
     def _check_input(self, options: Any) -> None:
         """Refuses a command without a model, and `predict` without rows."""

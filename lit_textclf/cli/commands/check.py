@@ -1,4 +1,4 @@
-"""The commands `check` and `init`: the data alone, without weights and without training."""
+"""`check`: examines the data, without weights and without training."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
-from lit_textclf.check.examine import Examination, examine
-from lit_textclf.check.findings import Finding
+from lit_textclf.check.examine import CHECKS
+from lit_textclf.check.findings import Examination, Finding
 from lit_textclf.check.suggest import suggested
 from lit_textclf.check.tables import show
 from lit_textclf.cli.parser import Parser
@@ -24,7 +24,7 @@ from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from lit_textclf.models.config import load_config, max_positions
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import UserError, note, plural
 from lit_textclf.utils.paths import is_local
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
-    """Says what is in the data, what is wrong with it, and which options fit it.
+    """Prints what the data contains, what is wrong with it, and which options fit it.
 
     Args:
         args: the command and its options.
@@ -42,11 +42,11 @@ def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
 
     Raises:
         UserError: if the files cannot be read at all.
-        SystemExit: with code 1, with `--strict`, when something severe was found.
+        SystemExit: with code 1, with `--strict`, if a finding is severe.
     """
-    parser = parser_of("check", "Says what is in the data, what is wrong with it, and which options fit it.")
-    parser.add_argument("--format", choices=["table", "json"], default="table", help="json is for machines")
-    parser.add_argument("--strict", type=bool, default=False, help="exit with 1 when something severe was found")
+    parser = parser_of("check", "Prints what the data contains, what is wrong with it, and which options fit it.")
+    parser.add_argument("--format", choices=["table", "json"], default="table", help="json is for programs")
+    parser.add_argument("--strict", type=bool, default=False, help="exit with 1 if a finding is severe")
     options, _ = parsed(parser, args)
     found, unit, most_tokens = look(options)
     if options.format == "json":
@@ -61,7 +61,7 @@ def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
 
 
 def _say_next(typed: Sequence[str]) -> None:
-    """The command that comes after `check` with what was typed."""
+    """Prints the command to run after `check`, with the options that were typed."""
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--strict", nargs="?")
     own.add_argument("--format")
@@ -73,36 +73,34 @@ def _say_next(typed: Sequence[str]) -> None:
 
 
 def look(options: Any) -> tuple[Examination, str, int | None]:
-    """Reads the rows and looks at them.
+    """Reads the rows and runs all checks on them.
 
     Returns:
-        What was found, the unit of lengths (`tokens` or `words`), and the longest sequence of the tokenizer's model.
+        What was found, the unit of lengths (`tokens` or `words`), and the longest sequence that the model reads.
     """
     data = TextDataModule(**options.data.as_dict())
     splits, problem = data.read_leniently()
     tokenizer = tokenizer_of(options.model)
     _check_long_text(data, splits["train"], tokenizer)
-    found = examine(splits, data.target, data, tokenizer)
+    found = Examination(splits, data.target, data, tokenizer)
+    found.run(CHECKS)
     unlabelled = any(finding.kind == "unlabelled" and finding.split == "train" for finding in found.findings)
     if problem is not None and not unlabelled:
-        found.findings.insert(
-            0,
-            Finding(
-                "severe", "target", "train", len(splits["train"]), f"rows cannot be trained on: {problem}", "fix it"
-            ),
-        )
+        rows = len(splits["train"])
+        message = f"{plural(rows, 'row')} cannot be trained on: {problem}"
+        found.findings.insert(0, Finding("severe", "target", "train", rows, message, "fix it"))
     return found, "words" if tokenizer is None else "tokens", _most_tokens(options.model, tokenizer)
 
 
 def _check_long_text(data: TextDataModule, rows: Rows, tokenizer: PreTrainedTokenizerFast | None) -> None:
-    """Refuses options for long texts that `fit` would refuse."""
+    """Raises the errors that `fit` would raise about options for long texts."""
     pair = rows.text_pair is not None
     special = 0 if tokenizer is None else SpecialTokens.from_tokenizer(tokenizer).special_tokens(pair=pair)
     data.long_text.budget(data.max_length, special, pair=pair)
 
 
 def _most_tokens(model: Any, tokenizer: PreTrainedTokenizerFast | None) -> int | None:
-    """The longest sequence that the model reads, where its folder or the tokenizer says so."""
+    """The longest sequence that the model reads, from its local folder or the tokenizer; None if neither tells."""
     known = []
     if tokenizer is not None and tokenizer.model_max_length < 1e9:
         known.append(tokenizer.model_max_length)
@@ -112,7 +110,7 @@ def _most_tokens(model: Any, tokenizer: PreTrainedTokenizerFast | None) -> int |
 
 
 def tokenizer_of(model: Any) -> PreTrainedTokenizerFast | None:
-    """The tokenizer that the options name, or the default model's if it is on this machine; else None, with a note."""
+    """The tokenizer that the options name, or the default model's; None, with a note, if it is not on this machine."""
     from lit_textclf.classifier.module import DEFAULT_MODEL
 
     if model.tokenizer_name_or_path is not None:
@@ -122,17 +120,17 @@ def tokenizer_of(model: Any) -> PreTrainedTokenizerFast | None:
     with contextlib.suppress(UserError):
         return load_tokenizer(DEFAULT_MODEL, "model.model_name_or_path", local_only=True)
     note(
-        f"no tokenizer: {DEFAULT_MODEL} is not on this machine and none was named (model.tokenizer_name_or_path); "
-        "lengths are words between spaces"
+        f"no tokenizer: {DEFAULT_MODEL} is not on this machine, and --model.tokenizer_name_or_path is not set; lengths "
+        "are words between spaces"
     )
     return None
 
 
 def parser_of(command: str, description: str) -> Parser:
-    """A parser that takes `fit`'s configs."""
+    """A parser that accepts configs of `fit`."""
     parser = Parser(prog=f"lit-textclf {command}", description=description)
     parser.add_argument(
-        "--config", "-c", action=ActionConfigFile, help="a config as fit has it; other keys are not used"
+        "--config", "-c", action=ActionConfigFile, help="a config of fit; keys that do not matter here are ignored"
     )
     for name in ("seed_everything", "ckpt_path"):  # a saved config has them
         parser.add_argument(f"--{name}", type=Any, default=None, help="not used")

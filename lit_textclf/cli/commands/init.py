@@ -12,7 +12,7 @@ from typing import Any
 import docstring_parser
 import yaml
 
-from lit_textclf.check.examine import Examination
+from lit_textclf.check.findings import Examination
 from lit_textclf.check.suggest import suggested
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.cli.commands.check import look, parsed, parser_of

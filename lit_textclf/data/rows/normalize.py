@@ -13,7 +13,7 @@ _SPACES = r"[\s\p{Z}\x{85}]{2,}|[\t-\r\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{20
 """All white space but a single space: replacing each of those by itself would take most of the time."""
 
 
-def normalised(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+def normalized(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Case-folds texts, drops punctuation (Unicode's category P), and makes each run of white space one space.
 
     Symbols (emoji, currencies, +) stay: they may be all that makes the difference. A text of punctuation only is

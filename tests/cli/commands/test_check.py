@@ -70,7 +70,7 @@ def test_numbers_by_hand(tokenizer: list[str], capfd: pytest.CaptureFixture[str]
 
 
 def plain(text: str) -> str:
-    kept = "".join(sign for sign in text.casefold() if not unicodedata.category(sign).startswith("P"))
+    kept = "".join(char for char in text.casefold() if not unicodedata.category(char).startswith("P"))
     return " ".join(kept.split()) or text.casefold()
 
 
@@ -172,7 +172,7 @@ def test_labels(tokenizer: list[str], capfd: pytest.CaptureFixture[str]) -> None
     write_csv(Path("train.csv"), ["text", "label"], rows)
     write_csv(Path("v.csv"), ["text", "label"], [("x y", "common"), ("y z", ""), ("z", "strange")])
     result = checked("--data.validation_file", "v.csv", *tokenizer)
-    assert found(result, "imbalance")["message"] == "rows have the label 'rare', 29 have 'common': 29.0 times as many"
+    assert found(result, "imbalance")["message"] == "1 row has the label 'rare', 29 have 'common': 29.0 times as many"
     assert found(result, "rare_labels")["count"] == 1
     assert found(result, "unlabelled", "validation")["examples"] == ["v.csv: row 1: 'y z'"]
     assert "'strange' is unknown" in found(result, "labels", "validation")["message"]

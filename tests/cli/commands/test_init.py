@@ -57,8 +57,8 @@ def test_severe_findings_are_written_and_said(tiny_bert: Path, capfd: pytest.Cap
     rows = [*sentences(20), ("the film was very good 0", "negative"), (sentences(1)[0][0], "negative")]
     write_csv(Path("data.csv"), ["text", "label"], rows)
     main(["init", "--data.train_file", "data.csv", "--model.model_name_or_path", str(tiny_bert)])
-    assert "severe: train: 1 text stands there with more than one label" in capfd.readouterr().err
-    assert "# severe: train: 1 text stands there" in Path("config.yaml").read_text(encoding="utf-8")
+    assert "severe: train: 1 text has more than one label" in capfd.readouterr().err
+    assert "# severe: train: 1 text has" in Path("config.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("odd", ["1e3", "1E5", "yes", "null", "0x1F", "1:30", "a\x85b", "[a]", "~", "#x", "a: b"])
