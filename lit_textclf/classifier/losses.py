@@ -47,7 +47,8 @@ class TrainingLoss:
         label_smoothing: of the task's own loss.
 
     Raises:
-        UserError: if `model.loss` cannot be imported or made, or has parameters to train.
+        UserError: if `model.loss` cannot be imported or made, or has parameters to train, or if a task without classes
+            has label smoothing.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class TrainingLoss:
         class_weights: Tensor | None = None,
         label_smoothing: float = 0.0,
     ) -> None:
+        if label_smoothing and not target.has_probabilities:
+            raise UserError("model.label_smoothing: regression has no classes; remove it")
         self.spec, self.class_weights, self.label_smoothing = spec, class_weights, label_smoothing
         self._own = rules_of(target).loss
         self._users: Callable[[Tensor, Tensor], Tensor] | None = None if spec is None else _users_loss(spec)
@@ -95,10 +98,22 @@ def _users_loss(spec: Spec) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def class_weights_of(
-    option: str | Mapping[str, float] | None, target: Target, counts: Mapping[str, int], rows: int
+    option: str | Mapping[str, float] | None,
+    target: Target,
+    counts: Mapping[str, int] | None,
+    rows: int | None,
 ) -> Tensor | None:
-    """`model.class_weights` as a tensor `(outputs,)`, see :func:`resolve_class_weights`; prints them."""
-    weights = resolve_class_weights(option, target, counts, rows)
+    """`model.class_weights` as a tensor `(outputs,)`, see :func:`resolve_class_weights`; prints them.
+
+    Raises:
+        UserError: if `balanced` has no counts, or the weights do not fit the labels.
+    """
+    if option == "balanced" and counts is None:
+        raise UserError(
+            'model.class_weights balanced: call configure(data.target, data.label_counts("train")) before training'
+        )
+    counts = counts or {}
+    weights = resolve_class_weights(option, target, counts, sum(counts.values()) if rows is None else rows)
     if weights is None:
         return None
     shown = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(target.labels, weights, strict=True))

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.checkpoint import carried, refuse
-from lit_textclf.classifier.decisions import check_threshold_for
-from lit_textclf.classifier.losses import TrainingLoss, check_loss, class_weights_of
+from lit_textclf.classifier.losses import TrainingLoss, class_weights_of
 from lit_textclf.classifier.metric_table import monitor_of
-from lit_textclf.classifier.metrics import StageMetrics, check_metrics
+from lit_textclf.classifier.metrics import StageMetrics
 from lit_textclf.classifier.optimizer import build, take_up_changes
-from lit_textclf.classifier.options import check_model, check_tuning
+from lit_textclf.classifier.options import check_options
+from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_order
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch
 from lit_textclf.data.batches.loaders import batches_of
@@ -25,45 +24,25 @@ from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.data.tokens.long_text import Pooling, pool
 from lit_textclf.data.tokens.tokenizer import load_tokenizer, tokenizer_from_files
-from lit_textclf.models.adapters import add_lora, freeze, say_what_is_trained
-from lit_textclf.models.build import build_model, scratch_config
+from lit_textclf.models.adapters import say_what_is_trained
+from lit_textclf.models.build import BuildOptions, build_model, scratch_config
 from lit_textclf.models.config import config_from_json, load_config, max_positions
-from lit_textclf.models.layers import checkpoint_activations, shard
 from lit_textclf.utils.messages import UserError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 STAGES = ("val", "test", "predict")
-
-
-class Prediction(NamedTuple):
-    """What `predict_step` returns: row numbers in the input `(batch,)` and raw logits, float32 `(batch, outputs)`."""
-
-    row: Tensor
-    logits: Tensor
-
-
-class Evaluated(TypedDict):
-    """What `validation_step` and `test_step` return, for callbacks: a prediction, and what would have been right.
-
-    Rows and logits as in :class:`Prediction`, targets as in :class:`Batch`.
-    """
-
-    row: Tensor
-    logits: Tensor
-    target: Tensor
 
 
 class TextClassifier(LightningModule):
     """A BERT-family model that classifies texts or pairs of texts, or gives them a number.
 
     Args:
-        model_name_or_path: a name on the Hugging Face Hub, a folder, or `package:NAME/PATH`; read only where training
+        model_name_or_path: a name on the Hugging Face Hub, a folder, or `package:NAME/PATH`; read only when training
             begins, not with a checkpoint
-        tokenizer_name_or_path: a name or path as above, or a folder with only a vocab.txt (WordPiece); null means the
+        tokenizer_name_or_path: a name or path as above, or a folder with only a vocab.txt (WordPiece); null uses the
             model's
         learning_rate: the highest learning rate of AdamW, reached after the warm-up
         weight_decay: AdamW's decay of matrices; biases and LayerNorm have none
@@ -71,38 +50,37 @@ class TextClassifier(LightningModule):
         lr_scheduler: the schedule after the warm-up, by its name in transformers (linear, cosine, constant, ...)
         dropout: probability of all dropout layers; null keeps the model's own
         class_weights: weights of the classes in the training loss: balanced (rare classes count as much as frequent
-            ones), or {name: weight}; measured losses stay unweighted
+            ones), or {name: weight}; validation and test losses stay unweighted
         label_smoothing: share of each training target that is spread over all classes
-        loss: a training loss of your own in place of the task's: a class path, as my_package.FocalLoss or {class_path:
-            my_package.FocalLoss, init_args: {gamma: 2}}, called with logits (batch, outputs) and targets; val_loss and
-            test_loss stay the task's own, so that runs compare
-        window_pooling: with data.long_text window, a document's logits are the mean or the max of its windows'
+        loss: your own training loss, as a class path (my_package.FocalLoss) or {class_path: my_package.FocalLoss,
+            init_args: {gamma: 2}}, called with logits (batch, outputs) and targets; val_loss and test_loss stay the
+            task's, so that runs can be compared
+        window_pooling: with data.long_text window, a document's logits are the mean or the max of its windows' logits
         from_scratch: a BERT configuration (hidden_size, num_hidden_layers, ...) to build with random weights on the
-            tokenizer of tokenizer_name_or_path, in place of a pretrained model
-        fast_kernels: compute the last layer only for the token that is read and, on a CPU, use attention and dropout
-            of this project in place of torch's: the same distribution and, within rounding, the same numbers, faster
-        compile: run the model through torch.compile, with attention and dropout of torch; a minute or more until the
-            first step, which pays on a GPU and in long runs
-        lora: train small matrices beside the encoder's linear layers, and the head, in place of all weights; {} or any
-            of r (8), alpha (16), dropout (0.0) and target_modules (query and value; names, or all-linear), which is
-            LoRA through peft; a learning rate of 1e-4 to 1e-3 suits it; null trains all weights
-        freeze: keep the embeddings, or with a number also that many encoder layers from the first, as they are; null
-            trains all
-        layerwise_lr_decay: each encoder layer learns at this share of the rate of the layer above it, the embeddings
-            below the first one too; 0.8 to 0.95 suit few rows; null is one rate for all
-        gradient_checkpointing: compute each layer again in the backward pass in place of keeping what it computed: less
+            tokenizer of tokenizer_name_or_path, instead of loading a pretrained model
+        fast_kernels: compute the last layer only for the token that the head reads and, on a CPU, replace torch's
+            attention and dropout with faster ones (same distribution, same numbers within rounding)
+        compile: run the model through torch.compile, with torch's attention and dropout; the first step takes a minute
+            or more, so this pays off on a GPU and in long runs
+        lora: train LoRA adapters (peft) and the head instead of all weights; {} or any of r (8), alpha (16), dropout
+            (0.0) and target_modules (query and value; names, or all-linear); use a learning rate of 1e-4 to 1e-3
+        freeze: do not train the embeddings or, with a number, the embeddings and that many encoder layers from the
+            bottom; null trains all
+        layerwise_lr_decay: multiply the learning rate by this for each encoder layer from the top down, and for the
+            embeddings; 0.8 to 0.95 suit small data sets; null uses one rate
+        gradient_checkpointing: recompute each layer in the backward pass instead of storing its activations: less
             memory, about a third more time, the same numbers
-        calibrate: learn from the validation rows a temperature by which logits are divided before they become
-            probabilities, so that these come true as often as they say; it changes no label
-        threshold_for: what the stored thresholds of predict --threshold best are best for: f1, or precision=0.9 (the
-            most recall among those that have it), or recall=0.9
-        metrics: further metrics by name, of torchmetrics or your own: {kappa:
-            torchmetrics.classification.MulticlassCohenKappa}, or {class_path: ..., init_args: {...}}; they are updated
-            with probabilities (batch, labels), or values (batch,) for regression, and logged as val_<name>
+        calibrate: learn a temperature from the validation rows that makes probabilities match frequencies; it changes
+            no predicted label
+        threshold_for: what the thresholds of predict --threshold best maximize: f1, or precision=0.9 for the highest
+            recall with at least that precision, or recall=0.9 for the highest precision
+        metrics: further metrics by name, from torchmetrics or your own: {kappa:
+            torchmetrics.classification.MulticlassCohenKappa}, or {class_path: ..., init_args: {...}}; updated with
+            probabilities (batch, labels), or values (batch,) for regression, and logged as val_<name>
         target: task and labels; None takes them from the data module when the run begins
         calibration: temperature and thresholds; set by checkpoints
         architecture: the model's configuration as JSON, to build it without the pretrained folder; set by checkpoints
-        tokenizer: the tokenizer, or its files as a checkpoint carries them
+        tokenizer: the tokenizer, or its files as stored in a checkpoint
     """
 
     def __init__(
@@ -135,27 +113,16 @@ class TextClassifier(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["target", "calibration", "architecture", "tokenizer"])
-        check_model(learning_rate, weight_decay, warmup_ratio, lr_scheduler, dropout, label_smoothing)
-        check_loss(loss, class_weights, label_smoothing)
-        check_tuning(lora, freeze, layerwise_lr_decay)
-        check_threshold_for(threshold_for)
-        check_metrics(metrics)
+        check_options(self.hparams, has_tokenizer=tokenizer is not None)
         self.calibrate, self.threshold_for = calibrate, threshold_for
         self.calibration = calibration if isinstance(calibration, Calibration) else Calibration.from_dict(calibration)
         self.thresholds: dict[str, float] | None = None
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
-        self.lr_scheduler, self.dropout, self.fast_kernels = lr_scheduler, dropout, fast_kernels
-        self.compiled, self._gradient_checkpointing = compile, gradient_checkpointing
-        # Not self.freeze, which is a method of Lightning's.
-        self.lora, self._freeze, self.layerwise_lr_decay = lora, freeze, layerwise_lr_decay
-        self.model_name_or_path = model_name_or_path
-        self.tokenizer_name_or_path = tokenizer_name_or_path
+        self.lr_scheduler, self.layerwise_lr_decay = lr_scheduler, layerwise_lr_decay
+        self.build_options = BuildOptions(dropout, compile, fast_kernels, lora, freeze, gradient_checkpointing)
+        self.model_name_or_path, self.tokenizer_name_or_path = model_name_or_path, tokenizer_name_or_path
         self.class_weights, self.label_smoothing, self.loss = class_weights, label_smoothing, loss
         self.from_scratch, self.window_pooling = from_scratch, window_pooling
-        if from_scratch is not None and tokenizer_name_or_path is None and tokenizer is None:
-            raise UserError(
-                "model.from_scratch needs model.tokenizer_name_or_path: a tokenizer, or a vocab.txt's folder"
-            )
         self._training_loss: TrainingLoss | None = None
         self.target = Target.from_dict(target) if isinstance(target, Mapping) else target
         self._config = config_from_json(architecture) if architecture else None
@@ -172,11 +139,8 @@ class TextClassifier(LightningModule):
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer, loaded when first asked for."""
         if self._tokenizer is None:
-            if self.tokenizer_name_or_path is not None:
-                name, option = self.tokenizer_name_or_path, "model.tokenizer_name_or_path"
-            else:
-                name, option = self.model_name_or_path, "model.model_name_or_path"
-            self._tokenizer = load_tokenizer(name, option)
+            option = "model_name_or_path" if self.tokenizer_name_or_path is None else "tokenizer_name_or_path"
+            self._tokenizer = load_tokenizer(getattr(self, option), f"model.{option}")
         return self._tokenizer
 
     @property
@@ -199,78 +163,58 @@ class TextClassifier(LightningModule):
     # Building ---------------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Takes target and class counts from the Trainer's data module, see :meth:`configure`."""
+        """Passes the target and class counts of the Trainer's data module to :meth:`configure`."""
         data = getattr(self.trainer, "datamodule", None)
-        target = self.target or getattr(data, "target", None)
-        if target is None:
-            return
-        if stage == "fit" and data is not None:
-            self.configure(target, data.label_counts("train"), len(data.rows["train"]))
-        else:
-            self.target = target
+        self.target = self.target or getattr(data, "target", None)
+        if stage == "fit" and data is not None and self.target is not None:
+            self.configure(self.target, data.label_counts("train"), len(data.rows["train"]))
 
     def configure(self, target: Target, class_counts: Mapping[str, int] | None = None, rows: int | None = None) -> None:
-        """Decides what is predicted, and the training loss; the Trainer calls it before training begins.
+        """Sets what is predicted, and the training loss; :meth:`setup` calls it before training.
 
         In a training loop without a Trainer, call it with the data module's `target` and `label_counts("train")`.
 
         Args:
             target: task and labels.
             class_counts: training rows by label, for `model.class_weights balanced`.
-            rows: all training rows; None is the sum of the counts, which is right for one label a row.
+            rows: number of training rows; None takes the sum of the counts, right if each row has one label.
 
         Raises:
-            UserError: if the class weights, the smoothing or `model.loss` do not fit the labels or cannot be had.
+            UserError: if the class weights, the smoothing or `model.loss` do not fit the labels or cannot be loaded.
         """
-        if self.class_weights == "balanced" and class_counts is None:
-            raise UserError(
-                'model.class_weights balanced: call configure(data.target, data.label_counts("train")) before training'
-            )
-        self.target, counts = target, class_counts or {}
-        rows = sum(counts.values()) if rows is None else rows
-        weights = class_weights_of(self.class_weights, target, counts, rows)
-        if self.label_smoothing and not target.has_probabilities:
-            raise UserError("model.label_smoothing: regression has no classes; remove it")
+        weights = class_weights_of(self.class_weights, target, class_counts, rows)
         self._training_loss = TrainingLoss(target, self.loss, weights, self.label_smoothing)
+        self.target = target
 
     def configure_model(self) -> None:
-        """Builds the model: from the pretrained weights, or from its configuration where a checkpoint gives the rest.
+        """Builds the model from pretrained weights, or from its configuration if a checkpoint has the weights.
 
         Raises:
-            UserError: if the labels are not known, or the pretrained weights cannot be had.
+            UserError: if the labels are not known, or the pretrained weights cannot be loaded.
         """
         if self.model is not None:
             return
         if self.target is None:
             raise UserError("the labels are not known: give TextClassifier a target, or train with a TextDataModule")
         random = self.weights_follow or self.from_scratch is not None
-        model = build_model(
+        model, self.build_options = build_model(
             self.config,
             self.tokenizer,
             rules_of(self.target).problem_type,
             self.target.labels,
             pretrained=None if random else self.model_name_or_path,
-            dropout=self.dropout,
-            compiled=self.compiled,
-            fast_kernels=self.fast_kernels,
+            options=self.build_options,
+            mesh=self.device_mesh,
         )
-        if self.lora is not None:
-            self.lora = add_lora(model, self.lora)
-        if self._freeze is not None:
-            freeze(model, self._freeze)
-        if self._gradient_checkpointing:
-            checkpoint_activations(model)
-        if self.device_mesh is not None:
-            shard(model, self.device_mesh)
         # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
         self.attach(model.train())
 
     def attach(self, model: nn.Module, origin: str | None = None) -> None:
-        """Has a model compute the logits.
+        """Uses a model to compute the logits.
 
         Args:
-            model: called with :meth:`forward`'s arguments, gives something with `logits`.
-            origin: what it is known by again, where it comes from no checkpoint.
+            model: takes the arguments of :meth:`forward` and returns an object with `logits`.
+            origin: identifies a model that comes from no checkpoint.
         """
         assert self.target is not None
         self.model, self.origin = model, origin
@@ -310,21 +254,18 @@ class TextClassifier(LightningModule):
             UserError: if the loss is not finite.
         """
         logits = self.logits_of(batch)
+        assert self.target is not None
         if self._training_loss is None:
-            assert self.target is not None
             self.configure(self.target)
         assert self._training_loss is not None
         loss = self._training_loss(logits, batch["target"])
         if not torch.isfinite(loss):
             step = self.trainer.global_step if self._trainer is not None else batch_idx
-            raise UserError(
-                f"the loss of step {step} is {loss.item()}; "
-                "lower model.learning_rate or set trainer.precision to 32-true"
-            )
+            remedy = "lower model.learning_rate or set trainer.precision to 32-true"
+            raise UserError(f"the loss of step {step} is {loss.item()}; {remedy}")
         if self._trainer is not None:
             self.log("train_loss", loss, prog_bar=True, batch_size=len(batch["target"]))
             if not self._training_loss.is_measured_loss:
-                assert self.target is not None
                 plain = rules_of(self.target).loss(logits.detach(), batch["target"])
                 self.log("train_loss_unweighted", plain, batch_size=len(batch["target"]))
         return loss
@@ -377,7 +318,7 @@ class TextClassifier(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW, with the schedule over all optimizer steps of the run."""
         assert self.model is not None
-        say_what_is_trained(self.model, self.lora, self._freeze)
+        say_what_is_trained(self.model, self.build_options.lora, self.build_options.freeze)
         return build(
             self.model,
             learning_rate=self.learning_rate,
@@ -390,7 +331,7 @@ class TextClassifier(LightningModule):
         )
 
     def on_train_start(self) -> None:
-        """Lets a learning rate or weight decay that was changed on resume take effect, and says so."""
+        """Applies a learning rate or weight decay that was changed on resume, and reports it."""
         scheduler = self.lr_schedulers()
         if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
             take_up_changes(scheduler, self.learning_rate, self.weight_decay)
@@ -398,10 +339,10 @@ class TextClassifier(LightningModule):
     # Checkpoints ------------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what is needed to use the checkpoint alone: target, architecture and tokenizer, as plain values."""
+        """Adds target, architecture and tokenizer as plain values, so that the checkpoint can be used alone."""
         assert self.target is not None
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = carried(
-            {**self.hparams, "lora": self.lora},
+            {**self.hparams, "lora": self.build_options.lora},
             target=self.target,
             calibration=self.calibration,
             config=self.config,
@@ -409,12 +350,13 @@ class TextClassifier(LightningModule):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint whose labels or adapters are others than this classifier's.
+        """Refuses a checkpoint whose labels or adapters differ from this classifier's.
 
         Raises:
-            UserError: if names or order differ, or what is trained.
+            UserError: if the names or order of the labels differ, or the trained parameters.
         """
-        trained = {"lora": self.lora, "freeze": self._freeze, "layerwise_lr_decay": self.layerwise_lr_decay}
+        built = self.build_options
+        trained = {"lora": built.lora, "freeze": built.freeze, "layerwise_lr_decay": self.layerwise_lr_decay}
         resumes = self._trainer is not None and self.trainer.state.fn == "fit"
         refuse(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY], self.target, trained, resumes=resumes)
         data = checkpoint.get("datamodule_hyper_parameters", {})
@@ -436,8 +378,8 @@ class TextClassifier(LightningModule):
         Args:
             texts: the texts, or the first ones of pairs.
             text_pairs: the second ones of pairs.
-            max_length: the most tokens that are read of a text, special tokens counted; None means as in training.
-            batch_size: texts at a time.
+            max_length: tokens read of each text, special tokens included; None means as in training.
+            batch_size: texts in a batch.
 
         Returns:
             For each text `{"label": name, "score": its probability, "probabilities": {name: probability}}`,
@@ -448,27 +390,9 @@ class TextClassifier(LightningModule):
             self.configure_model()
         assert self.target is not None
         longest = max_length or self.trained_with.get("max_length", 256)
-        texts_as_rows = rows_of_texts(texts, text_pairs)
-        loader = batches_of(
-            texts_as_rows, self.tokenizer, min(longest, self.max_tokens or longest), self.trained_with, batch_size
-        )
-        if not len(texts_as_rows):
+        longest = min(longest, self.max_tokens or longest)
+        rows = rows_of_texts(texts, text_pairs)
+        loader = batches_of(rows, self.tokenizer, longest, self.trained_with, batch_size)
+        if not len(rows):
             return []
         return rules_of(self.target).answers(self.target, self.calibration.apply(logits_in_order(self, loader)))
-
-
-@torch.inference_mode()
-def logits_in_order(classifier: TextClassifier, loader: DataLoader[Any]) -> Tensor:
-    """Raw logits of a loader's rows, in the rows' order, float32 `(rows, outputs)`; each module keeps its mode."""
-    modes = {module: module.training for module in classifier.modules()}
-    classifier.eval()
-    try:
-        found = [
-            classifier.predict_step(classifier.transfer_batch_to_device(batch, classifier.device, 0))
-            for batch in loader
-        ]
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    row, logits = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
-    return logits[row.argsort()]

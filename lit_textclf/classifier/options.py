@@ -1,4 +1,4 @@
-"""Values of `model.*` that cannot be, refused before anything is read."""
+"""Checks of `model.*` values, made before anything is read."""
 
 from __future__ import annotations
 
@@ -7,79 +7,84 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lit_textclf.classifier.losses import check_loss
+from lit_textclf.classifier.metrics import check_metrics
 from lit_textclf.classifier.optimizer import SCHEDULES
+from lit_textclf.classifier.tasks.thresholds import check_threshold_for
 from lit_textclf.models.adapters import LORA
 from lit_textclf.utils.messages import UserError, did_you_mean
 
 
-def check_model(
-    learning_rate: float,
-    weight_decay: float,
-    warmup_ratio: float,
-    lr_scheduler: str,
-    dropout: float | None,
-    label_smoothing: float,
-) -> None:
+def check_options(options: Mapping[str, Any], *, has_tokenizer: bool) -> None:
     """Refuses values of `model.*`.
 
+    Args:
+        options: the classifier's options by name.
+        has_tokenizer: whether a checkpoint or the caller supplies the tokenizer.
+
     Raises:
-        UserError: naming the first one.
+        UserError: naming the first wrong one.
     """
-    for option, wrong in (
-        (f"model.learning_rate {learning_rate}: not a positive number", not 0 < learning_rate < math.inf),
-        (f"model.weight_decay {weight_decay}: below 0", not weight_decay >= 0),
-        (f"model.warmup_ratio {warmup_ratio}: not between 0 and 1", not 0 <= warmup_ratio <= 1),
-        (f"model.dropout {dropout}: not between 0 and 1", dropout is not None and not 0 <= dropout < 1),
-        (f"model.label_smoothing {label_smoothing}: not between 0 and 1", not 0 <= label_smoothing < 1),
-        (f"model.lr_scheduler {lr_scheduler!r}: none of {', '.join(SCHEDULES)}", lr_scheduler not in SCHEDULES),
+    _check_numbers(options)
+    check_loss(options["loss"], options["class_weights"], options["label_smoothing"])
+    _check_freeze(options["freeze"])
+    decay = options["layerwise_lr_decay"]
+    if decay is not None and not 0 < decay <= 1:
+        raise UserError(f"model.layerwise_lr_decay {decay}: must be more than 0 and at most 1")
+    if options["lora"] is not None:
+        _check_lora(options["lora"], options["freeze"])
+    check_threshold_for(options["threshold_for"])
+    check_metrics(options["metrics"])
+    if options["from_scratch"] is not None and options["tokenizer_name_or_path"] is None and not has_tokenizer:
+        raise UserError(
+            "model.from_scratch needs model.tokenizer_name_or_path: a tokenizer, or a folder with a vocab.txt"
+        )
+
+
+def _check_numbers(options: Mapping[str, Any]) -> None:
+    dropout = options["dropout"]
+    for name, rule, is_right in (
+        ("learning_rate", "must be a positive number", 0 < options["learning_rate"] < math.inf),
+        ("weight_decay", "must be 0 or more", options["weight_decay"] >= 0),
+        ("warmup_ratio", "must be from 0 to 1", 0 <= options["warmup_ratio"] <= 1),
+        ("dropout", "must be from 0 to below 1", dropout is None or 0 <= dropout < 1),
+        ("label_smoothing", "must be from 0 to below 1", 0 <= options["label_smoothing"] < 1),
     ):
-        if wrong:
-            raise UserError(option)
+        if not is_right:
+            raise UserError(f"model.{name} {options[name]}: {rule}")
+    if (scheduler := options["lr_scheduler"]) not in SCHEDULES:
+        raise UserError(f"model.lr_scheduler {scheduler!r}: must be one of {', '.join(SCHEDULES)}")
 
 
-def check_tuning(lora: Mapping[str, Any] | None, freeze: int | str | None, layerwise_lr_decay: float | None) -> None:
-    """Refuses values of the options of `model.*` that say what is trained, and how much.
-
-    Raises:
-        UserError: naming the first one.
-    """
+def _check_freeze(freeze: Any) -> None:
     if isinstance(freeze, bool) or (freeze != "embeddings" and not isinstance(freeze, int | None)):
-        raise UserError(f"model.freeze {freeze!r}: embeddings, a number of layers, or null")
+        raise UserError(f"model.freeze {freeze!r}: must be embeddings, a number of layers, or null")
     if isinstance(freeze, int) and freeze < 0:
-        raise UserError(f"model.freeze {freeze}: below 0")
-    if layerwise_lr_decay is not None and not 0 < layerwise_lr_decay <= 1:
-        raise UserError(f"model.layerwise_lr_decay {layerwise_lr_decay}: more than 0 and at most 1 is needed")
-    if lora is None:
-        return
+        raise UserError(f"model.freeze {freeze}: must be 0 or more")
+
+
+def _check_lora(lora: Mapping[str, Any], freeze: int | str | None) -> None:
     if freeze is not None:
-        raise UserError("model.freeze and model.lora: LoRA trains no embeddings and no layers; remove model.freeze")
+        raise UserError("model.freeze and model.lora: LoRA already freezes embeddings and layers; remove model.freeze")
     if unknown := [str(name) for name in lora if name not in LORA]:
         raise UserError(
             f"model.lora has no {unknown[0]!r}{did_you_mean(unknown[0], LORA)}; there are {', '.join(LORA)}"
         )
-    given = {**LORA, **lora}
-    names = given["target_modules"]
+    values = {**LORA, **lora}
+    names = values["target_modules"]
     names = [names] if isinstance(names, str) else names
-    for option, wrong in (
-        ("r", not _number(given["r"], int) or given["r"] < 1),
-        ("alpha", not _number(given["alpha"]) or not 0 < given["alpha"] < math.inf),
-        ("dropout", not _number(given["dropout"]) or not 0 <= given["dropout"] < 1),
-        ("target_modules", names is not None and (
-            not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names))),
+    for name, rule, is_right in (
+        ("r", "a whole number from 1 on", _is_number(values["r"], int) and values["r"] >= 1),
+        ("alpha", "a number above 0", _is_number(values["alpha"]) and 0 < values["alpha"] < math.inf),
+        ("dropout", "a number from 0 to below 1", _is_number(values["dropout"]) and 0 <= values["dropout"] < 1),
+        ("target_modules", "a list of names of linear layers, or all-linear",
+         names is None or (isinstance(names, list) and names and all(isinstance(name, str) for name in names))),
     ):  # fmt: skip
-        if wrong:
-            raise UserError(f"model.lora: {option} {given[option]!r}: {_LORA_NEEDS[option]} is needed")
+        if not is_right:
+            raise UserError(f"model.lora: {name} {values[name]!r}: must be {rule}")
     if importlib.util.find_spec("peft") is None:
         raise UserError("model.lora needs peft, which is not installed: pip install 'lit-textclf[lora]'")
 
 
-_LORA_NEEDS = {
-    "r": "a whole number from 1 on",
-    "alpha": "a number above 0",
-    "dropout": "a number from 0 to below 1",
-    "target_modules": "a list of names of linear layers, or all-linear,",
-}
-
-
-def _number(value: Any, kind: Any = (int, float)) -> bool:
+def _is_number(value: Any, kind: Any = (int, float)) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)

@@ -17,8 +17,8 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.check.quick import report_severe_findings
 from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
-from lit_textclf.classifier.decisions import resolve_threshold
 from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.classifier.tasks.thresholds import resolve_threshold
 from lit_textclf.cli.engine import Engine, add_engine_options
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import in_order_of_precedence
@@ -184,7 +184,7 @@ class TextCLI(LightningCLI):
         if self.engine is not None:
             self.engine.attach_to(self.model)
         if self.stored is not None and (wanted := options.get("threshold")) is not None:
-            self.model.thresholds = resolve_threshold(wanted, self.stored.target, self.model.calibration)
+            self.model.thresholds = resolve_threshold(wanted, self.stored.target, self.model.calibration.thresholds)
             if self.command != "predict":
                 thresholds = f"labels are assigned by threshold ({self.model.thresholds})"
                 note(f"{self.command}: {thresholds}, not by the highest probability")

@@ -5,20 +5,44 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
+from lit_textclf.models.adapters import add_lora, freeze
 from lit_textclf.models.attention import use_fast_kernels
 from lit_textclf.models.config import load_config
 from lit_textclf.models.last_layer import read_first_token_only
-from lit_textclf.models.layers import head_in_float32
+from lit_textclf.models.layers import checkpoint_activations, head_in_float32, shard
 from lit_textclf.utils.messages import UserError, did_you_mean, first_line, note, plural
 from lit_textclf.utils.paths import local_or_hub
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """Options of `model.*` that shape the network, what of it is trained, and how it computes.
+
+    Attributes:
+        dropout: the probability of all dropout layers; None keeps the configuration's.
+        compiled: run through torch.compile, without this project's kernels.
+        fast_kernels: use this project's kernels.
+        lora: see :func:`lit_textclf.models.adapters.add_lora`; None trains all weights.
+        freeze: see :func:`lit_textclf.models.adapters.freeze`; None freezes nothing.
+        gradient_checkpointing: compute each layer again in the backward pass.
+    """
+
+    dropout: float | None = None
+    compiled: bool = False
+    fast_kernels: bool = True
+    lora: dict[str, Any] | None = None
+    freeze: int | Literal["embeddings"] | None = None
+    gradient_checkpointing: bool = False
 
 
 def build_model(
@@ -28,32 +52,33 @@ def build_model(
     labels: Sequence[str],
     *,
     pretrained: str | None,
-    dropout: float | None = None,
-    compiled: bool = False,
-    fast_kernels: bool = True,
-) -> Any:
-    """Builds a sequence classification model: with pretrained weights, or random ones where others follow.
+    options: BuildOptions,
+    mesh: DeviceMesh | None = None,
+) -> tuple[Any, BuildOptions]:
+    """Builds a sequence classification model with pretrained weights, or random ones if a checkpoint's follow.
 
     Args:
-        config: its configuration, which is filled in.
-        tokenizer: whose tokens it must know.
+        config: the model's configuration, filled in here.
+        tokenizer: the tokenizer whose tokens the model must know.
         problem_type: transformers' name of the task.
         labels: the names, in the order of the logits; none for regression.
         pretrained: a folder or Hub name; None builds random weights.
-        dropout: the probability of all dropout layers; None keeps the configuration's.
-        compiled: run through torch.compile, without this project's kernels.
-        fast_kernels: use them.
+        options: how to build it.
+        mesh: the device mesh to shard the model over, see :func:`lit_textclf.models.layers.shard`.
+
+    Returns:
+        The model, and the options with LoRA's defaults filled in.
 
     Raises:
-        UserError: if the pretrained weights cannot be had, or the tokenizer does not fit them.
+        UserError: if the pretrained weights cannot be loaded, or the tokenizer or the options do not fit the model.
     """
     outputs = len(labels) or 1
     config.num_labels = outputs
     config.id2label = dict(enumerate(labels or ("LABEL_0",)))
     config.label2id = {name: index for index, name in config.id2label.items()}
     config.problem_type = problem_type
-    if dropout is not None:
-        set_dropout(config, dropout)
+    if options.dropout is not None:
+        set_dropout(config, options.dropout)
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
     model = from_config(config) if pretrained is None else from_pretrained(pretrained, config)
@@ -62,13 +87,21 @@ def build_model(
             f"the tokenizer has {len(tokenizer):,} tokens, the model knows "
             f"{model.get_input_embeddings().num_embeddings:,}; model.tokenizer_name_or_path does not fit the model"
         )
-    if compiled:
+    if options.compiled:
         compile_model(model)
-    elif fast_kernels:
+    elif options.fast_kernels:
         use_fast_kernels(model)
         read_first_token_only(model)
     head_in_float32(model, outputs)
-    return model
+    if options.lora is not None:
+        options = replace(options, lora=add_lora(model, options.lora))
+    if options.freeze is not None:
+        freeze(model, options.freeze)
+    if options.gradient_checkpointing:
+        checkpoint_activations(model)
+    if mesh is not None:
+        shard(model, mesh)
+    return model, options
 
 
 def scratch_config(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:

@@ -19,7 +19,8 @@ from rich.text import Text
 from torch import Tensor
 
 from lit_textclf.classifier.checkpoint import digest_of
-from lit_textclf.classifier.module import Prediction, TextClassifier
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.classifier.outputs import Prediction
 from lit_textclf.data.batches.predict_dataset import Part, part_rows_for
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.prediction.formats import find_format

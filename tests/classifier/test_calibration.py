@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from lit_textclf import Target, TextClassifier, main
 from lit_textclf.classifier.calibration import Calibration, expected_calibration_error, fit_temperature
-from lit_textclf.classifier.decisions import beats_by_more_than_chance, best_threshold, thresholds_of
 from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.classifier.tasks.thresholds import beats_by_more_than_chance, best_threshold, thresholds_of
 from tests.conftest import sentences, write_csv
 
 BINARY = Target("single_label", ("ham", "spam"))

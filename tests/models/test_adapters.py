@@ -156,7 +156,7 @@ def test_lora_without_peft(fails: Callable[[Sequence[str]], str], fit_args: list
         (["--model.lora", "{target_modules: [quer]}"], "did you mean 'query'"),
         (["--model.lora", "{}", "--model.freeze", "1"], "remove model.freeze"),
         (["--model.freeze", "3"], "2 encoder layers"),
-        (["--model.freeze", "-1"], "below 0"),
+        (["--model.freeze", "-1"], "must be 0 or more"),
         (["--model.freeze", "encoder"], "model.freeze"),
         (["--model.layerwise_lr_decay", "0"], "more than 0"),
         (["--model.layerwise_lr_decay", "1.5"], "at most 1"),

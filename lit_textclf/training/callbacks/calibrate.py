@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
 from lit_textclf.classifier.calibration import Calibration, expected_calibration_error, fit_temperature
-from lit_textclf.classifier.decisions import thresholds_of
+from lit_textclf.classifier.tasks.thresholds import thresholds_of
 from lit_textclf.data.labels.target import THRESHOLD
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.utils.messages import note

@@ -1,4 +1,4 @@
-"""Decision thresholds: found on validation rows, or given on the command line."""
+"""Decision thresholds: learned from validation rows, or typed as `--threshold`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import THRESHOLD, Target
 from lit_textclf.utils.messages import UserError, did_you_mean
 
-# Thresholds -----------------------------------------------------------------------------------------------------------
 _WANTED = re.compile(r"(precision|recall)=(0?\.\d+|1|1\.0*)")
 
 
@@ -117,13 +115,13 @@ def beats_by_more_than_chance(scores: Tensor, present: Tensor, threshold: float,
     return bool(value - value_of_other > error)
 
 
-def resolve_threshold(option: Any, target: Target, calibration: Calibration) -> dict[str, float] | None:
+def resolve_threshold(option: Any, target: Target, learned: Mapping[str, float]) -> dict[str, float] | None:
     """Turns `--threshold` into a threshold by label, or None for what wins by itself.
 
     Args:
         option: None, `best`, a probability, or probabilities by label.
         target: task and labels.
-        calibration: what `best` means.
+        learned: the checkpoint's thresholds by label, for `best`.
 
     Raises:
         UserError: for a task without thresholds, an unknown label, or a value that is not a probability.
@@ -135,9 +133,9 @@ def resolve_threshold(option: Any, target: Target, calibration: Calibration) -> 
         what = f"{len(target.labels)} labels of which one wins" if target.has_probabilities else "a regression"
         raise UserError(f"--threshold is for two labels or label sets, the model has {what}; use --min_score")
     if option == "best":
-        if not calibration.thresholds:
+        if not learned:
             raise UserError("--threshold best: the checkpoint has none, it was trained without validation rows")
-        return {name: calibration.thresholds.get(name, THRESHOLD) for name in names}
+        return {name: learned.get(name, THRESHOLD) for name in names}
     given = option if isinstance(option, Mapping) else dict.fromkeys(names, option)
     for name, value in given.items():
         if name not in names:

@@ -1,0 +1,48 @@
+"""What the classifier's steps return, and the logits of a complete loader."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypedDict
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+
+class Prediction(NamedTuple):
+    """What `predict_step` returns: row numbers in the input `(batch,)` and raw logits, float32 `(batch, outputs)`."""
+
+    row: Tensor
+    logits: Tensor
+
+
+class Evaluated(TypedDict):
+    """What `validation_step` and `test_step` return for callbacks: a prediction and its true labels.
+
+    Rows and logits are those of :class:`Prediction`, targets those of :class:`Batch`.
+    """
+
+    row: Tensor
+    logits: Tensor
+    target: Tensor
+
+
+@torch.inference_mode()
+def logits_in_order(classifier: LightningModule, loader: DataLoader[Any]) -> Tensor:
+    """Raw logits of a loader's rows, in row order, float32 `(rows, outputs)`.
+
+    Each module is put back into its mode (train or eval).
+    """
+    modes = {module: module.training for module in classifier.modules()}
+    classifier.eval()
+    try:
+        found = [
+            classifier.predict_step(classifier.transfer_batch_to_device(batch, classifier.device, 0))
+            for batch in loader
+        ]
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    row, logits = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+    return logits[row.argsort()]
