@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import BertForSequenceClassification, BertTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from lit_textclf import Target, TextClassifier, TextDataModule, Trainer, UserError
 from tests.conftest import write_csv
@@ -215,6 +216,7 @@ def test_logits_are_float32_under_autocast(classifier: TextClassifier) -> None:
 def test_a_trained_head_for_other_labels_is_said(
     tiny_bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    disable_progress_bar()  # it writes to stderr, too
     first = TextClassifier(str(tiny_bert), target=Target("single_label", ("no", "yes")))
     first.configure_model()
     first.model.save_pretrained(tmp_path / "tuned")  # type: ignore[operator,union-attr]

@@ -111,7 +111,11 @@ def test_option(options: dict[str, str], expected: str, fit_args: list[str], fai
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [("{hidden_act: foo}", "'foo'"), ("{hidden_size: 30}", "no multiple of 12 heads"), ("{layers: 2}", "no 'layers'")],
+    [
+        ("{hidden_act: foo}", "'foo'"),
+        ("{hidden_size: 30}", "not a multiple of 12 heads"),
+        ("{layers: 2}", "no 'layers'"),
+    ],
 )
 def test_a_model_that_cannot_be_built(
     options: str, expected: str, fit_args: list[str], tiny_bert: Path, fails: Fails
