@@ -1,1 +1,1 @@
-"""Labels: which task they make, decided once from the training rows, and the numbers that they become."""
+"""Labels: the task they define, decided once from the training rows, and their encoding as numbers."""

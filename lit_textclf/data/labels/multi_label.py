@@ -1,4 +1,4 @@
-"""A set of labels a row."""
+"""A set of labels per row."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class MultiLabel(LabelTask):
     has_label_sets = True
 
     def fits(self, rows: Rows, labels: Sequence[str] | None) -> bool:
-        """Labels that are lists."""
+        """Labels given as lists."""
         return rows.label_lists
 
     def decide_labels(self, rows: Rows, labels: Sequence[str] | None) -> tuple[str, ...]:
-        """The names in all sets, sorted, or those of the label columns; two at least."""
+        """The names in all sets, sorted, or those of the label columns; at least two."""
         sets, _ = label_sets(rows)
         names = in_order({name for names in sets for name in names})
         if labels is None:  # a column is a label even if no row has it
@@ -53,7 +53,7 @@ class MultiLabel(LabelTask):
         return np.asarray(encoded[of_row])
 
     def strata(self, encoded: np.ndarray) -> np.ndarray:
-        """A row's rarest label; rows with an empty set are a stratum of their own."""
+        """Each row's rarest label; rows with an empty set form their own stratum."""
         rarest_first = np.argsort(encoded.sum(0), kind="stable")
         codes = rarest_first[encoded[:, rarest_first].argmax(1)]
         return np.asarray(np.where(encoded.any(1), codes, encoded.shape[1]))
@@ -63,7 +63,7 @@ class MultiLabel(LabelTask):
         return [join_names(names) for names in names_in_sets(values, labels)]
 
     def counts(self, rows: Rows, labels: Sequence[str]) -> dict[str, int]:
-        """The number of sets that contain a label."""
+        """Number of sets that contain each label."""
         return dict(zip(labels, self.encode(rows, labels).sum(0).astype(int).tolist(), strict=True))
 
     def empty_sets(self, encoded: np.ndarray) -> np.ndarray:

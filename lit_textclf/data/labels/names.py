@@ -1,4 +1,4 @@
-"""The text in a label's cell: one name, several joined names, a list, or a number."""
+"""The text in a label cell: a name, several joined names, a list, or a number."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import UserError
 
 SEPARATOR = "|"
-"""Separates the names of a label set in one cell; in a name, it and the backslash are escaped by a backslash."""
+"""Separates the names of a label set in a cell; a backslash escapes it, and itself, inside a name."""
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Label names sorted, by value if all are numbers."""
+    """Sorts label names, by value if all are numbers."""
     names = list(names)
     if all(number_in(name) is not None for name in names):
         return sorted(names, key=lambda name: (float(name), name))
@@ -26,7 +26,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def number_in(cell: str) -> float | None:
-    """The finite float32 number in a cell, None if it contains something else."""
+    """The finite float32 number in a cell, or None if it contains anything else."""
     if not _NUMBER.fullmatch(cell.strip()):  # Python also reads 1_5 and other scripts' digits
         return None
     value = float(cell)
@@ -34,7 +34,7 @@ def number_in(cell: str) -> float | None:
 
 
 def label_sets(rows: Rows) -> tuple[list[list[str]], np.ndarray]:
-    """The distinct label sets of rows, and the index of each row's set, `(rows,)`; -1 without a label.
+    """The distinct label sets of rows, and the index of each row's set, `(rows,)`; -1 for a missing label.
 
     Raises:
         UserError: naming the first row whose label is not a list of names.
@@ -56,7 +56,7 @@ def label_sets(rows: Rows) -> tuple[list[list[str]], np.ndarray]:
 
 
 def _names_in_list(cell: str) -> list[str] | None:
-    """The names in a JSON list, None if it is something else; numbers and booleans are names, written as in JSON."""
+    """The names in a JSON list, or None if it is not one; numbers and booleans become names as written in JSON."""
     try:
         values = json.loads(cell)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A number a row."""
+"""One number per row."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Regression(LabelTask):
     has_probabilities = False
 
     def fits(self, rows: Rows, labels: Sequence[str] | None) -> bool:
-        """Numbers of which one at least is not an integer, unless `data.labels` says that they are names."""
+        """Only numbers, at least one of them not an integer, unless `data.labels` declares them names."""
         numbers = [number_in(name) for name in pc.unique(rows.label).to_pylist()]
-        all_numbers = [number for number in numbers if number is not None]
-        return labels is None and len(all_numbers) == len(numbers) and not all(map(float.is_integer, all_numbers))
+        finite = [number for number in numbers if number is not None]
+        return labels is None and len(finite) == len(numbers) and not all(map(float.is_integer, finite))
 
     def decide_labels(self, rows: Rows, labels: Sequence[str] | None) -> tuple[str, ...]:
         """No names."""
@@ -46,10 +46,6 @@ class Regression(LabelTask):
                     "and the task is regression; fix it or set data.task to single_label"
                 )
         return np.array([float(name) for name in names], np.float32)
-
-    def strata(self, encoded: np.ndarray) -> None:
-        """Without classes, samples are not stratified."""
-        return None
 
     def texts(self, values: Any, labels: Sequence[str]) -> list[str]:
         """The shortest decimals that read back as the same float32."""

@@ -1,4 +1,4 @@
-"""One label a row."""
+"""One label per row."""
 
 from __future__ import annotations
 
@@ -20,25 +20,20 @@ class SingleLabel(LabelTask):
 
     name = "single_label"
     predicts = "one label"
-    one_label_per_row = True
 
     def fits(self, rows: Rows, labels: Sequence[str] | None) -> bool:
-        """Whatever no other task takes."""
+        """Always; the last task of the table."""
         return True
 
     def decide_labels(self, rows: Rows, labels: Sequence[str] | None) -> tuple[str, ...]:
-        """The distinct names, sorted; two at least."""
+        """The distinct names, sorted; at least two."""
         names = pc.unique(rows.label).to_pylist()
         if len(names) < 2:
             raise UserError(
-                f"{rows.sources[0][0]}: all {plural(len(rows), 'training row')} have the one label {names[0]!r}; "
-                f"classification needs two (is data.label_column {rows.columns.label_name!r} right?)"
+                f"{rows.sources[0][0]}: all {plural(len(rows), 'training row')} have the label {names[0]!r}; "
+                f"classification needs two labels (is data.label_column {rows.columns.label_name!r} right?)"
             )
         return tuple(labels if labels is not None else in_order(names))
-
-    def default_positive_label(self, labels: Sequence[str]) -> str | None:
-        """The last of two."""
-        return labels[-1] if len(labels) == 2 else None
 
     def encode(self, rows: Rows, labels: Sequence[str]) -> np.ndarray:
         """Class indices, int64 `(rows,)`."""

@@ -12,5 +12,5 @@ from lit_textclf.data.labels.task import LabelTask
 Task = Literal["single_label", "multi_label", "regression"]
 TaskOption = Literal["auto", "single_label", "multi_label", "regression"]
 
-# In the order in which `data.task: auto` asks whether they fit.
+# `data.task: auto` takes the first task that fits, in this order.
 TASKS: dict[str, LabelTask] = {task.name: task for task in (MultiLabel(), Regression(), SingleLabel())}

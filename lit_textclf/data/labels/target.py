@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -24,7 +24,7 @@ class Target:
     Attributes:
         task: the name of the task.
         labels: the names in the order of the logits; empty for regression.
-        positive_label: with two labels, the one that `val_f1`, `val_precision`, ... are computed of; else None.
+        positive_label: with two labels, the one that `val_f1`, `val_precision`, ... measure; otherwise None.
     """
 
     task: Task
@@ -52,22 +52,22 @@ class Target:
 
     @property
     def label_task(self) -> LabelTask:
-        """The rules of the task for rows."""
+        """How labels of the task are read, encoded and written."""
         return TASKS[self.task]
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether outputs become probabilities of labels; if not they are values."""
+        """Whether the outputs become probabilities of labels; otherwise they are values."""
         return self.label_task.has_probabilities
 
     @property
     def one_label_per_row(self) -> bool:
         """Whether each row has exactly one of the labels."""
-        return self.label_task.one_label_per_row
+        return self.has_probabilities and not self.has_label_sets
 
     @property
     def has_label_sets(self) -> bool:
-        """Whether a row has any number of the labels."""
+        """Whether a row has any number of labels."""
         return self.label_task.has_label_sets
 
     @property
@@ -77,18 +77,18 @@ class Target:
 
     @property
     def num_outputs(self) -> int:
-        """The number of logits a row."""
+        """Number of logits per row."""
         return len(self.labels) or 1
 
     @property
     def positive_index(self) -> int | None:
-        """The positive label's index among two labels, else None."""
+        """Index of the positive label of two; otherwise None."""
         if not self.one_label_per_row or len(self.labels) != 2:
             return None
         return self.labels.index(self.positive_label or self.labels[-1])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as a checkpoint that loads with `weights_only=True` needs them."""
+        """Plain values, for a checkpoint that loads with `weights_only=True`."""
         return {"task": self.task, "labels": list(self.labels), "positive_label": self.positive_label}
 
     @classmethod
@@ -97,15 +97,15 @@ class Target:
         return cls(values["task"], tuple(values["labels"]), values["positive_label"])
 
     def missing(self, rows: Rows) -> np.ndarray:
-        """Indices of the rows without a label; a blank cell is an empty set where there are label sets."""
+        """Indices of the rows without a label; with label sets, a blank cell is an empty set."""
         return rows.unlabelled(blank=not self.has_label_sets)
 
     def encode(self, rows: Rows) -> np.ndarray:
-        """The numbers that the loss takes.
+        """Targets for the loss.
 
         Returns:
-            `(rows,)` class indices of type int64; float32 `(rows, labels)`, 1 where a label is in a row's set, for
-            multi_label; or values of type float32 `(rows,)` for regression.
+            Class indices, int64 `(rows,)`; for multi_label, float32 `(rows, labels)`, 1 where a label is in the row's
+            set; for regression, values, float32 `(rows,)`.
 
         Raises:
             UserError: naming the first row whose label is missing, unknown, or not a number.
@@ -113,27 +113,22 @@ class Target:
         return rows.once(self, lambda: self._encode(rows))
 
     def _encode(self, rows: Rows) -> np.ndarray:
-        missing = self.missing(rows)
-        if len(missing) or rows.label is None:
-            raise UserError(
-                f"{rows.where(int(missing[0]))}, column {rows.columns.label_name!r}: the label is missing "
-                f"({plural(len(missing), 'such row')}); fill it in or remove the row"
-            )
+        _refuse_missing(rows, self.missing(rows), "the label is missing")
         return self.label_task.encode(rows, self.labels)
 
     def strata(self, rows: Rows) -> np.ndarray | None:
-        """One integer a row, `(rows,)`, by which samples are stratified; None for regression.
+        """One integer per row, `(rows,)`, to stratify samples by; None for regression.
 
-        A row with several labels counts as its rarest one, rows with an empty set are a stratum of their own.
+        A row with several labels counts as its rarest one; rows with an empty set form their own stratum.
         """
         return self.label_task.strata(self.encode(rows)) if self.has_probabilities and rows.label is not None else None
 
     def texts(self, values: Any) -> list[str]:
-        """Targets or decisions of rows, an array or tensor, as they are written."""
+        """Targets or decisions of rows, an array or tensor, as text."""
         return self.label_task.texts(values, self.labels)
 
     def conflict(self, task: str, labels: Sequence[str] | None) -> str | None:
-        """How options for task and labels differ from this target, or None if they do not."""
+        """Says how options for task and labels differ from this target; None if they agree."""
         if task not in ("auto", self.task):
             return f"data.task is {task}, the checkpoint's task is {self.task}"
         if labels is not None and tuple(labels) != self.labels:
@@ -148,7 +143,7 @@ def missing_labels(rows: Rows, task: TaskOption) -> np.ndarray:
 
 
 def decide_target(rows: Rows, task: TaskOption, labels: Sequence[str] | None, positive_label: str | None) -> Target:
-    """Decides task and labels from the training rows, as far as the options do not.
+    """Takes task and labels from the options, or else from the training rows.
 
     `auto` means regression only if every label is a number and at least one is not an integer. Labels are sorted, by
     value if all are numbers.
@@ -156,21 +151,26 @@ def decide_target(rows: Rows, task: TaskOption, labels: Sequence[str] | None, po
     Raises:
         UserError: if a label is missing, there is only one class, or the options contradict the rows.
     """
-    missing = missing_labels(rows, task)
-    if len(missing) or rows.label is None:
-        raise UserError(
-            f"{rows.where(int(missing[0]))}, column {rows.columns.label_name!r}: a training row without a label "
-            f"({plural(len(missing), 'such row')}); fill it in or remove the row"
-        )
+    _refuse_missing(rows, missing_labels(rows, task), "a training row without a label")
     name = next(found for found, rules in TASKS.items() if rules.fits(rows, labels)) if task == "auto" else task
     names = TASKS[name].decide_labels(rows, labels)
-    target = Target(name, names, positive_label or TASKS[name].default_positive_label(names))  # type: ignore[arg-type]
+    target = Target(name, names, positive_label or None)  # type: ignore[arg-type]
+    if target.positive_index is not None:
+        target = replace(target, positive_label=names[target.positive_index])
     target.encode(rows)
     return target
 
 
+def _refuse_missing(rows: Rows, missing: np.ndarray, what: str) -> None:
+    if len(missing) or rows.label is None:
+        raise UserError(
+            f"{rows.where(int(missing[0]))}, column {rows.columns.label_name!r}: {what} "
+            f"({plural(len(missing), 'such row')}); fill it in or remove the row"
+        )
+
+
 def label_counts(rows: Rows, target: Target | None = None) -> dict[str, int]:
-    """The number of rows by label; of label sets, once their target is known, the sets that contain it."""
+    """Number of rows per label; with label sets and a known target, of sets that contain it."""
     if rows.label is None or target is None:
         return value_counts(rows)
     return target.label_task.counts(rows, target.labels)
