@@ -1,7 +1,7 @@
-"""Calibration: the temperature and thresholds learned from validation rows, and how far probabilities are off.
+"""Calibration: the temperature and thresholds learned from validation rows, and the calibration error.
 
-Logits are raw everywhere: what the model computes, what losses and metrics take, what `predict_step` returns and what
-outcomes and parts of predictions keep. :class:`Calibration` alone turns them into calibrated logits or probabilities.
+Logits are raw everywhere: in the model's output, losses, metrics, `predict_step`, outcomes and parts of predictions.
+Only :class:`Calibration` turns them into calibrated logits or probabilities.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was learned from validation rows.
+    """Temperature and thresholds learned from validation rows.
 
     Attributes:
         temperature: raw logits are divided by it before they become probabilities.
-        thresholds: decision thresholds by label, used only on request; with two labels, that of the positive one.
+        thresholds: decision thresholds by label, used only on request; with two labels, the positive one's.
     """
 
     temperature: float = 1.0
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def apply(self, logits: Tensor) -> Tensor:
-        """Calibrated logits of raw ones, `(rows, outputs)`; the only place that divides by the temperature."""
+        """Calibrated logits of raw ones, `(rows, outputs)`."""
         return logits / self.temperature
 
     def undo(self, logits: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class Calibration:
         return rules_of(target).probabilities(self.apply(logits)) if target.has_probabilities else logits
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as a checkpoint that loads with `weights_only=True` needs them."""
+        """Plain values, for a checkpoint that loads with `weights_only=True`."""
         return {"temperature": self.temperature, "thresholds": dict(self.thresholds)}
 
     @classmethod
@@ -57,10 +57,10 @@ class Calibration:
 
 
 def fit_temperature(task: Task, logits: Tensor, targets: Tensor) -> float:
-    """The temperature of the smallest loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+    """The temperature with the smallest loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 
-    The loss is convex in the inverse temperature. Newton's method, kept within bounds by bisection, brings its slope to
-    zero. All labels share one temperature, so that it changes no decision without thresholds.
+    The loss is convex in the inverse temperature, so Newton's method, bounded by bisection, finds where its slope is
+    zero. All labels share one temperature, so it changes no decision without thresholds.
 
     Args:
         task: the task; a regression has no probabilities.
@@ -68,7 +68,7 @@ def fit_temperature(task: Task, logits: Tensor, targets: Tensor) -> float:
         targets: as :meth:`Target.encode` gives them.
 
     Returns:
-        1 where nothing can be learned: without rows, or if all are right however sure the model is.
+        1 if there is nothing to learn from: no rows, or a loss that only falls towards one of the bounds.
     """
     if not TASKS[task].has_probabilities or not len(logits):
         return 1.0
@@ -79,7 +79,7 @@ def fit_temperature(task: Task, logits: Tensor, targets: Tensor) -> float:
         return RULES[task].slopes(logits, presence, inverse)
 
     low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
-    if slopes(high)[0] <= 0 or slopes(low)[0] >= 0:  # the surer the better, or the less sure the better
+    if slopes(high)[0] <= 0 or slopes(low)[0] >= 0:  # the minimum is beyond a bound
         return 1.0
     inverse = 1.0
     for _ in range(60):
@@ -94,7 +94,7 @@ def fit_temperature(task: Task, logits: Tensor, targets: Tensor) -> float:
 
 
 def expected_calibration_error(target: Target, logits: Tensor, targets: Tensor) -> float:
-    """The mean distance of probability and frequency, in :data:`BINS` bins (Guo et al. 2017, equation 3).
+    """The mean gap between probability and frequency, in :data:`BINS` bins (Guo et al. 2017, equation 3).
 
     Args:
         target: the task; not a regression.

@@ -1,7 +1,7 @@
-"""The training loss: the task's own with weights and smoothing, or the user's `model.loss`.
+"""The training loss: the task's loss with weights and smoothing, or the user's `model.loss`.
 
-Each task's own loss is in `classifier/tasks`. Measured losses (`val_loss`, `test_loss`) are always the task's own,
-without weights, so that runs compare.
+Each task's loss is in `classifier/tasks`. Measured losses (`val_loss`, `test_loss`) are always the task's unweighted
+loss, so that runs can be compared.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ OPTION = "model.loss"
 
 
 def check_loss(spec: Spec | None, class_weights: str | Mapping[str, float] | None, label_smoothing: float) -> None:
-    """Checks the form of `model.loss`, without importing anything.
+    """Checks the form of `model.loss` without importing anything.
 
     Raises:
-        UserError: if it is not a class path, or an option of the task's own loss is set, too.
+        UserError: if it is not a class path, or an option of the task's loss is also set.
     """
     if spec is None:
         return
@@ -42,13 +42,13 @@ class TrainingLoss:
 
     Args:
         target: task and labels.
-        spec: `model.loss`, imported here; None takes the task's own loss.
-        class_weights: each label's weight, `(outputs,)`, of the task's own loss.
-        label_smoothing: of the task's own loss.
+        spec: `model.loss`, imported here; None takes the task's loss.
+        class_weights: each label's weight in the task's loss, `(outputs,)`.
+        label_smoothing: see :meth:`TaskRules.loss`.
 
     Raises:
-        UserError: if `model.loss` cannot be imported or made, or has parameters to train, or if a task without classes
-            has label smoothing.
+        UserError: if `model.loss` cannot be imported or created or has trainable parameters, or if there is label
+            smoothing without classes.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class TrainingLoss:
 
     @property
     def is_measured_loss(self) -> bool:
-        """Whether this is the loss that is measured, so that one number says it all."""
+        """Whether this is the measured loss, so that logging one of them is enough."""
         return self.spec is None and self.class_weights is None and not self.label_smoothing
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class TrainingLoss:
 
 
 def _users_loss(spec: Spec) -> Callable[[Tensor, Tensor], Tensor]:
-    """An instance of a class, or a function with its `init_args`."""
+    """An instance of the class, or the function with its `init_args`."""
     path, arguments = split_spec(spec, OPTION)
     found = load_class(spec, OPTION)
     loss: Callable[[Tensor, Tensor], Tensor] = (
@@ -103,7 +103,7 @@ def class_weights_of(
     counts: Mapping[str, int] | None,
     rows: int | None,
 ) -> Tensor | None:
-    """`model.class_weights` as a tensor `(outputs,)`, see :func:`resolve_class_weights`; prints them.
+    """`model.class_weights` as a tensor `(outputs,)`, see :func:`resolve_class_weights`; reports them.
 
     Raises:
         UserError: if `balanced` has no counts, or the weights do not fit the labels.
@@ -124,13 +124,13 @@ def class_weights_of(
 def resolve_class_weights(
     option: str | Mapping[str, float] | None, target: Target, counts: Mapping[str, int], rows: int
 ) -> list[float] | None:
-    """Turns `model.class_weights` into a weight for each class, in label order.
+    """Turns `model.class_weights` into a weight per class, in label order.
 
     Args:
         option: None; `balanced`, see :meth:`TaskRules.balanced_weights`; or weights by name.
-        target: the labels.
-        counts: training rows by label.
-        rows: all training rows.
+        target: task and labels.
+        counts: training rows per label.
+        rows: number of training rows.
 
     Raises:
         UserError: for a task without classes, an unknown name, or a label without a weight or without rows.
@@ -152,5 +152,5 @@ def resolve_class_weights(
     if wrong := [name for name in target.labels if not 0 <= option[name] < math.inf]:
         raise UserError(f"model.class_weights: {wrong[0]!r} has the weight {option[wrong[0]]}; use 0 or more")
     if not any(option[name] for name in target.labels):
-        raise UserError("model.class_weights: all weights are 0, and nothing would be learned")
+        raise UserError("model.class_weights: all weights are 0, so nothing would be learned; give one above 0")
     return [float(option[name]) for name in target.labels]

@@ -392,7 +392,7 @@ def test_three_labels_have_no_threshold(fit_args: list[str], fails: Callable[[Se
     rows = [(text, ["a", "b", "c"][number % 3]) for number, (text, _) in enumerate(sentences(30))]
     file = str(write_csv(Path("three.csv"), ["text", "label"], rows))
     main([*fit_args, "--data.train_file", file, "--data.validation_file", file, "--trainer.max_epochs", "1"])
-    assert "3 labels of which one wins" in fails(
+    assert "3 labels of which one is predicted" in fails(
         ["predict", "--ckpt_path", "last", "--text", "x", "--threshold", "0.4"]
     )
 

@@ -42,7 +42,7 @@ TRAINING_FILES = {
     "doubled column": (b"text,label,label\na,x,y\n", "the header names the column 'label' 2 times"),
     "blank text": (b"text,label\na,x\n  ,y\n", "row 1: the text is blank (1 such row)"),
     "blank label": (b"text,label\na,x\nb,\n", "row 1, column 'label': a training row without a label"),
-    "one class": (b"text,label\na,x\nb,x\n", "the one label 'x'"),
+    "one class": (b"text,label\na,x\nb,x\n", "have the label 'x'"),
 }
 
 

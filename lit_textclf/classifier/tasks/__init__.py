@@ -1,1 +1,1 @@
-"""The label tasks, as the classifier sees them: loss, probabilities, decisions."""
+"""The classifier's half of label tasks: loss, probabilities, decisions, thresholds."""

@@ -1,4 +1,4 @@
-"""A set of labels a row: binary cross entropy and a sigmoid for each label, a threshold each."""
+"""A set of labels per row: binary cross entropy, a sigmoid and a threshold for each label."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from lit_textclf.utils.messages import UserError
 
 
 class MultiLabelRules(TaskRules):
-    """See :class:`TaskRules`."""
+    """Binary cross entropy for each label."""
 
     problem_type = "multi_label_classification"
 
     def loss(
         self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
     ) -> Tensor:
-        """Binary cross entropy; a weight is how much a label's presence counts against its absence (`pos_weight`)."""
+        """Binary cross entropy; a class weight multiplies the loss of a label that is present (`pos_weight`)."""
         smooth = targets * (1 - label_smoothing) + label_smoothing / 2
         return F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=class_weights)
 
     def row_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Binary cross entropy, the mean over labels."""
+        """Binary cross entropy, averaged over labels."""
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -37,12 +37,12 @@ class MultiLabelRules(TaskRules):
         return logits.sigmoid()
 
     def decide(self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
-        """The labels whose probabilities reach their thresholds."""
+        """The labels whose probability is at least their threshold."""
         limits = [(thresholds or {}).get(name, THRESHOLD) for name in target.labels]
         return logits.sigmoid().ge(torch.tensor(limits, device=logits.device)).long()
 
     def scores(self, probabilities: Tensor, decided: Tensor) -> Tensor:
-        """The probability of the least sure decision on a label."""
+        """The probability of the least certain decision of the set."""
         return torch.where(decided.bool(), probabilities, 1 - probabilities).min(-1).values
 
     def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
@@ -58,16 +58,15 @@ class MultiLabelRules(TaskRules):
         self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None, min_score: float | None
     ) -> Columns:
         """`labels` and each label's probability."""
-        probabilities = logits.sigmoid()
-        of_labels = {f"prob_{name}": probabilities[:, index] for index, name in enumerate(target.labels)}
-        return {"labels": target.texts(self.decide(target, logits, thresholds)), **of_labels}
+        labels = target.texts(self.decide(target, logits, thresholds))
+        return {"labels": labels, **self.probability_columns(target, logits.sigmoid())}
 
     def balanced_weights(self, target: Target, counts: Mapping[str, int], rows: int) -> list[float]:
-        """Rows without the label / rows with it."""
+        """Rows without the label / rows with the label."""
         if everywhere := [name for name in target.labels if counts[name] == rows]:
             raise UserError(
-                f"model.class_weights balanced: every training row has the label {everywhere[0]!r}, whose weight "
-                "would be 0; give weights by name"
+                f"model.class_weights balanced: every training row has the label {everywhere[0]!r}, so its "
+                "weight would be 0; give weights by name"
             )
         return [(rows - counts[name]) / counts[name] for name in target.labels]
 
@@ -76,11 +75,11 @@ class MultiLabelRules(TaskRules):
         return targets
 
     def slopes(self, logits: Tensor, presence: Tensor, inverse: float) -> tuple[float, float]:
-        """Those of binary cross entropy."""
+        """Of binary cross entropy."""
         chance = torch.sigmoid(inverse * logits)
         first = (logits * (chance - presence)).mean()
         return float(first), float((logits.square() * chance * (1 - chance)).mean())
 
     def calibration_error(self, logits: Tensor, targets: Tensor, bins: int) -> float:
-        """That of each label's presence, over all rows and labels."""
+        """The error of each label's presence, over all rows and labels."""
         return float(binary_calibration_error(logits.sigmoid().flatten(), targets.long().flatten(), n_bins=bins))

@@ -1,4 +1,4 @@
-"""A number a row: mean squared error, no probabilities."""
+"""One number per row: mean squared error, no probabilities."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lit_textclf.data.labels.target import Target
 
 
 class RegressionRules(TaskRules):
-    """See :class:`TaskRules`."""
+    """Mean squared error of values."""
 
     problem_type = "regression"
 
     def loss(
         self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
     ) -> Tensor:
-        """Mean squared error; options refuse weights and smoothing."""
+        """Mean squared error; class weights and smoothing are refused earlier."""
         return F.mse_loss(logits.squeeze(-1), targets)
 
     def row_losses(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a label task is to the classifier: the protocol that each file of a task implements."""
+"""The classifier's half of a label task: the base class of the task files."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ Columns = dict[str, Sequence[Any] | Tensor]
 
 
 class TaskRules(ABC):
-    """How the outputs of one task are trained, read and written.
+    """Loss, probabilities, decisions and output columns of one task.
 
     `logits` are float32 `(rows, outputs)`, calibrated except in losses; `targets` are those of
-    :meth:`~lit_textclf.data.labels.target.Target.encode`. What rows and labels need of a task is
-    :class:`~lit_textclf.data.labels.task.LabelTask`.
+    :meth:`~lit_textclf.data.labels.target.Target.encode`. The rows' half of a task is
+    :class:`~lit_textclf.data.labels.task.LabelTask`. Only tasks with probabilities implement the methods from
+    :meth:`balanced_weights` on.
 
     Attributes:
         problem_type: transformers' name for the task.
@@ -37,12 +38,12 @@ class TaskRules(ABC):
             targets: class indices int64 `(batch,)`, zeros and ones float32 `(batch, outputs)`, or values float32
                 `(batch,)`.
             class_weights: each label's weight, `(outputs,)`.
-            label_smoothing: the share of the target that is spread over all classes (Szegedy et al. 2016).
+            label_smoothing: share of the target spread over all classes (Szegedy et al. 2016).
         """
 
     @abstractmethod
     def row_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Each row's loss, float32 `(rows,)`; unweighted, so that their mean is :meth:`loss`."""
+        """Each row's unweighted loss, float32 `(rows,)`; the mean is :meth:`loss`."""
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -55,49 +56,55 @@ class TaskRules(ABC):
         Args:
             target: task and labels.
             logits: calibrated.
-            thresholds: by label; None takes the label of the highest logit, or all labels of probability 0.5 and more.
+            thresholds: by label; None takes the label of the highest logit, or all labels with a probability of at
+                least 0.5.
         """
 
     @abstractmethod
     def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
-        """One dict a row, see :meth:`TextClassifier.classify`."""
+        """One dict per row, see :meth:`TextClassifier.classify`."""
 
     @abstractmethod
     def columns(
         self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None, min_score: float | None
     ) -> Columns:
-        """The columns of predictions by name; numbers are tensors.
+        """Columns of predictions by name; numbers are tensors.
 
         Args:
             target: task and labels.
-            logits: calibrated; none, `(0, outputs)`, for the names alone.
+            logits: calibrated; `(0, outputs)` gives the names alone.
             thresholds: see :meth:`decide`.
-            min_score: below it a row gets no label.
+            min_score: a row with a lower score gets no label.
         """
 
+    @staticmethod
+    def probability_columns(target: Target, probabilities: Tensor) -> Columns:
+        """A column `prob_NAME` per label of probabilities `(rows, labels)`."""
+        return dict(zip((f"prob_{name}" for name in target.labels), probabilities.unbind(1), strict=True))
+
     def scores(self, probabilities: Tensor, decided: Tensor) -> Tensor | None:
-        """How sure each decision is, float32 `(rows,)`; None without probabilities."""
+        """The probability of each decision, float32 `(rows,)`; None without probabilities."""
         return None
 
     def balanced_weights(self, target: Target, counts: Mapping[str, int], rows: int) -> list[float]:
-        """`model.class_weights balanced`, in label order.
+        """Weights of `model.class_weights balanced`, in label order.
 
         Args:
             target: task and labels.
-            counts: rows by label, none of them 0.
-            rows: all training rows.
+            counts: training rows per label, all above 0.
+            rows: number of training rows.
 
         Raises:
-            UserError: if no such weights exist.
+            UserError: if no such weights exist; give weights by name.
         """
         raise NotImplementedError
 
     def presence(self, targets: Tensor, outputs: int) -> Tensor:
-        """Zeros and ones `(rows, outputs)`: whether a row has a label."""
+        """Zeros and ones `(rows, outputs)`: which labels each row has."""
         raise NotImplementedError
 
     def slopes(self, logits: Tensor, presence: Tensor, inverse: float) -> tuple[float, float]:
-        """First and second derivative of the mean loss by the inverse temperature.
+        """First and second derivative of the mean loss with respect to the inverse temperature.
 
         Args:
             logits: raw, float64.

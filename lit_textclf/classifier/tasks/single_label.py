@@ -1,4 +1,4 @@
-"""One label a row: cross entropy, softmax, the most probable label."""
+"""One label per row: cross entropy, softmax, the most probable label."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lit_textclf.data.labels.target import Target
 
 
 class SingleLabelRules(TaskRules):
-    """See :class:`TaskRules`."""
+    """Cross entropy over classes."""
 
     problem_type = "single_label_classification"
 
     def loss(
         self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
     ) -> Tensor:
-        """Cross entropy; with class weights the mean is weighted, as torch has it."""
+        """Cross entropy; class weights make it torch's weighted mean."""
         return F.cross_entropy(logits, targets, weight=class_weights, label_smoothing=label_smoothing)
 
     def row_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class SingleLabelRules(TaskRules):
         return logits.softmax(-1)
 
     def decide(self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
-        """The highest logit: logits that differ may have equal probabilities. Or the positive label's threshold."""
+        """The label of the highest logit (different logits may round to equal probabilities), or by threshold."""
         index = target.positive_index
         if thresholds is None or index is None:
             return logits.argmax(-1)
@@ -57,7 +57,7 @@ class SingleLabelRules(TaskRules):
     def columns(
         self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None, min_score: float | None
     ) -> Columns:
-        """`label`, `score`, with a least score `abstained`, and each label's probability."""
+        """`label`, `score`, `abstained` if there is a minimum score, and each label's probability."""
         probabilities, decided = logits.softmax(-1), self.decide(target, logits, thresholds)
         scores, labels = self.scores(probabilities, decided), target.texts(decided)
         abstained: Columns = {}
@@ -65,8 +65,7 @@ class SingleLabelRules(TaskRules):
             below = (scores < min_score).tolist()
             labels = ["" if out else label for label, out in zip(labels, below, strict=True)]
             abstained["abstained"] = [str(out).lower() for out in below]
-        of_labels = {f"prob_{name}": probabilities[:, index] for index, name in enumerate(target.labels)}
-        return {"label": labels, "score": scores, **abstained, **of_labels}
+        return {"label": labels, "score": scores, **abstained, **self.probability_columns(target, probabilities)}
 
     def balanced_weights(self, target: Target, counts: Mapping[str, int], rows: int) -> list[float]:
         """Rows / (classes * the class's rows), as in scikit-learn."""
@@ -77,12 +76,12 @@ class SingleLabelRules(TaskRules):
         return F.one_hot(targets, outputs)
 
     def slopes(self, logits: Tensor, presence: Tensor, inverse: float) -> tuple[float, float]:
-        """Those of cross entropy: of the expected and of the true label's logit, and the logits' variance."""
+        """Of cross entropy: expected logit minus the true label's logit, and the variance of the logits."""
         chance = torch.softmax(inverse * logits, -1)
         mean = (chance * logits).sum(-1)
         spread = (chance * logits.square()).sum(-1) - mean.square()
         return float((mean - (presence * logits).sum(-1)).mean()), float(spread.mean())
 
     def calibration_error(self, logits: Tensor, targets: Tensor, bins: int) -> float:
-        """That of the most probable label."""
+        """The error of the most probable label."""
         return float(multiclass_calibration_error(logits.softmax(-1), targets, logits.shape[1], n_bins=bins))

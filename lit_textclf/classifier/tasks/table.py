@@ -1,4 +1,4 @@
-"""The table of label tasks, as the classifier sees them; the rows' table is `data/labels/table.py`."""
+"""The table of the classifier's half of label tasks; the rows' half is in `data/labels/table.py`."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ RULES: dict[str, TaskRules] = {
 
 
 def rules_of(target: Target) -> TaskRules:
-    """The rules of a target's task."""
+    """The rules of the target's task."""
     return RULES[target.task]

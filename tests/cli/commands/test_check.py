@@ -182,7 +182,7 @@ def test_labels(tokenizer: list[str], capfd: pytest.CaptureFixture[str]) -> None
     write_csv(Path("train.csv"), ["text", "label"], [("a", "x"), ("b", ""), ("c", "y")])
     assert found(checked(*tokenizer), "unlabelled")["count"] == 1
     write_csv(Path("train.csv"), ["text", "label"], [("a", "x"), ("b", "x")])
-    assert "the one label 'x'" in found(checked(*tokenizer), "target")["message"]
+    assert "have the label 'x'" in found(checked(*tokenizer), "target")["message"]
 
 
 def test_names_of_labels(tokenizer: list[str]) -> None:
