@@ -95,7 +95,7 @@ def lengths_of(
 
 
 def sample_of(rows: Rows, size: int) -> Rows:
-    """A seeded sample of rows, in their order; all rows if there are no more than `size`."""
+    """A seeded sample of rows, in their order; all rows if `size` is enough."""
     if len(rows) <= size:
         return rows
     return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), size, replace=False)))

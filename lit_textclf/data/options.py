@@ -23,24 +23,24 @@ CARRIED = (
     "window_stride",
     "max_windows",
 )
-"""Options that shape what the model sees; a checkpoint carries them."""
+"""Options that determine what the model sees; a checkpoint stores them."""
 _NUMBERS = ("batch_size", "eval_batch_size")
 _NUMBERS_OR_NULL = ("max_tokens_per_batch", "max_train_samples", "max_eval_samples", "max_predict_samples")
 
 
 def check_data(options: Mapping[str, Any]) -> None:
-    """Refuses values of `data.*` that cannot work.
+    """Raises an error for values of `data.*` that cannot work.
 
     Args:
         options: the data module's arguments by name.
 
     Raises:
-        UserError: naming the first one.
+        UserError: naming the first such value.
     """
     _check_numbers(options)
     if options["max_tokens_per_batch"] is not None and options["long_text"] == "window":
         raise UserError(
-            "data.max_tokens_per_batch does not go with data.long_text window; set --data.batch_size in its place"
+            "data.max_tokens_per_batch does not go with data.long_text window; use --data.batch_size instead"
         )
     quote_char = options["quote_char"]
     if len(quote_char) > 1:

@@ -19,7 +19,7 @@ from lit_textclf.utils.messages import note, plural
 
 
 class RowsModule(LightningDataModule):
-    """A data module that knows rows, columns and labels, but not yet tokens and batches.
+    """The part of the data module that knows rows, columns and labels, but not tokens and batches.
 
     Args:
         splits: the rows of each split, not read yet.
@@ -41,7 +41,7 @@ class RowsModule(LightningDataModule):
 
     @property
     def columns(self) -> ColumnNames:
-        """The columns as the options name them; once a file is read, as they were found in it."""
+        """The columns as the options name them, or as found in the files once these are read."""
         return self._splits.columns
 
     @property
@@ -68,11 +68,11 @@ class RowsModule(LightningDataModule):
         return self._splits.has(split)
 
     def dataset_split(self, split: str) -> str | None:
-        """What `data.dataset_splits` calls a split; None if it does not say."""
+        """The name of a split in `data.dataset_splits`; None if it is not there."""
         return self._splits.dataset_split(split)
 
     def predict_texts(self, texts: Sequence[str]) -> None:
-        """Makes `predict` read these texts in place of `data.predict_file`."""
+        """Makes `predict` read these texts instead of `data.predict_file`."""
         self._splits.texts = list(texts)
 
     def keep_columns(self, *splits: str) -> None:
@@ -80,7 +80,7 @@ class RowsModule(LightningDataModule):
         self._splits.keep_columns = set(splits)
 
     def use_checkpoint(self, target: Target, trained_on: np.ndarray | None, *, id_required: bool = True) -> None:
-        """Takes over what a checkpoint knows of its training rows.
+        """Uses what a checkpoint stores about its training rows.
 
         Args:
             target: its task and labels.
@@ -96,7 +96,7 @@ class RowsModule(LightningDataModule):
             stage: `fit`, `validate`, `test` or `predict`.
 
         Raises:
-            UserError: for anything wrong in the options or the files, or rows that the checkpoint was trained on.
+            UserError: for an error in the options or the files, or for rows that the checkpoint was trained on.
         """
         self._splits.read(stage)
 
@@ -111,7 +111,7 @@ class RowsModule(LightningDataModule):
         return {"trained_on": torch.from_numpy(self._splits.record().view(np.int64))}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Reports how the training rows of a resumed run differ from those it began with."""
+        """Reports how the training rows of a resumed run differ from those in its checkpoint."""
         saved = state_dict.get("trained_on")
         if saved is not None and "train" in self.rows:
             then, now = saved.numpy(), self.state_dict()["trained_on"].numpy()

@@ -1,4 +1,4 @@
-"""Which rows are trained on, validated, tested and predicted: read once, held out, sampled, and said."""
+"""The rows of each split: read once, held out, sampled and reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STAGE_SPLITS: dict[str, tuple[str, ...]] = {
     "test": ("test",),
     "predict": (),
 }
-_AS_THEY_ARE = (
+_SAME_NAME = (
     "dataset_name", "dataset_config_name", "folds", "fold", "allow_blank_text", "task", "labels", "positive_label",
 )  # fmt: skip
 """Options that are attributes of :class:`Splits` under the same name."""
@@ -46,29 +46,29 @@ def _delimiter_char(delimiter: str | None) -> str | None:
 
 @dataclass
 class Splits:
-    """The rows of each split, and the target that the training rows decide.
+    """The rows of each split, and the target, which the training rows decide.
 
     Attributes:
-        files: what the user named for each split, or None.
-        dataset_name: a data set in place of files.
+        files: the value of `data.*_file` for each split.
+        dataset_name: a data set to read instead of files.
         dataset_config_name: its configuration.
-        dataset_splits: what the data set calls a split, where it is not our name.
-        shares: of the training rows, for `validation` and `test`.
-        folds: of how many parts of the training rows one is held out for validation, in place of a share.
+        dataset_splits: the names of the splits in the data set, where they differ from ours.
+        shares: the shares of the training rows to hold out for `validation` and `test`.
+        folds: the number of parts of the training rows, one of which is held out for validation instead of a share.
         fold: which part, from 0.
-        columns: which column is which; filled in by the first file.
+        columns: the names of the columns; the first file fills in those that are not set.
         read_options: encodings and delimiters.
-        limits: the most rows of each split.
+        limits: the most rows to use of each split.
         allow_blank_text: whether training rows may be blank.
         task: the task, or `auto`.
         labels: the labels' names, or None.
-        positive_label: of two labels the one that is measured.
-        target: what is predicted, once it is known.
+        positive_label: the positive one of two labels, for the metrics.
+        target: task and labels, once they are known.
         trained_on: the keys of the rows that a checkpoint was trained on, see :meth:`record`.
-        texts: texts to predict in place of a file.
+        texts: texts to predict instead of a file.
         keep_columns: the splits whose rows keep all their columns.
         rows: the rows by split, once read.
-        stream: the rows to be predicted, which are read part by part.
+        stream: the rows to predict, which are read part by part.
     """
 
     files: dict[str, str | list[str] | None]
@@ -95,8 +95,8 @@ class Splits:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Splits:
-        """The splits that the data module's arguments describe, by name; :func:`check_data` has checked them."""
-        one_each = tuple(options["label_columns"] or ())
+        """The splits that the data module's arguments describe, after :func:`check_data` has checked them."""
+        label_columns = tuple(options["label_columns"] or ())
         encoding = options["encoding"]
         encodings = (encoding,) if isinstance(encoding, str) else tuple(encoding)
         return cls(
@@ -106,9 +106,9 @@ class Splits:
             columns=ColumnNames(
                 options["text_column"],
                 options["text_pair_column"],
-                None if one_each else options["label_column"],
+                None if label_columns else options["label_column"],
                 options["id_column"],
-                labels=one_each,
+                labels=label_columns,
             ),
             read_options=ReadOptions(
                 encodings or ("utf-8",),
@@ -122,11 +122,11 @@ class Splits:
                 "test": options["max_eval_samples"],
                 "predict": options["max_predict_samples"],
             },
-            **{name: options[name] for name in _AS_THEY_ARE},
+            **{name: options[name] for name in _SAME_NAME},
         )
 
     def use_checkpoint(self, target: Target, trained_on: np.ndarray | None, *, id_required: bool) -> None:
-        """Takes over a checkpoint's target and the keys of its training rows; see `TextDataModule.use_checkpoint`."""
+        """Uses a checkpoint's target and the keys of its training rows; see :meth:`RowsModule.use_checkpoint`."""
         self.target, self.trained_on = target, trained_on
         self.columns = replace(self.columns, id_required=id_required)
 
@@ -140,16 +140,19 @@ class Splits:
             self.stream = self.stream or self._to_predict()
         new = [split for split in STAGE_SPLITS[stage] if split not in self.rows]
         for split in new:
-            if split not in self.rows:
+            if split not in self.rows:  # reading `train` may have held out `validation`
                 self._read_split(split)
         if stage == "fit" and "train" not in self.rows:
-            raise UserError("no training rows: set data.train_file, or data.dataset_name")
+            raise UserError("no training rows: type --data.train_file FILE, or --data.dataset_name NAME")
         if stage == "predict" and self.stream is None:
-            raise UserError("no predict rows: set data.predict_file")
+            raise UserError("no predict rows: type --data.predict_file FILE")
         if stage in ("validate", "test") and (split := STAGE_SPLITS[stage][0]) not in self.rows:
-            raise UserError(f"no {split} rows: set data.{split}_file, or data.train_file and data.{split}_split")
+            raise UserError(
+                f"no {split} rows: type --data.{split}_file FILE, or --data.train_file FILE and "
+                f"--data.{split}_split SHARE"
+            )
         if self.target is None:
-            raise UserError(f"{stage} needs a checkpoint, whose labels it uses: set --ckpt_path")
+            raise UserError(f"{stage} uses the labels of a checkpoint: type --ckpt_path FILE")
         if conflict := self.target.conflict(self.task, self.labels):
             raise UserError(conflict)
         if stage in ("validate", "test"):
@@ -157,11 +160,11 @@ class Splits:
                 self._refuse_trained_on(split)
 
     def read_leniently(self) -> tuple[dict[str, Rows], str | None]:
-        """Reads all labelled splits that are named, to be looked at: whatever is wrong with single rows is let pass.
+        """Reads all labelled splits for inspection, without raising errors about single rows.
 
         Returns:
-            The rows of train, validation and test, as far as there are any, with all columns of the training file; and
-            why task and labels cannot be decided, or None.
+            The rows of train, validation and test, without splits that are missing, and with all columns of the
+            training file; and why task and labels cannot be decided, or None.
 
         Raises:
             UserError: if a file cannot be read, or no training rows are named.
@@ -169,7 +172,7 @@ class Splits:
         self.keep_columns = {"train"}
         rows = self._rows_of("train")
         if rows is None:
-            raise UserError("nothing to look at: set data.train_file, or data.dataset_name")
+            raise UserError("no training rows to check: type --data.train_file FILE, or --data.dataset_name NAME")
         problem = None
         labelled = np.setdiff1d(np.arange(len(rows)), missing_labels(rows, self.task))
         if len(labelled) < len(rows):
@@ -187,18 +190,18 @@ class Splits:
         return {split: splits[split] for split in SPLITS if split in splits}, problem
 
     def dataset_split(self, split: str) -> str | None:
-        """What `data.dataset_splits` calls a split, for `predict` that of `test` too; None if it does not say."""
+        """The name of a split in `data.dataset_splits`; `predict` falls back to `test`. None if neither is there."""
         named = self.dataset_splits.get("test") if split == "predict" else None
         return self.dataset_splits.get(split, named)
 
     def has(self, split: str) -> bool:
-        """Whether rows are named for a split."""
+        """Whether the options name rows for a split."""
         return (
             self.files[split] is not None or self.dataset_name is not None or (split == "predict" and bool(self.texts))
         )
 
     def record(self) -> np.ndarray:
-        """What a checkpoint keeps of its training rows: their keys (:func:`text_keys`), uint64 `(texts,)`, sorted."""
+        """The training rows' sorted :func:`text_keys`, uint64 `(texts,)`, which a checkpoint stores."""
         if self._record is None:
             self._record = np.unique(text_keys(self.rows["train"]))
         return self._record
@@ -210,7 +213,7 @@ class Splits:
             self._add(split, rows)
 
     def _to_predict(self) -> RowStream | None:
-        """The rows to be predicted: texts, files or the data set's test split; None where none is named."""
+        """The rows to predict: texts, files or the data set's test split; None if there are none."""
         read: Callable[[], Iterator[Rows]]
         if self.texts is not None:
             read = partial(one_chunk, rows_of_texts(self.texts))
@@ -230,11 +233,11 @@ class Splits:
         return bool(self.shares.get(split)) and self.files[split] is None
 
     def _is_held_out(self, split: str) -> bool:
-        """Whether a split's rows are training rows, by its share or as one of the folds."""
+        """Whether a split is held out of the training rows, as a share or as one of the folds."""
         return self._is_share(split) or (split == "validation" and self.folds is not None)
 
     def _rows_of(self, split: str, *, label_required: bool = True) -> Rows | None:
-        """A split's rows from its file or the data set, None where there is neither."""
+        """A split's rows from its file or the data set; None if it has neither."""
         file, required = self.files[split], label_required and split != "predict"
         keep = split in self.keep_columns
         if file is not None:
@@ -279,7 +282,7 @@ class Splits:
         note(f"split by a hash of the text{fold}: {parts}")
 
     def _held_out(self, rows: Rows) -> dict[str, Rows]:
-        """Parts training rows into those that are held out and the rest."""
+        """Divides training rows into held-out splits and the rest, `train`."""
         shares = {split: self.shares[split] if self._is_share(split) else None for split in ("test", "validation")}
         keys, codes = text_keys(rows), self._codes(rows)
         train, *held = hold_out(keys, codes, shares["test"], shares["validation"])
@@ -292,16 +295,16 @@ class Splits:
             if shares[split]:
                 if not len(part):
                     raise UserError(
-                        f"data.{split}_split {shares[split]} of {plural(len(rows), 'row')} holds out no row"
+                        f"data.{split}_split {shares[split]} of {plural(len(rows), 'row')} holds out no row; raise it"
                     )
                 parts[split] = rows.take(part)
         return {**parts, "train": rows.take(train)}
 
     def _refuse_trained_on(self, split: str) -> None:
-        """Looks for evaluation rows that the checkpoint was trained on; reports how many of a named file's are.
+        """Reports how many rows of a named file the checkpoint was trained on.
 
         Raises:
-            UserError: if they were held out of training rows, with other shares or folds than in training.
+            UserError: if the rows were held out with other shares or folds than in training; use the same ones.
         """
         if self.trained_on is None:
             return
@@ -313,8 +316,8 @@ class Splits:
         message = f"{split}: {len(known):,} of {plural(len(rows), 'row')} were trained on (first: {first})"
         if self._is_held_out(split):
             raise UserError(
-                f"{message}; hold out what training held out: the same data.validation_split, data.test_split, "
-                "data.folds and data.fold"
+                f"{message}; use the same --data.validation_split, --data.test_split, --data.folds and --data.fold "
+                "as in training"
             )
         note(f"{message} (ignoring case and punctuation): these metrics are too optimistic")
 
@@ -329,8 +332,8 @@ class Splits:
         if limit is not None and limit < len(rows):
             if split == "train":
                 assert self.target is not None
-                if limit < len(self.target.labels):
-                    raise UserError(f"data.max_train_samples {limit}: fewer than the {len(self.target.labels)} labels")
+                if limit < (labels := len(self.target.labels)):
+                    raise UserError(f"data.max_train_samples {limit}: must be at least {labels}, the number of labels")
                 seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
                 indices = stratified_sample(self._codes(rows), len(rows), limit, seed)
             else:

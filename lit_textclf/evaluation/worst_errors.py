@@ -52,7 +52,7 @@ def worst_errors(evaluation: Evaluation, limit: int = 20) -> list[WrongRow]:
     for index in evaluation.worst[:limit].tolist():
         text, true, predicted = describe_row(evaluation, index)
         row_id = None if rows.id is None else str(rows.id[index].as_py())
-        file, number = rows.place(index)
+        file, number = rows.source_of(index)
         found.append(
             WrongRow(
                 f"{Path(file).name}: row {number}", row_id, true, predicted,

@@ -183,7 +183,7 @@ def test_a_checkpoint_is_not_measured_on_rows_it_was_trained_on(
     assert texts(measured("validation", validation_split=0.2), "validation") == texts(fit, "validation")
     measured("validation", str(other_order), validation_split=0.1)
     for file in (train, str(other_order)):
-        with pytest.raises(UserError, match=r"^validation: \d+ of 14 rows were trained on .* the same data.validation"):
+        with pytest.raises(UserError, match=r"^validation: \d+ of 14 rows were trained on .* same --data.validation"):
             measured("validation", file, validation_split=0.3)
         with pytest.raises(UserError, match=r"^validation: .* were trained on"):
             measured("validation", file, folds=4, fold=1)
@@ -203,7 +203,7 @@ def test_labels_come_from_all_training_rows(tmp_path: Path) -> None:
     data.read("fit")
     assert data.target is not None
     assert data.target.labels == ("negative", "positive", "rare")
-    with pytest.raises(UserError, match=r"data\.max_train_samples 2: fewer than the 3 labels"):
+    with pytest.raises(UserError, match=r"data\.max_train_samples 2: must be at least 3"):
         TextDataModule(train_file=str(train), max_train_samples=2).read("fit")
 
 

@@ -207,7 +207,7 @@ class TestWithACheckpoint:
         assert not list(Path().glob(".*.part"))
         assert "needs --ckpt_path" in fails(["predict", "--text", "a"])
         assert "predict needs rows" in fails(["predict", "--ckpt_path", "model.ckpt"])
-        assert "no test rows: set data.test_file" in fails(["test", "--ckpt_path", "model.ckpt"])
+        assert "no test rows: type --data.test_file FILE" in fails(["test", "--ckpt_path", "model.ckpt"])
         write_csv(Path("t.csv"), ["text", "label"], [("a", "positive"), ("b", "neutral")])
         message = fails(["test", "--ckpt_path", "model.ckpt", "--data.test_file", "t.csv"])
         assert "t.csv: row 1, column 'label': the label 'neutral' is unknown" in message

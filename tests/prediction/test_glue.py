@@ -117,7 +117,7 @@ def test_the_shipped_config_from_training_to_submission(
         assert len(Path("MNLI-mm.tsv").read_text(encoding="utf-8").splitlines()) == 8
     assert "label" in fails(["test", *config, "--ckpt_path", "best"])
     if task == "stsb":
-        assert "every label is -1, which stands for none" in captured.err
+        assert "every label is -1, which means no label" in captured.err
 
 
 def test_what_cannot_be(fit_args: list[str], reviews: dict[str, Path], fails: Callable[[Sequence[str]], str]) -> None:

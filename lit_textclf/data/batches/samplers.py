@@ -118,7 +118,7 @@ class TokenBudgetBatchSampler(Sampler[list[int]]):
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, replicas: int = 1, rank: int = 0) -> None:
         if replicas > 1:
-            raise UserError("data.max_tokens_per_batch works in one process; set --data.batch_size in its place")
+            raise UserError("data.max_tokens_per_batch works in one process; use --data.batch_size instead")
         self.lengths, self.seed, self.epoch, self.skip = lengths, seed, 0, 0
         self.sampler = self  # Lightning tells the epoch to the batch sampler's sampler (lightning 2.6)
         if len(lengths) and (longest := int(lengths.max())) > batch_size:

@@ -1,1 +1,1 @@
-"""Rows: their columns and labels, and which of them are held out."""
+"""Rows: read, with their columns and sources, and held out."""

@@ -1,4 +1,4 @@
-"""Which column is which: found by name, or named by the user, and said."""
+"""The columns of text, label and id: named by the user, or found by name and reported."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ KNOWN_TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
     ("sentence", None),
     ("sentence1", "sentence2"),
 )
-"""Text columns that are found without being named, in order of preference."""
+"""Text columns that are used if the user names none, in order of preference."""
 
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """The names of the columns that matter; None where there is none or it is still to be found.
+    """The names of the columns that are used; None for a column that does not exist or is not known yet.
 
-    `id_required` is False where only a checkpoint names the id column. `labels` are columns of zeros and ones, one for
-    each label of a multi-label task; `label` is None then.
+    `id_required` is False if only a checkpoint names the id column. `labels` are columns of zeros and ones, one for
+    each label of a multi-label task; then `label` is None.
     """
 
     text: str | None = None
@@ -38,30 +38,30 @@ class ColumnNames:
 
     @property
     def label_name(self) -> str | None:
-        """What to call the label's column, or columns, in messages."""
+        """The label column or columns, for messages."""
         return ", ".join(self.labels) if self.labels else self.label
 
     def found_in(self, names: Sequence[str], where: str, *, label_required: bool) -> ColumnNames:
-        """Fills in the text columns from a file's column names and checks that all the others are there.
+        """Fills in the text columns from a file's column names, and checks that the other columns exist.
 
         Args:
             names: the file's columns.
-            where: the file, for the messages.
-            label_required: False lets a missing label column pass, as `label=None`.
+            where: the file, for messages.
+            label_required: with False, a missing label column becomes `label=None`.
 
         Raises:
-            UserError: if a column is missing, with the columns there are and the nearest name.
+            UserError: if a column is missing, with the file's columns and the nearest name.
         """
         columns = self
         if self.text is None:
             if self.text_pair is not None:
-                raise UserError("data.text_pair_column is set but data.text_column is not; set both")
+                raise UserError("data.text_pair_column is set but data.text_column is not; type --data.text_column")
             for text, pair in KNOWN_TEXT_COLUMNS:
                 if text in names and (pair is None or pair in names):
                     columns = replace(self, text=text, text_pair=pair)
                     break
             else:
-                raise UserError(f"{where}: no text column ({_listed(names, 'text')}); name it with data.text_column")
+                raise UserError(f"{where}: no text column ({_listed(names, 'text')}); type --data.text_column NAME")
         if columns.label is not None and columns.label not in names and not label_required:
             columns = replace(columns, label=None)
         if columns.labels and not label_required and (missing := set(columns.labels) - set(names)):
@@ -69,7 +69,7 @@ class ColumnNames:
                 note(f"{where}: no column {min(missing)!r}, so the rows count as unlabelled (data.label_columns)")
             columns = replace(columns, labels=())
         if columns.id is not None and columns.id not in names and not columns.id_required:
-            note(f"{where}: no column {columns.id!r}, the training's id column; predictions have no ids")
+            note(f"{where}: no column {columns.id!r}, the id column of training; predictions have no ids")
             columns = replace(columns, id=None)
         for name, option in (
             (columns.text, "data.text_column"),
@@ -79,7 +79,7 @@ class ColumnNames:
             *((name, "data.label_columns") for name in columns.labels),
         ):
             if name is not None and name not in names:
-                raise UserError(f"{where}: no column {name!r} ({_listed(names, name)}); change {option}")
+                raise UserError(f"{where}: no column {name!r} ({_listed(names, name)}); change --{option}")
         used = [columns.text, columns.text_pair, columns.label, *columns.labels]
         used = [name for name in used if name is not None]
         if len(set(used)) != len(used):
@@ -100,13 +100,13 @@ _OFF = ("0", "0.0", "false", "False", "FALSE")
 def lists_of_columns(table: pa.Table, names: Sequence[str], where: str, start: int) -> pa.ChunkedArray:
     """Turns columns of zeros and ones into JSON lists of the names whose column is 1, `(rows,)`.
 
-    A row whose columns are all null has no label, as rows to be predicted.
+    A row whose columns are all null has no label, as in a file to predict.
 
     Args:
         table: strings.
         names: the columns, each the name of a label.
         where: the file, for messages.
-        start: the number of the table's first row in its file.
+        start: the row number of the table's first row in its file.
 
     Raises:
         UserError: naming the first row and column that is neither 0 nor 1.
@@ -117,7 +117,7 @@ def lists_of_columns(table: pa.Table, names: Sequence[str], where: str, start: i
         unlabelled = pc.and_(unlabelled, pc.is_null(table[name]))
     for name in names:
         values = table[name]
-        ones, zeros = (pc.is_in(values, pa.array(spelled, pa.string())) for spelled in (_ON, _OFF))
+        ones, zeros = (pc.is_in(values, pa.array(forms, pa.string())) for forms in (_ON, _OFF))
         wrong = pc.index(pc.or_(pc.or_(ones, zeros), unlabelled), False).as_py()
         if wrong >= 0:
             raise UserError(
@@ -125,10 +125,10 @@ def lists_of_columns(table: pa.Table, names: Sequence[str], where: str, start: i
                 "fix it, or change --data.label_columns"
             )
         on.append(ones.to_pylist())
-    spelled = [
+    lists = [
         None
         if missing
         else json.dumps([name for name, is_on in zip(names, row, strict=True) if is_on], ensure_ascii=False)
         for row, missing in zip(zip(*on, strict=True), unlabelled.to_pylist(), strict=True)
     ]
-    return pa.chunked_array([pa.array(spelled, pa.string())])
+    return pa.chunked_array([pa.array(lists, pa.string())])

@@ -1,4 +1,4 @@
-"""Holding rows out: by a hash of the text, so that equal texts are never in two parts."""
+"""Holds rows out by a hash of their text, so that equal texts are never in two parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEXTS_AT_A_TIME = 65_536
 def text_keys(rows: Rows) -> np.ndarray:
     """A 64-bit hash for each row, `(rows,)`, equal for texts that differ only in case, spaces and punctuation.
 
-    It is the same on every machine and in every run: BLAKE2b of the text as :func:`normalized` gives it.
+    It is the same on every machine and in every run: BLAKE2b of the :func:`normalized` text.
     """
     return rows.once("text keys", lambda: _hashes(rows))
 
@@ -36,29 +36,29 @@ def _hashes(rows: Rows) -> np.ndarray:
 
 
 def folds_of(keys: np.ndarray, strata: np.ndarray | None, folds: int) -> np.ndarray:
-    """The fold of each row, `(rows,)`, from 0: equal texts in one fold, classes spread evenly over all.
+    """The fold of each row, `(rows,)`, from 0. Equal texts share a fold, and classes are spread evenly.
 
-    The texts, by stratum and then in the order of their hash, are dealt out in turn, as scikit-learn's
-    `StratifiedKFold` does with rows.
+    Texts are sorted by stratum, then by hash, and dealt to the folds in turn, as scikit-learn's `StratifiedKFold` deals
+    rows.
 
     Args:
         keys: :func:`text_keys`, `(rows,)`.
         strata: class indices, `(rows,)`, or None.
-        folds: how many.
+        folds: the number of folds.
 
     Raises:
-        UserError: if there are fewer texts than folds.
+        UserError: if there are fewer different texts than folds; lower `data.folds`.
     """
     groups, inverse, stratum = _strata_of_texts(keys, strata)
     if len(groups) < folds:
-        raise UserError(f"data.folds {folds}: there are only {plural(len(groups), 'different text')}")
+        raise UserError(f"data.folds {folds}: only {plural(len(groups), 'different text')}; lower it")
     fold = np.empty(len(groups), np.int64)
     fold[np.argsort(stratum, kind="stable")] = np.arange(len(groups)) % folds
     return np.asarray(fold[inverse])
 
 
 def _strata_of_texts(keys: np.ndarray, strata: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The texts in the order of their hash, each row's text, and each text's stratum: the rarest of its rows'."""
+    """Sorted text keys, the index of each row's text in them, and each text's stratum (its rarest label's)."""
     groups, inverse = np.unique(keys, return_inverse=True)
     stratum = np.zeros(len(groups), np.int64)
     if strata is not None:
@@ -74,24 +74,24 @@ def hold_out(
 ) -> list[np.ndarray]:
     """Splits rows into a training part and up to two held-out parts.
 
-    Within each stratum the texts stand in the order of their hash. The first part takes texts from the front until its
-    share is reached, the second from the back: neither depends on the other's share (as long as a stratum has texts for
+    Within each stratum, texts are sorted by their hash. The first part takes texts from the front until its share is
+    reached, the second from the back. So neither depends on the other's share (as long as a stratum has texts for
     both), a smaller share is part of a larger one, and rows added later hardly move the others. A text with several
-    labels counts with its rarest. Each stratum keeps a text to train on.
+    labels belongs to the stratum of its rarest. Each stratum keeps at least one text to train on.
 
     Args:
         keys: :func:`text_keys`, `(rows,)`.
         strata: class indices, `(rows,)`, or None.
         first: the first part's share of the rows, between 0 and 1; None or 0 for an empty part.
-        second: the second part's, in the same way.
+        second: the second part's share.
 
     Returns:
-        Sorted row indices: the training part's, the first part's and the second's.
+        Sorted row indices of the training part, the first part and the second part.
     """
     wanted = [first or 0.0, second or 0.0]
     if any(not 0 <= share < 1 for share in wanted) or sum(wanted) >= 1:
         raise UserError(
-            f"data.validation_split and data.test_split are shares between 0 and 1, below 1 together: {wanted}"
+            f"data.validation_split and data.test_split {wanted}: must be between 0 and 1, and below 1 together"
         )
     groups, inverse, stratum = _strata_of_texts(keys, strata)
     sizes = np.bincount(inverse, minlength=len(groups))
@@ -109,13 +109,13 @@ def hold_out(
 
 
 def _texts_for(sizes: np.ndarray, share: float, most: int) -> int:
-    """How many texts from the front have the share of all rows, to the nearest text; `sizes` are each text's rows."""
+    """How many texts from the front have that share of all rows, to the nearest text; `sizes` counts rows per text."""
     ends = np.cumsum(sizes)
     return max(0, min(int(np.searchsorted(ends - sizes / 2, share * ends[-1])), most))
 
 
 def stratified_sample(codes: np.ndarray | None, rows: int, size: int, seed: int) -> np.ndarray:
-    """Sorted indices of a seeded sample in which each class keeps its share, and at least one row.
+    """Sorted indices of a seeded sample; each class keeps its share, and at least one row.
 
     Args:
         codes: class indices, `(rows,)`, or None for a plain sample.
@@ -135,10 +135,10 @@ def stratified_sample(codes: np.ndarray | None, rows: int, size: int, seed: int)
 
 
 def label_codes(rows: Rows) -> np.ndarray:
-    """Class indices by sorted name, only to keep classes apart; -1 without a label."""
+    """Indices of the labels in sorted order, `(rows,)`, as strata; -1 without a label."""
     assert rows.label is not None
     encoded = rows.label.combine_chunks().dictionary_encode()
     names = encoded.dictionary.to_pylist()
-    rank = {name: place for place, name in enumerate(sorted(names))}
+    rank = {name: index for index, name in enumerate(sorted(names))}
     ranks = np.array([rank[name] for name in names] + [-1])
     return np.asarray(ranks[encoded.indices.fill_null(len(names)).to_numpy()])

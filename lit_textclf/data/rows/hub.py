@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face Hub, or saved by `datasets`, as rows."""
+"""Reads data sets of the Hugging Face Hub, or saved by `datasets`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def load_dataset(name: str, config_name: str | None) -> Mapping[str, Any]:
     """The splits of a data set of the Hub, or of a folder saved by `datasets`; no rows are read yet.
 
     Raises:
-        UserError: if the data set cannot be had.
+        UserError: if the data set cannot be loaded; check the name and the network.
     """
     import datasets  # takes a second, and only this input needs it
 
@@ -42,13 +42,13 @@ def read_dataset(
 ) -> Rows | None:  # fmt: skip
     """Reads a split of a data set of the Hub, or of a folder that `datasets` can load.
 
-    Class numbers become their names; -1, which stands for 'no label', becomes null.
+    Class numbers become names; -1, which means 'no label', becomes null.
 
     Returns:
-        The rows, or None if the data set does not have the split.
+        The rows; None if the data set does not have the split.
 
     Raises:
-        UserError: if the data set cannot be had, or has no split that it must have.
+        UserError: if the data set cannot be loaded, or lacks a split that `data.dataset_splits` names.
     """
     import datasets
 
@@ -64,21 +64,21 @@ def read_dataset(
     table = dataset.with_format("arrow")[:]
     where = f"{name}[{split}]"
     columns = columns.found_in(table.column_names, where, label_required=label_required)
-    for place, column in enumerate(table.column_names):
+    for index, column in enumerate(table.column_names):
         feature = dataset.features[column]
         if isinstance(feature, datasets.ClassLabel):
-            table = table.set_column(place, column, _class_names(table[column].combine_chunks(), feature.names))
+            table = table.set_column(index, column, _class_names(table[column].combine_chunks(), feature.names))
         elif isinstance(getattr(feature, "feature", None), datasets.ClassLabel):
             lists = table[column].combine_chunks()
             names = _class_names(lists.flatten(), feature.feature.names)
             offsets = pc.subtract(lists.offsets, lists.offsets[0])
             table = table.set_column(
-                place,
+                index,
                 column,
                 pa.ListArray.from_arrays(offsets, names, mask=lists.is_null() if lists.null_count else None),
             )
     if columns.label in table.column_names and _all_minus_one(table[columns.label]):
-        note(f"{where}: every label is -1, which stands for none")
+        note(f"{where}: every label is -1, which means no label")
         empty = pa.nulls(len(table), pa.string())
         table = table.set_column(table.column_names.index(columns.label), columns.label, empty)
     try:
@@ -91,10 +91,10 @@ def read_dataset(
 
 
 def _all_minus_one(labels: pa.ChunkedArray) -> bool:
-    """Whether numbers are what GLUE's STS-B has for rows without a label, where no class could stand for that."""
+    """Whether every number is -1, as in the unlabelled splits of GLUE's STS-B."""
     return len(labels) > 0 and pa.types.is_floating(labels.type) and bool(pc.all(pc.equal(labels, -1)).as_py())
 
 
 def _class_names(codes: pa.Array, names: Sequence[str]) -> pa.Array:
-    """The names of class numbers; -1, which stands for 'no label', becomes null."""
+    """The names of class numbers; null for -1, which means 'no label'."""
     return pa.array(names, pa.string()).take(pc.if_else(pc.less(codes, 0), None, codes))

@@ -1,4 +1,4 @@
-"""Which texts are equal, exactly or except for case, punctuation and the width of spaces."""
+"""Finds equal texts, exactly or ignoring case, punctuation and the width of spaces."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pyarrow.compute as pc
 
 _DROPPED = r"\p{P}+"
 _SPACES = r"[\s\p{Z}\x{85}]{2,}|[\t-\r\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}]"
-"""All white space but a single space: replacing each of those by itself would take most of the time."""
+"""All white space except a single space, because replacing each of those by itself would take most of the time."""
 
 
 def normalized(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Case-folds texts, drops punctuation (Unicode's category P), and makes each run of white space one space.
 
-    Symbols (emoji, currencies, +) stay: they may be all that makes the difference. A text of punctuation only is
-    itself.
+    Symbols (emoji, currencies, +) are kept, because two texts may differ in nothing else. A text of only punctuation
+    keeps it.
 
     Args:
         texts: strings, `(texts,)`.
@@ -27,7 +27,7 @@ def normalized(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     folded = pc.utf8_lower(texts)
     other = pc.invert(pc.string_is_ascii(texts))
-    if pc.any(other).as_py():  # in ASCII both are the same, and Arrow's is twenty times as fast
+    if pc.any(other).as_py():  # for ASCII, lower() equals casefold(), and Arrow's is twenty times as fast
         folds = [text.casefold() for text in pc.filter(texts, other).to_pylist()]
         folded = pa.chunked_array(
             [pc.replace_with_mask(folded.combine_chunks(), other.combine_chunks(), pa.array(folds))]
@@ -38,12 +38,12 @@ def normalized(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def joined(texts: pa.ChunkedArray, pairs: pa.ChunkedArray | None) -> pa.ChunkedArray:
-    """The two texts of each pair as one, with a control character between them; single texts as they are."""
+    """Joins the two texts of each pair with a control character; single texts stay as they are."""
     return texts if pairs is None else pc.binary_join_element_wise(texts, pairs, "\x1f")
 
 
 def equal_codes(texts: Sequence[pa.ChunkedArray]) -> list[np.ndarray]:
-    """A number for each text of several columns, `(texts,)` each, equal for equal texts in any of them."""
+    """A number for each text, `(texts,)` for each column, the same for equal texts in all columns."""
     chunks = [chunk for column in texts for chunk in column.chunks]
     encoded = pa.chunked_array(chunks, pa.string()).dictionary_encode()
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks] or [np.empty(0, np.int32)])

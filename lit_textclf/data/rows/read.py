@@ -1,4 +1,4 @@
-"""Files and folders of any format as :class:`Rows`."""
+"""Reads files and folders of any format into :class:`Rows`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_files(
 
     Args:
         files: the option's value: a path, a glob or a list of them.
-        columns: the columns to read; text columns that are not named are found and reported.
+        columns: the columns to read; if no text column is named, it is found and reported.
         options: encodings, delimiter and readers.
         option: the option's name, for messages.
         label_required: whether a missing label column is an error.
@@ -39,32 +39,32 @@ def read_files(
         UserError: naming the file and row of the first mistake.
     """
     sources: list[tuple[str, int]] = []
-    parts = list(_selected(files, columns, options, sources, option, label_required, keep_columns))
+    parts = list(_tables(files, columns, options, sources, option, label_required, keep_columns))
     return rows_from_tables([part for part, _ in parts], parts[-1][1], sources, keep_columns)
 
 
 def stream_files(
     files: str | Sequence[str], columns: ColumnNames, options: ReadOptions, *, option: str, keep_columns: bool = False
 ) -> Iterator[Rows]:
-    """Reads files as :func:`read_files` does, without requiring labels, and holds only one chunk in memory.
+    """Reads files as :func:`read_files` does, but one chunk at a time and without requiring labels.
 
     Yields:
-        Rows with their numbers in the complete input; other columns (`kept`) are those of one file.
+        Rows with their row numbers in the complete input; `kept` has the columns of one file.
     """
     sources: list[tuple[str, int]] = []
     start = 0
-    for part, found in _selected(files, columns, options, sources, option, False, keep_columns):
+    for part, found in _tables(files, columns, options, sources, option, False, keep_columns):
         if len(part):
             numbers = np.arange(start, start + len(part))
             yield replace(rows_from_tables([part], found, sources, keep_columns), row_numbers=numbers)
             start += len(part)
 
 
-def _selected(
+def _tables(
     files: str | Sequence[str], columns: ColumnNames, options: ReadOptions, sources: list[tuple[str, int]],
     option: str, label_required: bool, keep_columns: bool,
 ) -> Iterator[tuple[pa.Table, ColumnNames]]:  # fmt: skip
-    """The files' tables as :func:`select_columns` makes them, with the columns found; adds each file to `sources`."""
+    """The output of :func:`select_columns` for each table, and the columns found; adds each file to `sources`."""
     asked, total = columns, 0
     for path in resolve_files(files, option):
         sources.append((str(path), total))
@@ -86,9 +86,9 @@ def _selected(
 
 
 def _same_columns(first: ColumnNames, other: ColumnNames, first_file: str, file: str) -> None:
-    """Refuses to read files together if one lacks a column that another has."""
+    """Raises an error if one file lacks a column that another has."""
     for name in ("text", "text_pair", "label", "id"):
         ours, theirs = getattr(first, name), getattr(other, name)
         if ours != theirs:
             one, two, column = (first_file, file, ours) if ours is not None else (file, first_file, theirs)
-            raise UserError(f"{one} has the column {column!r}, {two} does not; read them one by one")
+            raise UserError(f"{one} has the column {column!r}, {two} does not; read them separately")

@@ -1,4 +1,4 @@
-"""Rows as read: texts, labels, ids, and where each came from."""
+"""Rows as read: texts, labels, ids, and the file and row each came from."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Rows:
     Attributes:
         text: the first texts, strings, `(rows,)`.
         text_pair: the second texts, or None for single texts.
-        label: the labels' names (null where there is none), or None without a label column.
+        label: the labels' names, null for rows without one; None without a label column.
         id: the values of the id column, or None.
-        kept: all columns of the input, or None unless they were asked for.
-        columns: which column was which.
+        kept: all columns of the input if they were asked for, else None.
+        columns: the names of the columns.
         sources: each file's name with the number of its first row in this table.
-        row_numbers: for each row its place in the input, `(rows,)`, or None where it is the row's index.
+        row_numbers: each row's index in the input, `(rows,)`; None if that is its index in this table.
         label_lists: whether the labels are lists of names, written as JSON.
-        derived: what :meth:`once` computed.
+        derived: the values that :meth:`once` computed.
     """
 
     text: pa.ChunkedArray
@@ -48,12 +48,12 @@ class Rows:
         return len(self.text)
 
     def where(self, index: int) -> str:
-        """Names the file and the row (from 0) of a row of this table."""
-        name, number = self.place(index)
+        """The file and row number (from 0) of a row of this table, for messages."""
+        name, number = self.source_of(index)
         return f"{name}: row {number}"
 
-    def place(self, index: int) -> tuple[str, int]:
-        """The file of a row of this table, and which of its rows it is, from 0."""
+    def source_of(self, index: int) -> tuple[str, int]:
+        """The file of a row of this table, and the row's number in that file, from 0."""
         number = index if self.row_numbers is None else int(self.row_numbers[index])
         name, start = next(source for source in reversed(self.sources) if source[1] <= number)
         return name, number - start
@@ -62,15 +62,15 @@ class Rows:
         """A value for each row, `(rows,)` or `(rows, values)`, computed once and carried by `take` and `slice`.
 
         Args:
-            name: what it is; the same name means the same values.
-            compute: computes it from these rows, each row by itself.
+            name: identifies the values.
+            compute: computes them, each row's independently of the others.
         """
         if name not in self.derived:
             self.derived[name] = compute()
         return self.derived[name]
 
     def take(self, indices: np.ndarray) -> Rows:
-        """Returns the rows at these indices, which still know where they came from."""
+        """The rows at these indices; they keep their sources."""
 
         def taken(column: Any) -> Any:
             return None if column is None else column.take(pa.array(indices))
@@ -83,7 +83,7 @@ class Rows:
         )  # fmt: skip
 
     def slice(self, start: int, length: int) -> Rows:
-        """Returns some rows one after the other, which still know where they came from; nothing is copied."""
+        """`length` consecutive rows from `start` on, without copying; they keep their sources."""
 
         def cut(column: Any) -> Any:
             return None if column is None else column.slice(start, length)
@@ -97,7 +97,7 @@ class Rows:
 
     @classmethod
     def of_parts(cls, parts: Sequence[Rows]) -> Rows:
-        """Puts parts of one set of rows (from :meth:`take` or :meth:`slice`) one after the other."""
+        """Concatenates parts of the same rows (from :meth:`take` or :meth:`slice`)."""
         first = parts[0]
         if len(parts) == 1:
             return first
@@ -114,14 +114,14 @@ class Rows:
         )  # fmt: skip
 
     def blank(self) -> np.ndarray:
-        """Indices of the rows in which a text is empty or white space only."""
+        """Indices of the rows that have an empty text, or one of white space only."""
         blank = pc.equal(pc.utf8_trim_whitespace(self.text), "")
         if self.text_pair is not None:
             blank = pc.or_(blank, pc.equal(pc.utf8_trim_whitespace(self.text_pair), ""))
         return np.flatnonzero(blank.to_numpy())
 
     def unlabelled(self, *, blank: bool = True) -> np.ndarray:
-        """Indices of the rows without a label; a blank one counts as none, or, with `blank=False`, as an empty set."""
+        """Indices of the rows without a label; with `blank=False`, a blank label counts as an empty label set."""
         if self.label is None:
             return np.arange(len(self))
         missing = pc.is_null(self.label)
@@ -131,7 +131,7 @@ class Rows:
 
 
 def text_digest(texts: pa.ChunkedArray) -> str:
-    """BLAKE2b of strings and their lengths; the same however they are cut into chunks."""
+    """BLAKE2b of strings and their lengths; it does not depend on how they are chunked."""
     lengths, content = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
     for chunk in texts.chunks:
         _, offset_buffer, data = chunk.buffers()
@@ -145,7 +145,7 @@ def text_digest(texts: pa.ChunkedArray) -> str:
 
 
 def rows_of_texts(texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Rows:
-    """Makes rows of texts in memory, as for `--text`."""
+    """Rows of texts in memory, as for `--text`."""
     columns = {"text": pa.array(texts, pa.string())}
     if text_pairs is not None:
         columns["text_pair"] = pa.array(text_pairs, pa.string())
@@ -155,13 +155,13 @@ def rows_of_texts(texts: Sequence[str], text_pairs: Sequence[str] | None = None)
 
 
 def select_columns(table: pa.Table, columns: ColumnNames, keep: bool, where: str, start: int) -> pa.Table:
-    """Names the used columns by their role; all input columns follow, as `kept.NAME`, where they are asked for.
+    """Renames the used columns to `text`, `text_pair`, `label`, `id`; with `keep`, all columns follow as `kept.NAME`.
 
-    A column of label lists is called `label_lists`, also where it is made of columns of zeros and ones.
+    Labels that are lists, or columns of zeros and ones, become `label_lists` instead of `label`.
     """
     for name in (columns.text, columns.text_pair, columns.id):
-        if name in table.column_names and (holds := is_nested(table.schema.field(name))):
-            raise UserError(f"{where}: column {name!r} holds {holds}, not strings or numbers")
+        if name in table.column_names and (kind := is_nested(table.schema.field(name))):
+            raise UserError(f"{where}: column {name!r} contains {kind}, not strings or numbers; name another column")
     selected = {"text": columns.text, "text_pair": columns.text_pair, "label": columns.label, "id": columns.id}
     present = set(table.column_names)  # an empty JSON chunk has no columns at all
     arrays = {role: table[name] for role, name in selected.items() if name is not None and name in present}
@@ -178,7 +178,7 @@ def select_columns(table: pa.Table, columns: ColumnNames, keep: bool, where: str
 
 
 def rows_from_tables(parts: list[pa.Table], columns: ColumnNames, sources: list[tuple[str, int]], keep: bool) -> Rows:
-    """Rows of tables that :func:`select_columns` made, one after the other."""
+    """Concatenates tables that :func:`select_columns` made into rows."""
     table = pa.concat_tables(parts, promote_options="default")
     kept = None
     if keep:
@@ -190,7 +190,7 @@ def rows_from_tables(parts: list[pa.Table], columns: ColumnNames, sources: list[
 
     label, lists = column("label"), column("label_lists")
     if lists is not None and label is not None:
-        # In one file the labels are lists here and plain there: the plain ones are refused by row when they are read.
+        # A file may have lists in some rows and names in others: encoding the labels refuses the names, by row.
         lists = pc.coalesce(lists, label)
     return Rows(
         table["text"], column("text_pair"), label if lists is None else lists, column("id"), kept, columns,
@@ -199,10 +199,10 @@ def rows_from_tables(parts: list[pa.Table], columns: ColumnNames, sources: list[
 
 
 def report_blank(rows: Rows, split: str, *, refuse: bool) -> None:
-    """Refuses blank texts, or says how many there are.
+    """Refuses blank texts, or reports how many there are.
 
     Raises:
-        UserError: naming the first row, if there is one and `refuse` is set.
+        UserError: naming the first row with a blank text, with `refuse`; remove it, or allow blank texts.
     """
     blank = rows.blank()
     if not len(blank):
@@ -210,6 +210,6 @@ def report_blank(rows: Rows, split: str, *, refuse: bool) -> None:
     if refuse:
         raise UserError(
             f"{rows.where(int(blank[0]))}: the text is blank ({plural(len(blank), 'such row')}); "
-            "remove them or set data.allow_blank_text"
+            "remove them or type --data.allow_blank_text true"
         )
     note(f"{split}: {plural(len(blank), 'row')} with a blank text, kept (first: {rows.where(int(blank[0]))})")

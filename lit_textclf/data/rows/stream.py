@@ -1,4 +1,4 @@
-"""Rows that are looked at once, to be counted and checked, and read again part by part: inputs larger than memory."""
+"""Rows to predict from inputs larger than memory: read once to count and check them, and again part by part."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from lit_textclf.utils.messages import UserError, note, plural, quietly
 
 
 class RowStream:
-    """Rows to be predicted, of which no more than a part and a chunk are held.
+    """Rows to predict; at most one part and one chunk are in memory.
 
-    All rows are read once to begin with, which takes two seconds for a million short ones: a mistake in the last row
-    shows before anything is computed, and how many rows there are is known.
+    All rows are read once at first (two seconds for a million short ones), so that an error in the last row is reported
+    before anything is computed, and the number of rows is known.
 
     Args:
-        read: begins to read the rows, in chunks that know their places in the input; it can be called again.
-        split: what to call the rows in messages.
-        limit: use at most this many rows, the first ones.
+        read: reads the rows in chunks that know their row numbers; called once for each pass.
+        split: the name of the rows, for messages.
+        limit: use only the first `limit` rows.
 
     Attributes:
-        total: how many rows there are.
-        columns: which column is which.
-        kept: the names of all columns of the input, where they were asked for, each once.
-        digest: of all rows' contents, by which they are known again.
+        total: the number of rows.
+        columns: the names of the columns.
+        kept: the names of all columns of the input if they were asked for, without repetitions.
+        digest: a hash of the content of all rows, which identifies the input.
 
     Raises:
-        UserError: naming the first thing that is wrong in the input.
+        UserError: for the first error in the input.
     """
 
     def __init__(self, read: Callable[[], Iterator[Rows]], split: str, limit: int | None = None) -> None:
@@ -57,17 +57,17 @@ class RowStream:
         self.split = split
 
     def parts(self, size: int, wanted: Container[int]) -> Iterator[tuple[int, Rows]]:
-        """Reads the rows again, and gives the wanted ones of their parts of `size` rows.
+        """Reads the rows again, and yields the wanted parts of `size` rows each.
 
         Yields:
-            The number of a part, from 0, and its rows; the last part may be smaller.
+            The index of a part and its rows; the last part may be smaller.
 
         Raises:
-            UserError: if there are no longer as many rows as there were.
+            UserError: if the input has fewer rows than before; do not change it while predicting.
         """
         index, held, have = 0, list[Rows](), 0
         seen = 0
-        for chunk in quietly(self._read()):  # what there is to say was said the first time
+        for chunk in quietly(self._read()):  # the first pass has printed all notes
             rows = chunk.slice(0, min(len(chunk), self.total - seen))
             seen += len(rows)
             while len(rows):
@@ -82,7 +82,10 @@ class RowStream:
                     index, held, have = index + 1, [], 0
             if seen == self.total:
                 return
-        raise UserError(f"{self.split}: the input had {plural(self.total, 'row')} and now has {seen:,}: it was changed")
+        raise UserError(
+            f"{self.split}: the input had {plural(self.total, 'row')} and now has {seen:,}: it was changed; run the "
+            "command again"
+        )
 
 
 def _all_columns(rows: Rows) -> list[pa.ChunkedArray]:
@@ -91,5 +94,5 @@ def _all_columns(rows: Rows) -> list[pa.ChunkedArray]:
 
 
 def one_chunk(rows: Rows) -> Iterator[Rows]:
-    """Rows in memory in the form of a stream."""
+    """Rows in memory, as a single chunk."""
     yield rows.slice(0, len(rows))

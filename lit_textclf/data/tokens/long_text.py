@@ -18,13 +18,13 @@ Pooling = Literal["mean", "max"]
 
 @dataclass(frozen=True)
 class LongText:
-    """What is done with a text of more tokens than there is room for.
+    """What happens to texts with more tokens than fit into a sequence.
 
     Attributes:
         mode: `truncate` keeps the beginning; `head_tail` keeps both ends, half and half (Sun et al. 2019, "How to
             Fine-Tune BERT for Text Classification?"); `window` reads overlapping windows, whose logits are pooled.
-        stride: tokens from one window's beginning to the next one's; None means half a window.
-        max_windows: the most windows of a text; what lies behind is cut off.
+        stride: tokens from the start of one window to the start of the next; None means half a window.
+        max_windows: the most windows of a text; the rest of the text is cut off.
     """
 
     mode: Mode = "truncate"
@@ -33,84 +33,84 @@ class LongText:
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
-            raise UserError(f"data.long_text: {self.mode!r} must be one of {', '.join(get_args(Mode))}")
+            raise UserError(f"data.long_text {self.mode!r}: must be one of {', '.join(get_args(Mode))}")
         if self.stride is not None and self.mode != "window":
             raise UserError(f"data.window_stride has no meaning with data.long_text {self.mode}; remove it")
         if self.stride is not None and self.stride < 1:
-            raise UserError(f"data.window_stride {self.stride}: at least 1 is needed")
+            raise UserError(f"data.window_stride {self.stride}: must be at least 1")
         if self.max_windows < 1:
-            raise UserError(f"data.max_windows {self.max_windows}: at least 1 is needed")
+            raise UserError(f"data.max_windows {self.max_windows}: must be at least 1")
 
     def budget(self, max_length: int, special_tokens: int, *, pair: bool) -> int:
-        """Tokens of text in a sequence of `max_length` tokens, of which `special_tokens` are special ones.
+        """How many tokens of text fit into a sequence.
 
         Args:
-            max_length: tokens of a sequence.
-            special_tokens: how many of them the tokenizer adds.
+            max_length: the most tokens of a sequence.
+            special_tokens: how many of them are special tokens.
             pair: whether the text is a pair.
 
         Raises:
-            UserError: if no text fits in, or windows are asked for where they cannot be read.
+            UserError: if no text fits (raise `data.max_length`), or for windows of pairs.
         """
         if self.mode == "window" and pair:
-            raise UserError("data.long_text window reads single texts; use head_tail or truncate for pairs")
+            raise UserError("data.long_text window reads single texts; for pairs type --data.long_text head_tail")
         budget = max_length - special_tokens
         if budget < 1 + pair:
-            raise UserError(f"data.max_length {max_length} leaves no room for text beside the special tokens")
+            raise UserError(f"data.max_length {max_length} leaves no tokens for text besides special tokens; raise it")
         if self.mode == "window":
             self.stride_for(budget)
         return budget
 
-    def stride_for(self, room: int) -> int:
-        """The stride of windows of `room` tokens.
+    def stride_for(self, budget: int) -> int:
+        """The stride of windows of `budget` tokens.
 
         Raises:
             UserError: if windows would leave tokens between them unread.
         """
-        stride = self.stride or max(1, room // 2)
-        if stride > room:
+        stride = self.stride or max(1, budget // 2)
+        if stride > budget:
             raise UserError(
-                f"data.window_stride {stride}: a window has room for {room} tokens of text, those between two windows "
-                "would not be read; lower it or raise data.max_length"
+                f"data.window_stride {stride}: a window has only {budget} tokens of text, those between two windows "
+                "would not be read; lower it or raise --data.max_length"
             )
         return stride
 
-    def pieces(self, tokens: np.ndarray, room: int) -> list[np.ndarray]:
-        """The parts of a text `(tokens,)` that are read, each of `room` tokens at the most.
+    def pieces(self, tokens: np.ndarray, budget: int) -> list[np.ndarray]:
+        """The parts of a text `(tokens,)` that the model reads, each of at most `budget` tokens.
 
-        The last window ends where the text ends: none holds a few left-over tokens only.
+        The last window ends where the text ends, so no window has only a few left-over tokens.
         """
-        if len(tokens) <= room:
+        if len(tokens) <= budget:
             return [tokens]
         if self.mode == "truncate":
-            return [tokens[:room]]
+            return [tokens[:budget]]
         if self.mode == "head_tail":
-            return [np.concatenate([tokens[: room - room // 2], tokens[len(tokens) - room // 2 :]])]
-        starts = np.arange(int(self.windows(np.array([len(tokens)]), room)[0])) * self.stride_for(room)
-        return [tokens[start : start + room] for start in np.minimum(starts, len(tokens) - room)]
+            return [np.concatenate([tokens[: budget - budget // 2], tokens[len(tokens) - budget // 2 :]])]
+        starts = np.arange(int(self.windows(np.array([len(tokens)]), budget)[0])) * self.stride_for(budget)
+        return [tokens[start : start + budget] for start in np.minimum(starts, len(tokens) - budget)]
 
-    def windows(self, lengths: np.ndarray, room: int) -> np.ndarray:
-        """How many windows texts of these lengths `(texts,)` have; 1 in the other modes."""
+    def windows(self, lengths: np.ndarray, budget: int) -> np.ndarray:
+        """The number of windows of texts of these lengths, `(texts,)`; 1 in the other modes."""
         if self.mode != "window":
             return np.ones_like(lengths)
-        beyond = np.maximum(lengths - room, 0)
-        return np.asarray(np.minimum(1 - (-beyond // self.stride_for(room)), self.max_windows))
+        beyond = np.maximum(lengths - budget, 0)
+        return np.asarray(np.minimum(1 - (-beyond // self.stride_for(budget)), self.max_windows))
 
-    def read(self, lengths: np.ndarray, room: int) -> np.ndarray:
-        """How many tokens of text are read, those of overlaps as often as they are, `(texts,)`."""
-        return np.asarray(np.where(lengths <= room, lengths, self.windows(lengths, room) * room))
+    def read(self, lengths: np.ndarray, budget: int) -> np.ndarray:
+        """How many tokens of each text are read, `(texts,)`; overlapping ones count once for each window."""
+        return np.asarray(np.where(lengths <= budget, lengths, self.windows(lengths, budget) * budget))
 
-    def cut_off(self, lengths: np.ndarray, room: int) -> np.ndarray:
+    def cut_off(self, lengths: np.ndarray, budget: int) -> np.ndarray:
         """How many tokens of each text are not read at all, `(texts,)`."""
         if self.mode != "window":
-            return np.asarray(np.maximum(lengths - room, 0))
-        reach = room + (self.max_windows - 1) * self.stride_for(room)
+            return np.asarray(np.maximum(lengths - budget, 0))
+        reach = budget + (self.max_windows - 1) * self.stride_for(budget)
         return np.asarray(np.maximum(lengths - reach, 0))
 
-    def tally(self, lengths: np.ndarray, room: int) -> dict[str, int]:
-        """Counts what is done with texts of these lengths: rows, rows and tokens that are cut off, and windows."""
-        cut = self.cut_off(lengths, room)
-        windows = self.windows(lengths, room)
+    def tally(self, lengths: np.ndarray, budget: int) -> dict[str, int]:
+        """Counts rows, rows and tokens that are cut off, and windows of texts of these lengths."""
+        cut = self.cut_off(lengths, budget)
+        windows = self.windows(lengths, budget)
         return {
             "rows": len(lengths),
             "cut_rows": int((cut > 0).sum()),
@@ -118,15 +118,15 @@ class LongText:
             "windows": int(windows.sum()),
         }
 
-    def report(self, tally: Mapping[str, int], room: int, max_length: int) -> str:
-        """Says what was done with texts that were counted by :meth:`tally`, once or several times added up."""
+    def report(self, tally: Mapping[str, int], budget: int, max_length: int) -> str:
+        """Describes counts of :meth:`tally` (or the sum of several) in one line."""
         share = f"{tally['cut_rows']:,} ({tally['cut_rows'] / max(1, tally['rows']):.1%})"
         if self.mode == "truncate":
             return f"{share} truncated to {max_length} tokens"
         if self.mode == "head_tail":
             return f"{share} cut in the middle, to head and tail of {max_length} tokens together"
         return (
-            f"{plural(tally['windows'], 'window')} of {max_length} tokens (stride {self.stride_for(room)}), "
+            f"{plural(tally['windows'], 'window')} of {max_length} tokens (stride {self.stride_for(budget)}), "
             f"{share} cut off after {plural(self.max_windows, 'window')} ({plural(tally['cut_tokens'], 'token')})"
         )
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The special tokens around one text or two, and the segment ids that go with each part.
+    """The special tokens around one text or two, and the segment ids of each part.
 
-    Read off the tokenizer by asking it for one text and for a pair, so that BERT's `[CLS] A [SEP] B [SEP]`, RoBERTa's
-    `<s> A </s></s> B </s>` and XLNet's `A <sep> B <sep> <cls>` all come out as the tokenizer has them.
+    They are found by encoding one text and one pair, so that BERT's `[CLS] A [SEP] B [SEP]`, RoBERTa's
+    `<s> A </s></s> B </s>` and XLNet's `A <sep> B <sep> <cls>` all come out exactly as the tokenizer makes them.
     """
 
     single: tuple[np.ndarray, ...]
@@ -26,17 +26,17 @@ class SpecialTokens:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: PreTrainedTokenizerFast) -> SpecialTokens:
-        """Asks the tokenizer."""
+        """Encodes one text and one pair to find its special tokens."""
         single = _parts(tokenizer, pair=False)
         pair = _parts(tokenizer, pair=True)
         return cls(single[0], single[1], pair[0], pair[1])
 
     def special_tokens(self, *, pair: bool) -> int:
-        """How many tokens the template adds."""
+        """How many special tokens are added to a text, or to a pair."""
         return sum(len(part) for part in (self.pair if pair else self.single))
 
     def build(self, first: np.ndarray, second: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Puts one text or two into the template.
+        """Puts the special tokens around one text or two.
 
         Returns:
             Token ids and segment ids, each `(tokens,)`.
@@ -44,22 +44,22 @@ class SpecialTokens:
         texts = [first] if second is None else [first, second]
         around, types = (self.single, self.single_types) if second is None else (self.pair, self.pair_types)
         ids, type_ids = [around[0]], [types[0]]
-        for place, text in enumerate(texts):
-            # The text's own segment id is kept as the first element of the part after it.
-            ids += [text, around[place + 1]]
-            type_ids += [np.full(len(text), types[place + 1][0], np.int64), types[place + 1][1:]]
+        for index, text in enumerate(texts, 1):
+            # The first element of the types after a text is the segment id of the text itself.
+            ids += [text, around[index]]
+            type_ids += [np.full(len(text), types[index][0], np.int64), types[index][1:]]
         return np.concatenate(ids), np.concatenate(type_ids)
 
 
 def _parts(tokenizer: PreTrainedTokenizerFast, *, pair: bool) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """Cuts the template's encoding at the texts; see :meth:`SpecialTokens.build` for the form of the segment ids."""
+    """The ids and segment ids around the texts of an encoding, in the form that :meth:`SpecialTokens.build` reads."""
     encoding = tokenizer("a", "a") if pair else tokenizer("a")
     backend = encoding.encodings[0]
     sequence, ids, types = backend.sequence_ids, np.array(backend.ids), np.array(backend.type_ids)
     parts, part_types, start = [], [], 0
     own: list[int] = []
-    for place in range(2 if pair else 1):
-        inside = [index for index, of in enumerate(sequence) if of == place]
+    for text in range(2 if pair else 1):
+        inside = [index for index, of in enumerate(sequence) if of == text]
         parts.append(ids[start : inside[0]])
         part_types.append(np.concatenate([own, types[start : inside[0]]]).astype(np.int64))
         start, own = inside[-1] + 1, [int(types[inside[0]])]
@@ -69,7 +69,7 @@ def _parts(tokenizer: PreTrainedTokenizerFast, *, pair: bool) -> tuple[tuple[np.
 
 
 def truncated_lengths(first: int, second: int, budget: int) -> tuple[int, int]:
-    """How many tokens of each text of a pair are kept: the longer text gives first.
+    """How many tokens of each text of a pair are kept; the longer text is cut first.
 
     The rule of `tokenizers` for `longest_first`, which is what `truncation=True` means for pairs
     (tokenizers/src/utils/truncation.rs).

@@ -1,6 +1,6 @@
-"""Token ids of complete texts, without special tokens, cached as Arrow files and mapped into memory.
+"""Token ids of complete texts, without special tokens, cached in memory-mapped Arrow files.
 
-Truncation and special tokens come later (`batches/`), so that one cache serves every `max_length` and `long_text`.
+Truncation and special tokens are applied later (`batches/`), so one cache serves every `max_length` and `long_text`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SCHEMA = pa.schema([("ids", pa.list_(pa.int32()))])
 
 
 class TokenColumn:
-    """Token ids of many texts, mapped from a file or held in memory; a row is a view, not a copy.
+    """Token ids of many texts, memory-mapped or in memory; a row is a view, not a copy.
 
     Attributes:
         lengths: the number of tokens of each text, `(texts,)`, int64.
@@ -66,15 +66,15 @@ class TokenColumn:
 
 
 def tokenize(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast, cache_dir: Path | None = None) -> TokenColumn:
-    """Tokenizes texts, or finds them tokenized in the cache.
+    """Tokenizes texts, or reads their tokens from the cache.
 
-    The cache's key is the content: the texts, the tokenizer and its library's version. An Arrow file ends with a
-    footer, so one that was cut short is noticed, reported and written again.
+    The key is a hash of the texts, the tokenizer and the version of its library. An Arrow file ends with a footer, so a
+    truncated one is detected, reported and written again.
 
     Args:
         texts: strings, `(texts,)`, without nulls.
         tokenizer: the fast tokenizer.
-        cache_dir: where token files are kept; None keeps them in memory only.
+        cache_dir: the folder of the token files; None does not write any.
     """
     if cache_dir is None:
         return TokenColumn(pa.Table.from_batches(_encoded(texts, tokenizer), _SCHEMA))
@@ -104,7 +104,7 @@ def _mapped(path: Path, rows: int) -> TokenColumn:
 
 
 def _encoded(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast) -> Iterator[pa.RecordBatch]:
-    """Encodes in batches, each batch in parallel in the tokenizer's own threads."""
+    """Encodes batches of texts; the tokenizer's own threads parallelize each batch."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()

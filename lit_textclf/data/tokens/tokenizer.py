@@ -1,4 +1,4 @@
-"""The tokenizer: loaded, and carried by a checkpoint."""
+"""Loads the tokenizer, from a folder, the Hub or a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def load_tokenizer(name_or_path: str, option: str, *, local_only: bool = False) 
     Args:
         name_or_path: a folder, `package:NAME/PATH` or a Hub name.
         option: the option that names it, for messages.
-        local_only: whether a Hub name is looked for on this machine only.
+        local_only: whether to search a Hub name only in this machine's cache.
 
     Raises:
-        UserError: if it cannot be loaded, or is not a fast tokenizer.
+        UserError: if it cannot be loaded or is not fast; choose a model with a tokenizer.json.
     """
     from transformers import AutoTokenizer, BertTokenizer
 
@@ -33,16 +33,14 @@ def load_tokenizer(name_or_path: str, option: str, *, local_only: bool = False) 
     folder = Path(source)
     try:
         if (folder / "vocab.txt").is_file() and not any((folder / name).is_file() for name in _TOKENIZER_FILES):
-            # The argument is `vocab`: transformers 5 takes `vocab_file` too, without a word, and knows 5 tokens.
+            # The argument is `vocab`: transformers 5 silently accepts `vocab_file` and then knows only 5 tokens.
             return BertTokenizer(vocab=str(folder / "vocab.txt"))
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_only)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         remedy = "name a folder with a tokenizer's files"
         if not is_local(name_or_path):
-            remedy = (
-                "give the name of a model on the Hub and a way to it, or a folder or package:NAME/PATH on this machine"
-            )
+            remedy = "check the name and the network, or name a folder or package:NAME/PATH on this machine"
         raise UserError(f"{option} {name_or_path!r}: no tokenizer could be loaded ({reason}); {remedy}") from None
     if not tokenizer.is_fast:
         raise UserError(
@@ -53,7 +51,7 @@ def load_tokenizer(name_or_path: str, option: str, *, local_only: bool = False) 
 
 
 def tokenizer_to_files(tokenizer: PreTrainedTokenizerFast) -> dict[str, str]:
-    """A tokenizer as the text files that `save_pretrained` writes, by name, for a checkpoint to carry."""
+    """The text files that `save_pretrained` writes, by name, to be stored in a checkpoint."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         return {path.name: path.read_text(encoding="utf-8") for path in sorted(Path(folder).iterdir())}
@@ -63,19 +61,19 @@ def tokenizer_from_files(files: dict[str, str]) -> PreTrainedTokenizerFast:
     """The inverse of :func:`tokenizer_to_files`.
 
     Raises:
-        UserError: if its files cannot be written to the temporary folder.
+        UserError: if the files cannot be written to the temporary folder; set TMPDIR.
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
             for name, text in files.items():
                 (Path(folder) / Path(name).name).write_text(text, encoding="utf-8")
         except OSError as error:
-            raise UserError(f"{folder}: the tokenizer cannot be put there ({error.strerror}); set TMPDIR") from None
+            raise UserError(f"{folder}: the tokenizer cannot be written there ({error.strerror}); set TMPDIR") from None
         return load_tokenizer(folder, "the checkpoint's tokenizer")
 
 
 def special_values(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """What padding needs of a tokenizer: its padding id, type id and side."""
+    """The padding id, type id and side of a tokenizer, for padding batches."""
     if tokenizer.pad_token_id is None:
         raise UserError("the tokenizer has no padding token; choose a model whose tokenizer has one")
     return {

@@ -155,7 +155,7 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
         return []
     found, path = issues.rows, folder / "label_errors.csv"
     rows = evaluation.outcomes.rows.take(found)
-    sources = [rows.place(index) for index in range(len(rows))]
+    sources = [rows.source_of(index) for index in range(len(rows))]
     columns: dict[str, Iterable[Any]] = {
         "suspected": range(1, len(found) + 1),
         "file": [file for file, _ in sources],

@@ -261,7 +261,7 @@ def test_a_config_of_fit_is_taken(tokenizer: list[str], reviews: dict[str, Path]
         f"data: {{train_file: {reviews['train']}, max_length: 8}}\ntrainer: {{max_epochs: 2}}\n", encoding="utf-8"
     )
     assert main(["check", "--config", "c.yaml", *tokenizer])["splits"]["train"]["truncated"] > 0
-    assert "nothing to look at: set data.train_file" in fails(["check", *tokenizer])
+    assert "no training rows to check: type --data.train_file FILE" in fails(["check", *tokenizer])
     assert "did you mean 'format'?" in fails(["check", "--fromat", "json"])
     assert "none.csv: no such file" in fails(["check", "--data.train_file", "none.csv"])
     assert "no tokenizer could be loaded" in fails([

@@ -128,7 +128,7 @@ def test_the_training_file_is_not_replaced(args: list[str], fails: Callable[[lis
     ("options", "expected"),
     [
         (["--data.folds", "1"], "data.folds 1: must be at least 2"),
-        (["--data.folds", "99"], "data.folds 99: there are only 48 different texts"),
+        (["--data.folds", "99"], "data.folds 99: only 48 different texts"),
         (["--data.fold", "1"], "cross_validate takes each fold in turn"),
         (["--data.validation_split", "0.2"], "remove data.validation_file and data.validation_split"),
         (["--ckpt_path", "last"], "remove --ckpt_path"),

@@ -254,5 +254,5 @@ def test_regression_targets_and_no_targets(kinds: dict[str, PreTrainedTokenizerF
 @pytest.mark.parametrize(("pairs", "too_small"), [(None, 2), (["bad"], 4)])
 def test_no_room_for_text(kinds: dict[str, PreTrainedTokenizerFast], pairs: list[str] | None, too_small: int) -> None:
     assert len(encoded(kinds["tiny"], ["good"], pairs, too_small + 1)) == 1
-    with pytest.raises(UserError, match=rf"data\.max_length {too_small} leaves no room"):
+    with pytest.raises(UserError, match=rf"data\.max_length {too_small} leaves no tokens for text"):
         encoded(kinds["tiny"], ["good"], pairs, too_small)

@@ -91,7 +91,7 @@ def test_typed_values_are_spelled() -> None:
     [
         (pa.table({"text": ["x", "y\0"], "label": ["a", "b"]}), "row 1, column 'text': a NUL at"),
         (pa.table([["x"], ["y"], ["z"]], names=["text", "text", "label"]), "2 columns are named 'text'"),
-        (pa.table({"text": [["x"]], "label": ["a"]}), "column 'text' holds list<"),
+        (pa.table({"text": [["x"]], "label": ["a"]}), "column 'text' contains list<"),
         (pa.table({"text": pa.array([], pa.string()), "label": pa.array([], pa.string())}), "no rows"),
     ],
 )

@@ -210,7 +210,7 @@ def test_a_sample_without_classes() -> None:
 def test_folds_part_the_rows_and_keep_equal_texts_together(rows: list[tuple[int, int]], folds: int) -> None:
     keys, strata = np.array([key for key, _ in rows], np.uint64), np.array([stratum for _, stratum in rows])
     if len(set(keys.tolist())) < folds:
-        with pytest.raises(UserError, match=rf"data\.folds {folds}: there are only"):
+        with pytest.raises(UserError, match=rf"data\.folds {folds}: only"):
             folds_of(keys, strata, folds)
         return
     fold = folds_of(keys, strata, folds)

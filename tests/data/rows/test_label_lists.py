@@ -60,7 +60,7 @@ def test_rows_to_predict_need_no_label_columns() -> None:
     write_csv(Path("a.csv"), ["text", "id"], [("a", "7")])
     rows = read("a.csv", "joy", "fear", label_required=False)
     assert rows.label is None
-    with pytest.raises(UserError, match=r"a\.csv: no column 'joy' .* change data\.label_columns"):
+    with pytest.raises(UserError, match=r"a\.csv: no column 'joy' .* change --data\.label_columns"):
         read("a.csv", "joy", "fear")
 
 

@@ -205,7 +205,7 @@ def test_many_rows_keep_their_numbers(tmp_path: Path) -> None:
         ({"a.csv.gz": "x"}, ["a.csv.gz: cannot be read"]),
         ({"a.parquet": "x"}, ["a.parquet: not a Parquet file"]),
         ({"a.arrow": "x"}, ["a.arrow: not an Arrow file"]),
-        ({"a.jsonl": '{"text": ["x"], "label": "a"}'}, ["a.jsonl: column 'text' holds a list in row 0"]),
+        ({"a.jsonl": '{"text": ["x"], "label": "a"}'}, ["a.jsonl: column 'text' contains a list in row 0"]),
     ],
 )
 def test_refused(files: dict[str, str], parts: list[str]) -> None:
@@ -323,7 +323,7 @@ def test_a_data_set_that_cannot_be_used(folder: Path) -> None:
     with pytest.raises(UserError, match=r"data\.dataset_name 'no/such' cannot be loaded: "):
         read_dataset("no/such", None, "train", ColumnNames())
     pq.write_table(pa.table({"text": [["a", "b"]], "label": ["x"]}), folder / "train.parquet")
-    with pytest.raises(UserError, match=r"\[train\]: column 'text' holds list"):
+    with pytest.raises(UserError, match=r"\[train\]: column 'text' contains list"):
         read_dataset(str(folder), None, "train", ColumnNames())
     with pytest.raises(UserError, match=r"\[train\]: no column 'body' .*data\.text_column"):
         read_dataset(str(folder), None, "train", ColumnNames("body"))

@@ -55,7 +55,7 @@ def test_numbers_agree_with_the_pieces(length: int, room: int, stride: int, most
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("windows",), "data.long_text: 'windows' must be one of truncate, head_tail, window"),
+        (("windows",), "data.long_text 'windows': must be one of truncate, head_tail, window"),
         (("window", 0), "data.window_stride 0"),
         (("truncate", 4), "data.window_stride has no meaning with data.long_text truncate"),
         (("window", 4, 0), "data.max_windows 0"),
@@ -67,7 +67,7 @@ def test_refused(arguments: tuple[str, ...], expected: str) -> None:
 
 
 def test_a_stride_that_would_leave_gaps() -> None:
-    with pytest.raises(UserError, match=r"data\.window_stride 7: a window has room for 6 tokens"):
+    with pytest.raises(UserError, match=r"data\.window_stride 7: a window has only 6 tokens"):
         LongText("window", 7).pieces(TOKENS, 6)
 
 
