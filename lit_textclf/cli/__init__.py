@@ -1,1 +1,1 @@
-"""The command line: from what was typed to one command."""
+"""The command line: parses the arguments and runs one command."""

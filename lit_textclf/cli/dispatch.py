@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run(args: Sequence[str], callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
     """Runs one command in this process; see :func:`lit_textclf.main`."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack a character
+        if isinstance(stream, io.TextIOWrapper):  # the terminal's encoding may lack a character
             stream.reconfigure(errors="backslashreplace")
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _hang_up)

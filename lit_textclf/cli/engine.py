@@ -34,7 +34,7 @@ class Engine:
     Attributes:
         folder: the folder that `export --format onnx` wrote.
         execution_provider: its name in onnxruntime.
-        stored: target, options and tokenizer in the folder, as a checkpoint has them.
+        stored: target, options and tokenizer from the folder, as from a checkpoint.
     """
 
     folder: Path
@@ -57,19 +57,19 @@ class Engine:
         if options.model_dir is None:
             raise UserError("--engine onnx needs --model_dir: the folder that export --format onnx wrote")
         if options.ckpt_path is not None:
-            raise UserError("--engine onnx uses what --model_dir carries; remove --ckpt_path")
+            raise UserError("--engine onnx takes its model from --model_dir; remove --ckpt_path")
         folder = expand_path(options.model_dir, "--model_dir")
         return cls(folder, options.execution_provider, read_model_folder(folder))
 
     def take_over(self, trainer: Any, typed: Arguments) -> None:
-        """Makes the Trainer handle batches on the CPU in float32, and notes options that are therefore not used."""
+        """Sets the Trainer to CPU and float32, and notes options that are therefore ignored."""
         for name, ours in (("accelerator", "cpu"), ("precision", "32-true")):
             if typed.set_by_user(f"trainer.{name}") and str(trainer[name]) not in (ours, "auto"):
-                note(f"trainer.{name} {trainer[name]} is not used: --engine onnx computes as the model was exported")
+                note(f"trainer.{name} {trainer[name]} is ignored: --engine onnx computes as the model was exported")
             trainer[name] = ours
 
     def attach_to(self, classifier: TextClassifier) -> None:
-        """Lets the model of the folder compute the logits of a classifier.
+        """Lets the folder's model compute a classifier's logits.
 
         Raises:
             UserError: if onnxruntime cannot run it.

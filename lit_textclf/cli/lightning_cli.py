@@ -88,9 +88,9 @@ class TextCLI(LightningCLI):
             raise
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """Of Lightning's four commands the one that runs: each parser takes 0.15 s to build.
+        """Only the command that runs: Lightning has four, and each parser takes 0.15 s to build.
 
-        Arguments that the tool decides itself are left out; `weights_only` stays True.
+        Arguments that the tool sets itself are left out; `weights_only` stays True.
         """
         skipped = {"weights_only", "verbose", "return_predictions", "dataloaders"}
         return {self.command: LightningCLI.subcommands()[self.command] | skipped}
@@ -100,7 +100,7 @@ class TextCLI(LightningCLI):
         add_options(parser)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds the options of commands that use a trained model: all but `fit`."""
+        """Adds the options of the commands that use a trained model."""
         if self.command != "fit":
             add_engine_options(parser)
             add_threshold_option(parser)
@@ -168,7 +168,7 @@ class TextCLI(LightningCLI):
         self.stored = replace(stored, target=replace(stored.target, positive_label=options.positive_label))
 
     def _parse_ckpt_path(self) -> None:
-        """Replaces Lightning's method, which lets the values of the checkpoint override config files and flags."""
+        """Does nothing; Lightning's method lets the checkpoint's values override config files and flags."""
 
     def instantiate_classes(self) -> None:
         """Builds classifier and data module with the values of the checkpoint, reads the rows, builds the Trainer."""
@@ -241,7 +241,7 @@ class TextCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)  # type: ignore[return-value]
 
     def _run_folder(self, root: Path) -> Path:
-        """The folder of the run that `fit` resumes, else a new one."""
+        """The folder of the run that `fit` resumes, or a new one."""
         continued = None
         if self.command == "fit" and self.stored is not None:
             continued = folder_of(self.stored.path, root)

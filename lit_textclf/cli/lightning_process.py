@@ -1,4 +1,4 @@
-"""Runs Lightning in this process: quiets it, ends its process group, and tells refusals of options from bugs."""
+"""Runs Lightning in this process: quiets it, closes its process group, and tells the user's mistakes from bugs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IGNORED_WARNINGS = (
     r".*does not have many workers.*",
     # torch.utils._pytree, called by Lightning 2.6.6 (Lightning-AI/pytorch-lightning#21240).
     r".*LeafSpec.*is deprecated.*",
-    # Matters to fit alone, which notes in one line the states that it does not restore.
+    # Matters only to fit, which notes the states that it does not restore in one line.
     r".*callbacks used to create the checkpoint need to be provided.*",
     # Without validation; a note at the end says so, and what best.ckpt is.
     r".*could not find the monitored key in the returned metrics.*",
@@ -34,7 +34,7 @@ IGNORED_WARNINGS = (
     r".*number of training batches .* is smaller than the logging interval.*",
     # Memory-mapped token ids are read-only; every batch copies them.
     r".*given NumPy array is not writable.*",
-    # Pearson's r of constant predictions is NaN, and is shown as such.
+    # Pearson's r of constant predictions is NaN, and the tables show NaN.
     r".*variance of predictions or target is close to zero.*",
     # trainer.overfit_batches does not shuffle, as Lightning documents.
     r".*requested to overfit but enabled train dataloader shuffling.*",
@@ -93,10 +93,10 @@ def _other_rank_failed(error: Exception) -> bool:
 
 
 def lightning_refusal(error: Exception) -> BaseException | None:
-    """The error that Lightning raised on purpose, about what the tool or a config asked of it; None for a bug.
+    """The error that Lightning raised on purpose about an option; None for a bug.
 
-    That is a `raise` statement in Lightning's code, reached from the command line without other code in between: where
-    an expression fails, or where a callback or the classifier called Lightning, the program is wrong, not the user.
+    Lightning raised it on purpose if a `raise` statement in its code was reached from the command line, without other
+    code in between. If an expression failed, or a callback or the classifier called Lightning, the bug is ours.
     """
     if isinstance(error, RuntimeError) and "Error(s) in loading state_dict" in str(error):
         return error  # raised by torch, for a checkpoint of another architecture

@@ -1,4 +1,4 @@
-"""Puts what was typed in order before a parser reads it: config files, then the environment, then flags."""
+"""Puts arguments in order of precedence before a parser reads them: config files, environment, flags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENVIRONMENT_PREFIX = "LIT_TEXTCLF_"
 
 @dataclass
 class Arguments:
-    """Arguments in order of precedence, and where each came from.
+    """Arguments in order of precedence, and the source of each.
 
     Attributes:
         args: for the parser: the command, `--config` of each file, the environment's values, the flags.
@@ -73,7 +73,7 @@ def in_order_of_precedence(
 
 
 def _typed(rest: list[str], found: Arguments) -> tuple[list[str], list[str]]:
-    """Takes `--config` and `--text` out of what was typed; returns the config files and the other arguments."""
+    """Separates `--config` and `--text` from the other arguments; returns the config files and the others."""
     configs: list[str] = []
     flags: list[str] = []
     while rest:
@@ -102,12 +102,12 @@ def _typed(rest: list[str], found: Arguments) -> tuple[list[str], list[str]]:
 def read_config(file: str, known: Sequence[str], command: str) -> tuple[str, list[str]]:
     """Checks a config file before the parser reads it.
 
-    A loader of ours inside jsonargparse (`set_loader`) would not do: 4.53 hands it the text without the file's name,
-    and accepts `data: 7`, a section that is empty, and labels that YAML reads as numbers.
+    A custom loader of jsonargparse (`set_loader`) is not enough: 4.53 passes it the text without the file's name, and
+    accepts `data: 7`, empty sections, and labels that YAML reads as numbers.
 
     Returns:
-        What to hand to the parser: the file's name; its text without its empty sections, where it has some; or an
-        empty string, where nothing is left. And the file's keys, as `data.batch_size`.
+        The config for the parser and its keys, as `data.batch_size`. The config is the file's name; or its text
+        without empty sections, if it has any; or an empty string, if nothing is left.
 
     Raises:
         UserError: naming the file, the line or the key, if the file is missing or not YAML, or has an unknown or a
@@ -138,7 +138,7 @@ def read_config(file: str, known: Sequence[str], command: str) -> tuple[str, lis
     empty = [name for name in (*SECTIONS, "seed_everything") if name in content and content[name] in (None, {})]
     if not empty or node is None:
         return str(path), keys
-    # The parser takes no empty section. The nodes keep each value as it was written: 1e-5 stays a number.
+    # The parser refuses empty sections. Nodes keep each value as written: 1e-5 stays a number.
     node.value = [(name, value) for name, value in node.value if name.value not in empty]
     return (yaml.serialize(node) if node.value else ""), [key for key in keys if key not in empty]
 

@@ -1,4 +1,4 @@
-"""What `fit`, `validate` and `test` note before Lightning starts, and print and write once it is done."""
+"""Notes, tables and files of `fit`, `validate` and `test`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.csv_files import write_evaluation, write_outcomes
 from lit_textclf.evaluation.report.html import write_report
 from lit_textclf.evaluation.report.tables import print_labels, print_table
-from lit_textclf.training.callbacks.calibrate import say_calibration
+from lit_textclf.training.callbacks.calibrate import note_calibration
 from lit_textclf.training.callbacks.fit_report import EpochReport
 from lit_textclf.utils.messages import note
 from lit_textclf.utils.run_folder import write_metrics
@@ -33,7 +33,7 @@ def write_fit(report: EpochReport, metrics: dict[str, float], data: TextDataModu
         The files to name.
     """
     if "validation" in data.rows:
-        say_calibration(metrics, report.best_thresholds, len(data.rows["validation"]))
+        note_calibration(metrics, report.best_thresholds, len(data.rows["validation"]))
     if report.best_evaluation is not None:
         write_outcomes(report.best_evaluation, folder)
     return [write_metrics(metrics, folder)]
@@ -46,7 +46,7 @@ def write_measured(
 
     Args:
         metrics: by name.
-        evaluation: of each row; None where only a part of the rows was measured.
+        evaluation: None if the rows were not collected.
         folder: of the run.
         split: the rows that were measured.
         source: the checkpoint or ONNX model.

@@ -1,1 +1,1 @@
-"""Runs side by side: settings, metrics, and whether they differ by more than chance; without torch and Lightning."""
+"""Compares runs: settings, metrics and significance tests, without torch and Lightning."""

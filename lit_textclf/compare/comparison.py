@@ -17,11 +17,11 @@ class Comparison:
     """Runs side by side.
 
     Attributes:
-        runs: in the order in which they were named.
+        runs: in the order of the arguments.
         settings: the settings that differ, one value for each run.
-        shared: the rows that all runs were measured on; None if there are none.
+        shared: the rows that all runs share; None if they share none.
         intervals: of the metrics on these rows.
-        tests: each run except the first against the first; empty for regression.
+        tests: McNemar's test of each other run against the first; empty for regression.
         resamples: of the bootstrap.
         seed: of the bootstrap.
     """
@@ -77,8 +77,8 @@ def compare_runs(runs: Sequence[RunResults], resamples: int, seed: int) -> Compa
     if len(tasks) > 1:
         first, second = list(tasks)[:2]
         raise UserError(
-            f"the task of {tasks[first].folder} is {first}, that of {tasks[second].folder} is {second}; compare runs "
-            "of one task"
+            f"the task of {tasks[first].folder} is {first}, the task of {tasks[second].folder} is {second}; compare "
+            "runs of the same task"
         )
     for run in runs:
         _check_loss(run)
@@ -96,15 +96,15 @@ def compare_runs(runs: Sequence[RunResults], resamples: int, seed: int) -> Compa
 
 
 def _check_loss(run: RunResults) -> None:
-    """Refuses an `outcomes.csv` that does not belong to its `metrics.json`: one of them was copied or changed."""
+    """Refuses an `outcomes.csv` that does not match its `metrics.json`: one of them was copied or changed."""
     stated = run.metrics.get(f"{run.prefix}loss")
     if run.rows is None or stated is None or not len(run.rows.loss):
         return
     found = float(run.rows.loss.mean())
     if math.isfinite(stated) and not math.isclose(found, stated, rel_tol=1e-4, abs_tol=1e-6):
         raise UserError(
-            f"{run.folder}: the mean loss is {found:.6f} in outcomes.csv and {stated:.6f} in metrics.json: they are "
-            "not of one evaluation; run it again"
+            f"{run.folder}: the mean loss is {found:.6f} in outcomes.csv and {stated:.6f} in metrics.json: they come "
+            "from different evaluations; run it again"
         )
 
 
@@ -125,8 +125,8 @@ def _note_rows(runs: Sequence[RunResults], shared: SharedRows) -> None:
     if not shared.all_rows:
         numbers = ", ".join(f"{len(run.rows.true):,}" for run in runs if run.rows is not None)
         note(
-            f"compare: the runs were measured on different rows ({numbers}): intervals and differences are of the "
-            f"{len(shared.true):,} that all runs share, metrics of each run's own"
+            f"compare: the runs were measured on different rows ({numbers}): intervals and differences use the "
+            f"{len(shared.true):,} that all runs share, metrics use each run's own"
         )
 
 

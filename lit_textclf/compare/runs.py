@@ -21,13 +21,13 @@ from lit_textclf.utils.run_folder import LOGS, METRICS, OUTCOMES, dotted, read_c
 
 PREFIXES = ("test_", "val_")
 _NOT_SETTINGS = ("trainer.default_root_dir", "data.cache_dir", "data.predict_file")
-"""Paths that do not influence results."""
+"""Options that do not influence results."""
 _OF_EVALUATION = (
     "data.test_file", "data.validation_file", "data.max_eval_samples", "data.max_length", "data.long_text",
     "data.positive_label", "trainer.precision", "trainer.limit_test_batches", "trainer.limit_val_batches", "threshold",
     "engine", "model_dir",
 )  # fmt: skip
-"""Options of `validate` and `test` that influence their metrics; all others are taken from the training."""
+"""Options of `validate` and `test` that influence their metrics; all others come from the training."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,9 @@ class RowResults:
     """The rows of a run's `outcomes.csv`.
 
     Attributes:
-        keys: a hash of each row's text, and how many rows with that hash came before; rows of several runs are matched
-            by them.
+        keys: a hash of each row's text, and the number of earlier rows with that hash; they match rows between runs.
         true: the rows' labels, label sets or values.
-        predicted: the predicted ones.
+        predicted: the predicted labels, label sets or values.
         loss: of each row, float64 `(rows,)`.
     """
 
@@ -53,7 +52,7 @@ class RunResults:
     """A run of `fit`, `validate`, `test` or `cross_validate`.
 
     Attributes:
-        name: in tables: the end of its path, from where the paths of all runs differ.
+        name: for tables: its path below the common parent of all runs.
         folder: its folder.
         settings: options by dotted name.
         metrics: as in `metrics.json`; NaN where it has null.
@@ -68,12 +67,12 @@ class RunResults:
 
     @property
     def prefix(self) -> str:
-        """`test_` or `val_`, whichever its metrics' names start with; empty for other names."""
+        """The prefix of its metrics' names, `test_` or `val_`; empty for other names."""
         return next((prefix for prefix in PREFIXES if any(name.startswith(prefix) for name in self.metrics)), "")
 
     @cached_property
     def task(self) -> str | None:
-        """The task, known by the names of its metrics; None if they do not tell."""
+        """The task, inferred from the names of its metrics; None if they are ambiguous."""
         return task_of(self.metrics)
 
     @property
@@ -91,7 +90,7 @@ def read_runs(paths: Sequence[str]) -> list[RunResults]:
     """Reads runs.
 
     Args:
-        paths: run folders, or folders such as `lightning_logs`, for all runs in them.
+        paths: run folders, or folders of runs such as `lightning_logs`.
 
     Raises:
         UserError: if a path is not the folder of a finished run, or a file in it cannot be read.
@@ -145,7 +144,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 # Settings -------------------------------------------------------------------------------------------------------------
 def _settings(folder: Path) -> dict[str, Any]:
-    """The options of a training; for an evaluation, those of the measured training and :data:`_OF_EVALUATION`."""
+    """The options of a training; for an evaluation, those of its training and its own :data:`_OF_EVALUATION`."""
     own = _config(folder)
     if own is None:
         own = _config(folder / LOGS / "version_0")  # the first fold of a cross-validation
@@ -223,8 +222,8 @@ class SharedRows:
         true: their labels.
         predicted: the predictions of each run.
         loss: of each run, float64 `(runs, rows)`.
-        relabelled: number of further rows that all runs have, but with different labels.
-        all_rows: whether these are all rows of every run.
+        relabelled: number of other rows that all runs have, with different labels.
+        all_rows: whether no run has other rows.
     """
 
     true: list[str]

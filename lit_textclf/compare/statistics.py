@@ -1,4 +1,4 @@
-"""Whether a difference is more than chance: the paired bootstrap and McNemar's test."""
+"""Significance of differences between runs: the paired bootstrap and McNemar's test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lit_textclf.data.labels.names import split_names
 
 LEVEL = 0.95
 _CHUNK = 4_000_000
-"""Drawn rows in memory at a time."""
+"""Maximum number of drawn rows in memory."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class McNemar:
     """McNemar's exact test of two models on the same rows.
 
     Attributes:
-        only_first: rows that only the first model has right.
-        only_second: rows that only the second model has right.
-        p_value: the probability that chance alone splits these rows so unevenly, or more.
+        only_first: rows that only the first model predicts correctly.
+        only_second: rows that only the second model predicts correctly.
+        p_value: the probability that chance alone splits these rows at least this unevenly.
     """
 
     only_first: int
@@ -44,11 +44,11 @@ class McNemar:
 def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
     """The exact, two-sided test.
 
-    If two models are equally good, the rows that only one of them has right split like coin tosses
+    If two models are equally good, the rows that only one of them predicts correctly split like coin tosses
     (McNemar 1947, https://doi.org/10.1007/BF02295996).
 
     Args:
-        first: whether the first model has each row right, bool `(rows,)`.
+        first: whether the first model predicts each row correctly, bool `(rows,)`.
         second: the same for the second model.
     """
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
@@ -62,7 +62,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
 
 # Metrics of drawn rows ------------------------------------------------------------------------------------------------
 class Measure:
-    """Metrics of the rows that runs share, and of rows drawn from them.
+    """Metrics on the rows that runs share, and on bootstrap samples of them.
 
     Args:
         task: `single_label`, `multi_label` or `regression`.
@@ -73,7 +73,7 @@ class Measure:
 
     Attributes:
         rows: the number of rows.
-        right: whether each run has each row right, bool `(runs, rows)`; empty for regression.
+        right: whether each run predicts each row correctly, bool `(runs, rows)`; empty for regression.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ _OF_TASK: Mapping[str, Any] = {"single_label": _Labels, "multi_label": _LabelSet
 
 
 def _means(of_runs: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """The mean of each run's drawn rows, `(runs, draws)`."""
+    """The mean over each run's drawn rows, `(runs, draws)`."""
     return np.stack([values[drawn].mean(1) for values in of_runs])
 
 
@@ -185,7 +185,7 @@ class Intervals:
 
     Attributes:
         of_runs: for each metric the interval of each run.
-        differences: for each metric the difference of each run except the first to the first.
+        differences: for each metric the difference between each other run and the first.
     """
 
     of_runs: Mapping[str, list[Interval]]
@@ -193,7 +193,7 @@ class Intervals:
 
 
 def bootstrap(measure: Measure, resamples: int, seed: int) -> Intervals:
-    """Percentile intervals of the paired bootstrap: each draw takes the same rows of every run.
+    """Percentile intervals of the paired bootstrap: each draw takes the same rows from every run.
 
     Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
 

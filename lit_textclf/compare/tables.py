@@ -33,7 +33,7 @@ def show(found: Comparison) -> None:
             table.add_row(name, *(Text(_short(value)) for value in values))
         console.print(table)
     else:
-        console.print("no setting differs")
+        console.print("no settings differ")
     console.print("metrics; * is the best" if found.same_rows else "metrics")
     table = _table("metric", names)
     for metric, numbers in metrics_of(found).items():
@@ -54,7 +54,7 @@ def show(found: Comparison) -> None:
 
 def _show_differences(console: Console, found: Comparison, names: Sequence[str]) -> None:
     assert found.intervals is not None
-    console.print(Text(f"difference to {names[0]}, on the same samples; * is more than chance ({LEVEL:.0%})"))
+    console.print(Text(f"difference from {names[0]}, on the same samples; * is significant ({LEVEL:.0%})"))
     table = _table("metric", names[1:])
     for metric, intervals in found.intervals.differences.items():
         table.add_row(metric, *(_formatted(one, sign=True) for one in intervals))
@@ -81,14 +81,14 @@ def _table(title: str, names: Sequence[str], justify: Any = "right") -> Table:
 
 
 def metrics_of(found: Comparison) -> dict[str, list[float]]:
-    """Each metric's numbers, one for each run, NaN where a run has none; speeds and the like come last."""
+    """The value of each metric in each run, NaN if a run lacks it; speeds and the like come last."""
     names = list(dict.fromkeys(name for run in found.runs for name in run.metrics))
     names.sort(key=lambda name: not name.startswith(("test_", "val_")))
     return {name: [run.metrics.get(name, math.nan) for run in found.runs] for name in names}
 
 
 def best_of(metric: str, numbers: Sequence[float]) -> set[int]:
-    """The indices of the best numbers; empty for metrics without a direction, and where all are equal."""
+    """The indices of the best numbers; empty if the metric has no direction or all numbers are equal."""
     higher = higher_is_better(metric)
     choose = None if higher is None else max if higher else min
     finite = [number for number in numbers if math.isfinite(number)]
@@ -106,7 +106,7 @@ def _marked(metric: str, number: float, best: bool) -> Text:
 
 
 def _formatted(one: Interval, *, sign: bool = False) -> Text:
-    """A value with its interval; with `sign` a difference, marked where it is more than chance."""
+    """A value with its interval; with `sign` a difference, marked if the interval excludes 0."""
     if math.isnan(one.low):
         return Text("" if math.isnan(one.value) else f"{one.value:.4f}")
     form = "+.4f" if sign else ".4f"
@@ -118,7 +118,7 @@ def _formatted(one: Interval, *, sign: bool = False) -> Text:
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.split())
-    # The end of a path says more than its beginning.
+    # The end of a path is more informative than its beginning.
     return text if len(text) <= _MAX_CHARS else f"…{text[1 - _MAX_CHARS :]}"
 
 

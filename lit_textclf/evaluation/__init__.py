@@ -1,1 +1,1 @@
-"""The evaluation of a split: errors, each label's scores, label issues."""
+"""The evaluation of a split: outcomes of each row, scores of each label, label issues, reports."""

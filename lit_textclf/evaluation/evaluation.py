@@ -1,4 +1,4 @@
-"""The evaluation of a split: what was predicted for each row, which rows are wrong, and each label's scores."""
+"""The evaluation of a split: predictions, misclassified rows, scores of each label."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class LabelScores:
 
     Attributes:
         label: its name.
-        rows: number of rows with it.
+        rows: number of rows with the label.
         predicted: number of rows for which it is predicted.
-        right: number of rows with both.
+        right: number of rows with the label for which it is also predicted.
     """
 
     label: str
@@ -41,17 +41,17 @@ class LabelScores:
 
     @property
     def seen(self) -> bool:
-        """Whether any row has it or is predicted to; macro averages leave out the other labels."""
+        """Whether the label is true or predicted for any row; macro averages leave out the other labels."""
         return bool(self.rows or self.predicted)
 
     @property
     def precision(self) -> float:
-        """The share of predictions that are right; 0 without any, as in scikit-learn."""
+        """The share of correct predictions; 0 without predictions, as in scikit-learn."""
         return self.right / max(1, self.predicted)
 
     @property
     def recall(self) -> float:
-        """The share of rows that are found; 0 without any."""
+        """The share of the label's rows that are predicted; 0 without rows."""
         return self.right / max(1, self.rows)
 
     @property
@@ -61,7 +61,7 @@ class LabelScores:
 
 
 class Decisions(NamedTuple):
-    """The score of each decision, float32 `(decisions,)`, and whether it was right, bool `(decisions,)`.
+    """The score of each decision, float32 `(decisions,)`, and whether it is right, bool `(decisions,)`.
 
     A decision is a row's label, or in a multi-label task whether a row has a label.
     """
@@ -76,8 +76,8 @@ class Evaluation:
 
     Attributes:
         outcomes: of the split.
-        calibration: turned the raw logits into probabilities.
-        thresholds: decision thresholds by label; None decides without, see :meth:`from_outcomes`.
+        calibration: turns raw logits into probabilities.
+        thresholds: decision thresholds by label; None uses none, see :meth:`from_outcomes`.
         probabilities: of each label, float32 `(rows, labels)`; the values, `(rows, 1)`, for regression.
         decided: label indices int64 `(rows,)`, label sets int64 `(rows, labels)`, or values float32 `(rows,)`.
         losses: of each row, before calibration, float32 `(rows,)`.
@@ -114,7 +114,7 @@ class Evaluation:
 
     @cached_property
     def without_thresholds(self) -> Evaluation:
-        """The same rows, calibrated, without thresholds: what scores and reliability are about."""
+        """The same rows, calibrated, without thresholds; scores and reliability refer to these decisions."""
         return self if self.thresholds is None else Evaluation.from_outcomes(self.outcomes, self.calibration)
 
     def __len__(self) -> int:
@@ -142,7 +142,7 @@ class Evaluation:
 
     @cached_property
     def decisions(self) -> Decisions | None:
-        """Every decision with the probability of what was decided; None for regression."""
+        """Every decision with its probability; None for regression."""
         if self.score is None:
             return None
         right = self.decided == self.outcomes.targets.to(self.decided.dtype)
@@ -153,28 +153,28 @@ class Evaluation:
 
     @cached_property
     def score(self) -> Tensor | None:
-        """How sure the model is of each row, float32 `(rows,)`; None for regression.
+        """The model's confidence in each row, float32 `(rows,)`; None for regression.
 
-        The predicted label's probability; for label sets that of the least certain decision.
+        This is the probability of the predicted label; for label sets that of the least certain decision.
         """
         return rules_of(self.target).scores(self.probabilities, self.decided)
 
     @cached_property
     def wrong(self) -> np.ndarray:
-        """Whether each row is predicted wrongly, bool `(rows,)`; all False for regression."""
+        """Whether each row is misclassified, bool `(rows,)`; all False for regression."""
         if self.decisions is None:
             return np.zeros(len(self), bool)
         return np.asarray(~self.decisions.right.view(len(self), -1).all(1).numpy())
 
     @cached_property
     def worst(self) -> np.ndarray:
-        """Indices of the wrong rows (for regression of all rows), int64, the highest loss first."""
+        """Indices of the misclassified rows (for regression of all rows), int64, highest loss first."""
         rows = np.arange(len(self)) if self.decisions is None else np.flatnonzero(self.wrong)
         return np.asarray(rows[np.argsort(-self.losses.numpy()[rows], kind="stable")])
 
     @cached_property
     def label_issues(self) -> LabelIssues | None:
-        """The labels that may be wrong; None for regression."""
+        """The rows that may be mislabelled; None for regression."""
         if not self.target.has_probabilities:
             return None
         find = find_label_issues if self.target.one_label_per_row else find_label_set_issues
@@ -202,7 +202,7 @@ class Evaluation:
         ]
 
     def worst_labels(self, limit: int) -> list[LabelScores]:
-        """All labels in their order; of more than `limit`, those with the lowest F1 that were seen."""
+        """All labels in order; of more than `limit` labels, the seen ones with the lowest F1."""
         scores = self.label_scores
         if len(scores) <= limit:
             return scores

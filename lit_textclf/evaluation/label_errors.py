@@ -1,8 +1,8 @@
 """Finds label issues by confident learning (Northcutt, Jiang and Chuang 2021, https://arxiv.org/abs/1911.00068).
 
-A row's label is an issue if a model that was not trained on the row is as confident of another label as it usually is
-for rows with that other label. The usual confidence is a threshold for each label: its mean probability over the rows
-labelled with it (self-confidence). Labels that the model is never sure of are thus not flagged more than others.
+A row has a label issue if a model that was not trained on it predicts another label with at least the confidence it
+usually has for rows of that label. The usual confidence is a threshold for each label: its mean probability over the
+rows labelled with it (self-confidence). Labels that the model is never sure of are thus not flagged more than others.
 
 The names are those of cleanlab, `cleanlab.filter.find_label_issues`.
 """
@@ -34,10 +34,10 @@ class LabelIssues:
 
 
 def find_label_issues(labels: np.ndarray, pred_probs: np.ndarray, predicted: np.ndarray) -> LabelIssues:
-    """Finds rows whose label may be wrong, in a single-label task.
+    """Finds rows that may be mislabelled, in a single-label task.
 
-    These are the off-diagonal rows of the confident joint, without rows whose label is also the predicted one (as in
-    cleanlab), ranked by normalized margin.
+    These are the off-diagonal rows of the confident joint whose label is not the predicted one (as in cleanlab), ranked
+    by normalized margin.
 
     Args:
         labels: the rows' labels, int64 `(rows,)`.
@@ -49,7 +49,7 @@ def find_label_issues(labels: np.ndarray, pred_probs: np.ndarray, predicted: np.
 
 
 def find_label_set_issues(labels: np.ndarray, pred_probs: np.ndarray, predicted: np.ndarray) -> LabelIssues:
-    """Finds rows whose label set may be wrong: for each label, whether its presence or its absence is an issue.
+    """Finds rows whose label set may be wrong: the presence or absence of each label is examined.
 
     A row ranks by its most severe label.
 
@@ -70,8 +70,8 @@ def find_label_set_issues(labels: np.ndarray, pred_probs: np.ndarray, predicted:
 def _off_diagonal(labels: np.ndarray, pred_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Whether the confident joint counts each row for another label than its own, and the row's normalized margin.
 
-    The normalized margin is the probability of the row's label less the highest probability of another label: from -1,
-    where the model is sure of another label, to 1, where it is sure of this one.
+    The normalized margin is the probability of the row's label minus the highest probability of another label: from -1,
+    where the model is sure of another label, to 1, where it is sure of the row's label.
     """
     rows = np.arange(len(labels))
     self_confidence = pred_probs[rows, labels].astype(np.float64)

@@ -25,9 +25,9 @@ class Outcomes:
         split: `validation` or `test`; `train` for the held-out rows of a cross-validation.
         target: task and labels.
         rows: the rows, in the order of the tensors.
-        logits: raw, float32 `(rows, outputs)`. The one exception is `cross_validate`: a fold's logits are calibrated by
-            its own temperature before :meth:`joined`, so that all rows are on one scale, and nothing calibrates them
-            again.
+        logits: raw, float32 `(rows, outputs)`. `cross_validate` is the exception: it calibrates each fold's logits by
+            the fold's own temperature before :meth:`joined`, so that all rows are on one scale. Nothing calibrates
+            them again.
         targets: as :meth:`Target.encode` gives them, `(rows,)` or `(rows, outputs)`.
         lengths: each row's number of tokens, special tokens included, int64 `(rows,)`.
         max_length: the maximum number of tokens of a sequence.
@@ -64,7 +64,7 @@ class Outcomes:
         """Joins the outcomes of parts of one file, in the order of its rows.
 
         Args:
-            parts: their rows know their indices in the file.
+            parts: with the row numbers of the file.
             split: the name of the result.
         """
         rows = Rows.of_parts([part.rows for part in parts])

@@ -1,4 +1,4 @@
-"""The rows with the highest losses among the wrong ones: what a person reads first."""
+"""The misclassified rows with the highest losses, to read first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME = 16
 
 @dataclass(frozen=True)
 class WrongRow:
-    """A row that was predicted wrongly.
+    """A misclassified row.
 
     Attributes:
         where: the file's name, and the row in it.
@@ -41,7 +41,7 @@ class WrongRow:
 
 
 def worst_errors(evaluation: Evaluation, limit: int = 20) -> list[WrongRow]:
-    """The wrong rows with the highest losses, the highest first; for regression all rows count as wrong.
+    """The misclassified rows with the highest losses, highest first; for regression all rows count.
 
     Args:
         evaluation: of a split.
@@ -63,7 +63,7 @@ def worst_errors(evaluation: Evaluation, limit: int = 20) -> list[WrongRow]:
 
 
 def describe_row(evaluation: Evaluation, index: int) -> tuple[str, str, str]:
-    """A row's text, or both texts of a pair, on one line and shortened; its true and its predicted label or value."""
+    """A row's text (or both texts of a pair), shortened to one line, and its true and predicted label or value."""
     rows = evaluation.outcomes.rows
     text = " | ".join(column[index].as_py() for column in (rows.text, rows.text_pair) if column is not None)
     if evaluation.score is None:
@@ -78,7 +78,7 @@ def _shortened(text: str) -> str:
 
 
 def markdown_table(rows: list[WrongRow]) -> str:
-    """Wrong rows as a Markdown table in which no text acts as Markdown or HTML.
+    """Misclassified rows as a Markdown table, with Markdown and HTML in texts escaped.
 
     Files and texts have line breaks, because TensorBoard makes columns as wide as their longest line and leaves a
     character or two to the others.
@@ -108,5 +108,5 @@ def _lines(parts: Iterable[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text in which everything that Markdown or HTML could read as markup is a character reference."""
+    """A text with all punctuation as character references, so that neither Markdown nor HTML reads it as markup."""
     return re.sub(r"[^\w\s]|_", lambda match: f"&#{ord(match[0])};", " ".join(text.split()))

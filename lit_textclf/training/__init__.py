@@ -1,4 +1,4 @@
-"""The Trainer, the hardware it finds, and the options it refuses."""
+"""The Trainer, its hardware and precision, and checks of its options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Trainer"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports Trainer when it is asked for: others of this package are used without it (PEP 562)."""
+    """Imports Trainer on first use: other modules of this package do not need it (PEP 562)."""
     if name != "Trainer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from lit_textclf.training.trainer import Trainer

@@ -1,4 +1,4 @@
-"""Device and precision of this machine, and the allocator of glibc."""
+"""Device, precision and memory allocator of this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Precision = Literal[
 
 
 def device_kind(accelerator: Any) -> str:
-    """The device that Lightning takes for a value of `trainer.accelerator`: `cuda`, `mps`, `tpu` or `cpu`."""
+    """The device that Lightning uses for a value of `trainer.accelerator`: `cuda`, `mps`, `tpu` or `cpu`."""
     if accelerator in ("auto", "gpu"):
         found: Mapping[str, bool] = {
             "tpu": accelerator == "auto" and XLAAccelerator.is_available(),
@@ -69,10 +69,11 @@ _NEVER = -1
 
 
 def keep_freed_memory() -> bool:
-    """Makes the allocator of glibc serve large tensors from memory that it already has.
+    """Makes glibc's allocator reuse memory for large tensors.
 
-    By default glibc maps each tensor over 32 MiB again, at a page fault for every 4 KiB: a third of a training step at
-    256 tokens, nothing measurable on short texts. In return, the process keeps its peak memory until it ends.
+    By default glibc maps every tensor over 32 MiB again, with a page fault for every 4 KiB. That takes a third of a
+    training step at 256 tokens, and nothing measurable on short texts. In return, the process keeps its peak memory
+    until it ends.
 
     Returns:
         Whether it took effect, as it does on Linux with glibc.

@@ -1,4 +1,4 @@
-"""Checks of `trainer.*` before anything is read; Lightning itself finds these mistakes late, or never."""
+"""Checks `trainer.*` before anything is read; Lightning finds these mistakes late, or never."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def check_trainer(trainer: Any, command: str) -> None:
     Raises:
         UserError: naming the option, its value and what to type instead.
     """
-    # Lightning's own single_xla needs an argument that no name can give.
+    # Lightning's single_xla needs an argument, which a name cannot pass.
     known = ["auto", *(name for name in StrategyRegistry.available_strategies() if name != "single_xla")]
     if isinstance(trainer.strategy, str) and trainer.strategy not in known:
         raise UserError(
             f"trainer.strategy: no strategy {trainer.strategy!r}{did_you_mean(trainer.strategy, known)}; "
-            f"there are {', '.join(known)}"
+            f"available: {', '.join(known)}"
         )
     for name in _POSITIVE:
         if (value := trainer.get(name)) is not None and value <= 0:

@@ -25,7 +25,7 @@ from lit_textclf.utils.messages import UserError
 
 
 class Trainer(pl.Trainer):
-    """Lightning's Trainer; all its arguments mean what Lightning says.
+    """Lightning's Trainer, with the same meaning of all its arguments.
 
     Args:
         precision: Lightning's, or auto: bf16-mixed where the processor has it natively, 16-mixed on older CUDA
@@ -35,9 +35,9 @@ class Trainer(pl.Trainer):
         log_every_n_steps: training steps from one logged loss to the next
         enable_model_summary: print a table of the modules
         num_sanity_val_steps: validation batches before training begins; the first one has the longest rows
-        checkpoint_every_n_steps: write last.ckpt after this number of training steps, too, not only at an epoch's
-            end; a killed run loses at most these steps
-        keep_freed_memory: on a CPU, do not give memory back between steps; long texts train a third faster
+        checkpoint_every_n_steps: training steps between two writes of last.ckpt within an epoch; null writes it only at
+            an epoch's end. A killed run loses at most these steps
+        keep_freed_memory: on a CPU, do not return memory to the system between steps; long texts train a third faster
         **kwargs: all other arguments of Lightning's Trainer
     """
 
@@ -73,12 +73,12 @@ class Trainer(pl.Trainer):
         )
         self.checkpoint_every_n_steps = checkpoint_every_n_steps
         self._add_callbacks()
-        plain = isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy))  # not sharded: rank 0 writes one file
+        plain = isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy))  # unsharded: rank 0 writes one file
         if plain and type(self.strategy.checkpoint_io) is TorchCheckpointIO:
             self.strategy.checkpoint_io = CheckpointFiles()
 
     def _add_callbacks(self) -> None:
-        """Adds the callbacks of every run, unless the user has: before other callbacks, which may use their results."""
+        """Adds the callbacks of every run that the user did not add, first: other callbacks may use their results."""
 
         def missing(kind: type[Callback]) -> bool:
             return not any(isinstance(callback, kind) for callback in self._callbacks)
@@ -104,9 +104,9 @@ class Trainer(pl.Trainer):
         """Predicts rows and writes them to a file, in input order; resumes a prediction that was stopped.
 
         Args:
-            model: the classifier
-            dataloaders: not used; the rows come from the data module
-            datamodule: gives the rows
+            model: the classifier to predict with
+            dataloaders: ignored; the rows come from the data module
+            datamodule: has the rows
             ckpt_path: the checkpoint to predict with
             **options: those of :class:`PredictOptions`: `output`, `overwrite`, ...
 

@@ -206,7 +206,7 @@ def test_mistakes(runs: Path, tmp_path: Path, fails: Fails) -> None:
     (other / "metrics.json").write_text('{"test_mse": 0.5, "test_loss": 0.5}')
     assert "regression" in fails(["compare", first, str(other)])
     (other / "metrics.json").write_text('{"test_accuracy": 0.5, "test_loss": 0.0125}')
-    assert "not of one evaluation" in fails(["compare", first, str(other)]).replace("  ", " ")
+    assert "come from different evaluations" in fails(["compare", first, str(other)]).replace("  ", " ")
     (other / "metrics.json").write_text("{")
     assert "metrics.json: cannot be read" in fails(["compare", first, str(other)])
     shutil.copy(runs / "version_3" / "metrics.json", other)

@@ -21,7 +21,7 @@ def test_by_hand() -> None:
     assert found.labels is None
 
 
-def test_a_label_that_is_predicted_as_it_is_given_is_not_doubted() -> None:
+def test_a_row_whose_label_is_predicted_has_no_issue() -> None:
     first = np.array([0.9, 0.95, 0.58, 0.6, 0.56])
     given = np.array([0, 0, 0, 1, 1])
     probabilities = np.stack([first, 1 - first], 1)

@@ -1,4 +1,4 @@
-"""The table of commands. A new command is a file with a function, and a line here; nothing else is imported."""
+"""The table of commands. A new command is a file with a function, and a line here."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class Command(NamedTuple):
 
     Attributes:
         help: one line of `lit-textclf --help`.
-        function: `module:function` below `lit_textclf.cli`; imported when the command runs. It takes the typed
-            arguments, the command's name first, and returns the metrics and the files that it wrote.
+        function: `module:function` below `lit_textclf.cli`, imported when the command runs. It takes the arguments,
+            starting with the command's name, and returns the metrics and the files that it wrote.
         lightning: whether it needs Lightning, whose import takes seconds.
-        takes_callbacks: whether the function also takes `callbacks`, Lightning's, which `main` was called with.
+        takes_callbacks: whether the function also takes the Lightning `callbacks` passed to `main`.
     """
 
     help: str

@@ -21,7 +21,7 @@ FEWEST_RESAMPLES = 100
 
 
 def compare(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
-    """Compares runs: settings that differ, metrics, and whether the differences are more than chance.
+    """Compares runs: settings that differ, metrics, and whether the differences are significant.
 
     Args:
         args: the command, the runs' folders and options.

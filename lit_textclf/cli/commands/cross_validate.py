@@ -27,7 +27,7 @@ from lit_textclf.utils.paths import expand_path, resolve_files
 from lit_textclf.utils.run_folder import LOGS, new_folder, write_metrics
 
 FOLDS = 5
-"""Folds where `data.folds` is not set."""
+"""Default of `data.folds`."""
 
 
 class FoldCLI(TextCLI):
@@ -35,9 +35,9 @@ class FoldCLI(TextCLI):
 
     Args:
         args: of the command.
-        fold: the one held out, from 0.
-        root: the folder of all folds' runs; None makes it.
-        output: the file of predictions, where one was named.
+        fold: index of the held-out fold, from 0.
+        root: the folder of all folds' runs; None creates one.
+        output: the file of predictions; None puts it into `root`.
     """
 
     def __init__(self, args: Sequence[str], fold: int, root: Path | None, output: Path | None = None) -> None:
@@ -69,7 +69,7 @@ class FoldCLI(TextCLI):
             raise UserError("cross_validate does not run in several processes yet; set --trainer.devices 1")
 
     def prepare(self) -> None:
-        """Reads the rows with all their columns, and then makes the folder: a mistake in a file leaves none behind."""
+        """Reads the rows with all columns, then creates the folder, so that a mistake in a file leaves no folder."""
         self.datamodule.keep_columns("train")
         if self.output is not None:
             for split in ("train", "test"):
@@ -86,7 +86,7 @@ class FoldCLI(TextCLI):
 
     @torch.inference_mode()
     def out_of_fold(self) -> Outcomes:
-        """The held-out rows and what the best checkpoint says of them, calibrated by its own temperature.
+        """The held-out rows with the best checkpoint's logits, calibrated by its own temperature.
 
         Folds whose best epochs differ are comparable only after calibration; see :attr:`Outcomes.logits`.
         """
@@ -111,8 +111,8 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     """Runs `fit` for each fold.
 
     Args:
-        args: the command, then `fit`'s options and `--output` (the CSV of the out-of-fold predictions; without it they
-            are put into the folder of the runs) and `--overwrite`.
+        args: the command, the options of `fit`, `--output` (the CSV file of the out-of-fold predictions; by default
+            in the folder of the runs) and `--overwrite`.
 
     Returns:
         The mean and the standard deviation of each validation metric over the folds (`val_accuracy_mean`,

@@ -1,4 +1,4 @@
-"""The command `export`: a checkpoint as a folder that transformers, or ONNX Runtime, loads by itself."""
+"""The command `export`: writes a checkpoint as a folder that transformers or ONNX Runtime loads."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from lit_textclf.utils.run_folder import options_of_run
 
 
 def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
-    """Writes a checkpoint as a folder for others: weights, configuration, tokenizer, model card.
+    """Writes a checkpoint as a folder for other tools: weights, configuration, tokenizer, model card.
 
     Args:
         args: the command and its options.
 
     Returns:
-        Nothing, and the folder that was written.
+        An empty dictionary, and the folder that was written.
 
     Raises:
-        UserError: for anything wrong in the options; an existing folder stays without `--overwrite`.
+        UserError: for anything wrong in the options, or if the folder exists and `--overwrite` is not set.
     """
     parser = _parser()
     options = parser.parse_args(list(args[1:]))
@@ -61,8 +61,8 @@ def _parser() -> Parser:
     parser.add_argument("--format", type=str, default="hf", help=formats_help())
     parser.add_argument(
         "--quantize", type=str | None, default=None,
-        help="with --format onnx: int8 weights; their cost is measured on the run's validation rows, or on others that "
-        "data.* names",
+        help="with --format onnx: int8 weights; their cost is measured on the run's validation rows, or on the rows of "
+        "data.*",
     )  # fmt: skip
     parser.add_argument(
         "--max_accuracy_drop", type=float, default=0.01,
@@ -76,10 +76,10 @@ def _parser() -> Parser:
 
 
 def _validation_rows(parser: Parser, args: Sequence[str], stored: CheckpointInfo) -> TextDataModule:
-    """The rows to measure `--quantize` on: those of the run's own config, unless `data.*` names others.
+    """The rows to measure `--quantize` on: those of the run's config, unless `data.*` sets others.
 
     Raises:
-        UserError: if neither names rows.
+        UserError: if neither has rows.
     """
     known = set(parser.option_keys)
     of_run = {key: value for key, value in options_of_run(stored.path).items() if key.startswith("data.")}

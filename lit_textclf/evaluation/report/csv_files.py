@@ -29,7 +29,7 @@ _REMEDY = "change trainer.default_root_dir"
 
 # Contents -------------------------------------------------------------------------------------------------------------
 def outcomes_csv(evaluation: Evaluation) -> str:
-    """Every row without its text; `compare` matches runs by it."""
+    """Every row without its text; `compare` matches rows by `key`."""
     rows = evaluation.outcomes.rows
     columns: dict[str, Iterable[Any]] = {
         "row": row_numbers(rows).tolist(),
@@ -44,7 +44,7 @@ def outcomes_csv(evaluation: Evaluation) -> str:
 
 
 def errors_csv(evaluation: Evaluation) -> str:
-    """The wrong rows with their texts, the highest loss first."""
+    """The misclassified rows with their texts, highest loss first."""
     issues, score = evaluation.label_issues, evaluation.score
     worst = evaluation.worst[:MAX_VALUES] if score is None else evaluation.worst
     rows, indices = evaluation.outcomes.rows.take(worst), torch.from_numpy(worst)
@@ -74,7 +74,7 @@ def per_class_csv(evaluation: Evaluation) -> str | None:
 
 
 def confusion_csv(evaluation: Evaluation) -> str | None:
-    """The confusion matrix, true labels down."""
+    """The confusion matrix, true labels in rows."""
     if evaluation.confusion is None:
         return None
     names = evaluation.target.labels
@@ -98,12 +98,12 @@ FILES: Mapping[str, Callable[[Evaluation], str | bytes | None]] = {
     "confusion_matrix.png": _as_png(confusion_figure),
     "calibration.png": _as_png(reliability_figure),
 }
-"""The files of `validate` and `test`, with functions that return None if the task has no such file."""
+"""The files of `validate` and `test`; a function returns None if the task does not have its file."""
 
 
 # Writing --------------------------------------------------------------------------------------------------------------
 def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Writes :data:`FILES`, as far as the task has them.
+    """Writes the :data:`FILES` that the task has.
 
     Args:
         evaluation: of a split.
@@ -125,9 +125,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
 def _note_errors(evaluation: Evaluation, path: Path) -> None:
     if evaluation.label_issues is not None:
         note(
-            f"{evaluation.split}: {plural(len(evaluation.worst), 'row')} of {len(evaluation):,} predicted wrongly; of "
-            f"{plural(len(evaluation.label_issues.rows), 'row')} the label itself may be wrong (confident learning): "
-            f"{path}"
+            f"{evaluation.split}: {len(evaluation.worst):,} of {plural(len(evaluation), 'row')} misclassified; "
+            f"{len(evaluation.label_issues.rows):,} may be mislabelled (confident learning): {path}"
         )
     elif len(evaluation) > MAX_VALUES:
         note(f"{path}: the {MAX_VALUES:,} rows with the largest errors of {len(evaluation):,}")
@@ -141,7 +140,7 @@ def write_outcomes(evaluation: Evaluation, folder: Path) -> Path:
 
 
 def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Writes `label_errors.csv`: the rows whose label may be wrong, the most severe first, with file and row.
+    """Writes `label_errors.csv`: the rows that may be mislabelled, most severe first, with file and row.
 
     Args:
         evaluation: of rows that the model was not trained on.
@@ -169,8 +168,8 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
         columns["doubted"] = evaluation.target.texts(issues.labels[found])
     write_file(path, _table(columns, rows), remedy=_REMEDY)
     note(
-        f"{evaluation.split}: the label of {plural(len(found), 'row')} of {len(evaluation):,} may be wrong "
-        f"(confident learning): {path}"
+        f"{evaluation.split}: {len(found):,} of {plural(len(evaluation), 'row')} may be mislabelled (confident "
+        f"learning): {path}"
     )
     return [path]
 
@@ -186,7 +185,7 @@ def _text_columns(rows: Rows) -> dict[str, Iterable[Any]]:
 
 
 def _table(columns: Mapping[str, Iterable[Any]], rows: Rows) -> str:
-    """Columns as CSV, with the id column, if the rows have one, after the column `row`.
+    """Columns as CSV; the id column, if the rows have one, follows the column `row`.
 
     The id column keeps its name, or becomes `input_NAME` if the name is taken.
     """

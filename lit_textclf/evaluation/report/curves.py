@@ -1,4 +1,4 @@
-"""The numbers behind curves: what they are drawn from, and how reliable scores are."""
+"""The data of precision-recall and ROC curves, and the reliability of scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_POINTS = 2000
 
 
 class Curve(NamedTuple):
-    """What a curve is drawn from: scores, float32 `(decisions,)`, whether each is right, and the area below."""
+    """A curve's data: scores, float32 `(decisions,)`, true labels, int64 `(decisions,)`, and the area under it."""
 
     name: str
     scores: Tensor
@@ -30,15 +30,15 @@ class Curve(NamedTuple):
 def curves(evaluation: Evaluation, area: Callable[[Tensor, Tensor], Tensor]) -> tuple[list[Curve], str]:
     """The curves of a task, without calibration.
 
-    In a binary task this is the positive label's; otherwise that of all labels together and those of the labels with
-    the smallest areas.
+    A binary task has one curve, that of the positive label. Other tasks have a curve of all labels together, and one
+    for each of the labels with the smallest areas.
 
     Args:
         evaluation: of a task with labels.
-        area: the area below a curve, of its scores and the truth.
+        area: computes the area under a curve from scores and true labels.
 
     Returns:
-        The curves, none if all rows have one label, and a note for the title if labels are left out.
+        The curves (none if all rows have the same label), and a note for the title if labels are left out.
     """
     target, scores = evaluation.target, evaluation.uncalibrated.probabilities
     true = rules_of(target).presence(evaluation.outcomes.targets, target.num_outputs).long()
@@ -70,9 +70,9 @@ def thinned(values: np.ndarray, limit: int = _MAX_POINTS) -> np.ndarray:
 
 
 class Reliability(NamedTuple):
-    """Non-empty bins of scores: mean score, share that is right, share of all, float64 `(bins,)`; and the ECE.
+    """Non-empty bins of scores: mean score, share correct, share of all scores, float64 `(bins,)`; and the ECE.
 
-    The expected calibration error is the mean distance of the first two, weighted by the third.
+    The expected calibration error is the mean difference between the first two, weighted by the third.
     """
 
     score: np.ndarray
@@ -84,7 +84,7 @@ class Reliability(NamedTuple):
 def reliability(evaluation: Evaluation) -> Reliability:
     """How often scores are right, in bins of equal width, with the ECE of Guo et al. 2017.
 
-    For single-label tasks of the predicted label's score; for multi-label tasks of each label's probability.
+    Single-label tasks use the score of the predicted label, multi-label tasks the probability of each label.
     """
     decisions = evaluation.decisions
     assert decisions is not None

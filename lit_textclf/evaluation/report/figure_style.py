@@ -88,7 +88,7 @@ def short_names(names: Sequence[str], length: int = NAME_LENGTH) -> list[str]:
 
 @contextmanager
 def _without_missing_glyphs() -> Iterator[None]:
-    # Boxes are drawn for a script that no installed font has; the tables next to the figure contain the name.
+    # Matplotlib draws boxes for scripts that no installed font has; the tables next to the figure have the names.
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=r"(?s).*Glyph .* missing from (current )?font.*", category=UserWarning

@@ -1,4 +1,4 @@
-"""The figures of an evaluation: one function for each, which returns None if the task has no such figure."""
+"""The figures of an evaluation. Each has a function, which returns None if the task does not have the figure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _title(evaluation: Evaluation, what: str) -> str:
 
 # Classes --------------------------------------------------------------------------------------------------------------
 def confusion_figure(evaluation: Evaluation, *, normalize: bool = False) -> Figure | None:
-    """The confusion matrix: true labels down, predicted labels across.
+    """The confusion matrix: true labels in rows, predicted labels in columns.
 
     Args:
         evaluation: of a single-label task.
@@ -81,14 +81,14 @@ def _short(value: float) -> str:
 
 
 def per_class_f1_figure(evaluation: Evaluation) -> Figure | None:
-    """Each label's F1 as a bar, the worst label lowest, with its number of rows."""
+    """A bar for the F1 of each label, the worst label at the bottom, with its number of rows."""
     scores = evaluation.label_scores
     if not scores:
         return None
     names = short_names(evaluation.target.labels)
     seen = [(label, name) for label, name in zip(scores, names, strict=True) if label.seen]
     shown = sorted(seen, key=lambda pair: pair[0].f1)[:MAX_BARS]
-    title = "F1 of each label (in brackets the rows with it)"
+    title = "F1 of each label (number of rows in brackets)"
     if len(shown) < len(seen):
         title += f"\nthe {len(shown)} lowest of {len(seen)}"
     if len(seen) < len(scores):
@@ -118,7 +118,7 @@ def precision_recall_figure(evaluation: Evaluation) -> Figure | None:
 
 
 def roc_figure(evaluation: Evaluation) -> Figure | None:
-    """True against false positives, of the positive label or of each label against the others."""
+    """True against false positive rate, of the positive label or of each label against the others."""
 
     def curve(scores: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
         false_positives, true_positives, _ = binary_roc(scores, true)
@@ -157,14 +157,14 @@ def _curves(
 
 # Scores ---------------------------------------------------------------------------------------------------------------
 def reliability_figure(evaluation: Evaluation) -> Figure | None:
-    """The share that is right against the score, before and after calibration if there was any."""
+    """The share of correct decisions against their score, before and after calibration."""
     if evaluation.decisions is None:
         return None
     multi, temperature = evaluation.target.has_label_sets, evaluation.calibration.temperature
-    lines = [("as trained", _BLUE if temperature == 1 else _GREY, reliability(evaluation.uncalibrated))]
+    lines = [("uncalibrated", _BLUE if temperature == 1 else _GREY, reliability(evaluation.uncalibrated))]
     if temperature != 1:
         lines.append((f"temperature {temperature:.3g}", _BLUE, reliability(evaluation.without_thresholds)))
-    with canvas(_title(evaluation, "Reliability; the larger a dot, the more rows")) as (figure, axes):
+    with canvas(_title(evaluation, "Reliability (dot size: number of rows)")) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=_GREY, linestyle=":", linewidth=1)
         for name, color, found in lines:
             axes.plot(found.score, found.right, color=color, linewidth=1, label=f"ECE {found.error:.3f}  {name}")
@@ -172,32 +172,32 @@ def reliability_figure(evaluation: Evaluation) -> Figure | None:
         low = 0 if multi else min(float(np.floor(10 * found.score.min()) / 10) for _, _, found in lines)
         axes.set(xlim=(low - 0.01, 1.02), ylim=(-0.02, 1.05))
         axes.set_xlabel("probability of a label" if multi else "score of the predicted label")
-        axes.set_ylabel("share of rows with it" if multi else "share that is right")
+        axes.set_ylabel("share of rows with the label" if multi else "accuracy")
         legend_below(figure, axes)
     return figure
 
 
 def score_histogram_figure(evaluation: Evaluation) -> Figure | None:
-    """The distribution of scores, of right and of wrong decisions."""
+    """The distribution of scores, for right and for wrong decisions."""
     decisions = evaluation.without_thresholds.decisions
     if decisions is None:
         return None
     right, wrong = decisions.score[decisions.right].numpy(), decisions.score[~decisions.right].numpy()
     low, high = np.floor(50 * float(decisions.score.min())) / 50, np.ceil(50 * float(decisions.score.max())) / 50
     edges = np.linspace(low, max(high, low + 0.02), 21).tolist()  # scores of many classes may all be small
-    of = "labels of rows" if evaluation.target.has_label_sets else "rows"
-    with canvas(_title(evaluation, "Scores of what is right and what is wrong")) as (figure, axes):
+    of = "decisions" if evaluation.target.has_label_sets else "rows"
+    with canvas(_title(evaluation, "Scores of right and wrong predictions")) as (figure, axes):
         axes.hist(
             [wrong, right], edges, stacked=True, color=[_ORANGE, _BLUE],
             label=[f"wrong ({len(wrong):,})", f"right ({len(right):,})"],
         )  # fmt: skip
-        axes.set(xlabel="score of what was decided", ylabel=of, xlim=(edges[0], edges[-1]))
+        axes.set(xlabel="score of the prediction", ylabel=of, xlim=(edges[0], edges[-1]))
         legend_below(figure, axes)
     return figure
 
 
 def coverage_figure(evaluation: Evaluation) -> Figure | None:
-    """Accuracy of the rows whose score reaches a threshold, against the share of rows that do."""
+    """The accuracy on rows whose score reaches a threshold, against the share of these rows."""
     decisions = evaluation.without_thresholds.decisions
     if decisions is None or evaluation.target.has_label_sets:
         return None
@@ -206,15 +206,15 @@ def coverage_figure(evaluation: Evaluation) -> Figure | None:
     accuracy = decisions.right[order].cumsum(0) / kept
     last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])  # rows with equal scores are kept together
     share = kept[last] / len(score)
-    with canvas(_title(evaluation, "Accuracy when only sure rows are kept")) as (figure, axes):
+    with canvas(_title(evaluation, "Accuracy on the most confident rows")) as (figure, axes):
         axes.plot(thinned(share.numpy()), thinned(accuracy[last].numpy()), color=_BLUE)
         for number, threshold in enumerate((0.5, 0.8, 0.9, 0.95, 0.99)):
             above = int((score >= threshold).sum())
             if 0 < above < len(score):
                 reached, right = above / len(score), float(accuracy[above - 1])
-                label = f"score ≥ {threshold}: {reached:.1%} of rows, {right:.1%} right"
+                label = f"score ≥ {threshold}: {reached:.1%} of rows, accuracy {right:.1%}"
                 axes.plot([reached], [right], "o", color=f"C{number + 1}", label=label)
-        axes.set(xlabel="share of rows that are kept", ylabel="accuracy", xlim=(0, 1.02))
+        axes.set(xlabel="share of rows kept", ylabel="accuracy", xlim=(0, 1.02))
         axes.margins(y=0.1)
         legend_below(figure, axes)
     return figure
@@ -251,17 +251,17 @@ def residual_figure(evaluation: Evaluation) -> Figure | None:
 
 
 def length_histogram_figure(evaluation: Evaluation) -> Figure | None:
-    """The distribution of rows' lengths in tokens, and how many rows are longer than the model reads."""
+    """The distribution of lengths in tokens, and how many rows exceed the maximum length."""
     lengths, limit = evaluation.outcomes.lengths.numpy(), evaluation.outcomes.max_length
     longest, cut = int(lengths.max()), int((lengths > limit).sum())
     step = max(1, -(-longest // 40))
     near = limit <= 1.5 * longest
-    with canvas(_title(evaluation, "Tokens of a row")) as (figure, axes):
+    with canvas(_title(evaluation, "Tokens per row")) as (figure, axes):
         axes.hist(lengths, [edge - 0.5 for edge in range(0, longest + 2 * step, step)], color=_BLUE)
         label = f"max_length {limit:,}: {plural(cut, 'row')} longer ({cut / len(lengths):.1%})"
         axes.axvline(limit if near else longest, color=_ORANGE, linewidth=1.5, alpha=1.0 if near else 0.0)
         axes.plot([], [], color=_ORANGE, label=label if near else f"{label}, beyond the right edge")
-        axes.set(xlabel=f"tokens (the longest row: {longest:,})", ylabel="rows")
+        axes.set(xlabel=f"tokens (longest row: {longest:,})", ylabel="rows")
         legend_below(figure, axes)
     return figure
 
@@ -273,7 +273,7 @@ class FigureKind(NamedTuple):
     Attributes:
         name: in TensorBoard; stays the same between versions.
         title: in report.html.
-        draw: draws it; None if the task has no such figure.
+        draw: draws the figure; returns None if the task does not have it.
     """
 
     name: str
@@ -282,8 +282,8 @@ class FigureKind(NamedTuple):
 
 
 FIGURES = (
-    FigureKind("confusion", "Confusion", confusion_figure),
-    FigureKind("confusion_normalized", "Confusion, in per cent", partial(confusion_figure, normalize=True)),
+    FigureKind("confusion", "Confusion matrix", confusion_figure),
+    FigureKind("confusion_normalized", "Confusion matrix, in per cent", partial(confusion_figure, normalize=True)),
     FigureKind("per_class_f1", "F1 of each label", per_class_f1_figure),
     FigureKind("precision_recall", "Precision and recall", precision_recall_figure),
     FigureKind("roc", "ROC", roc_figure),

@@ -1,4 +1,4 @@
-"""`report.html`: an evaluation on one page that needs no network, no script and no other file."""
+"""`report.html`: an evaluation on one page, without scripts, network or other files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def write_report(evaluation: Evaluation, metrics: Mapping[str, float], folder: P
 
 @cache
 def _template() -> Template:
-    # Everything is escaped: names of labels and files are the user's data, just as texts are.
+    # Everything is escaped: names of labels and files are user data, as texts are.
     environment = Environment(
         loader=PackageLoader("lit_textclf.evaluation.report", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -59,6 +59,6 @@ def _head(page: Page) -> list[tuple[str, str]]:
     values = {plain_name(name): value for name, value in page.metrics.items()}
     head = [(f"{values[name]:.4f}", name) for name in shown_in("head") if name in values]
     if page.evaluation.label_issues is not None:
-        head.append((f"{len(page.evaluation.worst):,}", "rows wrong"))
-        head.append((f"{len(page.evaluation.label_issues.rows):,}", "labels doubted"))
+        head.append((f"{len(page.evaluation.worst):,}", "rows misclassified"))
+        head.append((f"{len(page.evaluation.label_issues.rows):,}", "suspected label errors"))
     return head

@@ -30,7 +30,7 @@ _MAX_FILES = 10
 
 @dataclass(frozen=True)
 class Page:
-    """What sections are made from.
+    """The data of all sections.
 
     Attributes:
         evaluation: of a split.
@@ -134,8 +134,8 @@ def _figures(page: Page) -> list[Block]:
         thresholds = ", ".join(f"{name}: {value:.3g}" for name, value in evaluation.thresholds.items())
         blocks.append(
             Paragraph(
-                f"Labels are assigned by threshold ({thresholds}); the figures of scores, reliability and coverage are "
-                "of the decisions without thresholds."
+                f"Labels are assigned by threshold ({thresholds}); the score, reliability and coverage figures show "
+                "decisions without thresholds."
             )
         )
     drawn = [(kind.title, figure) for kind in FIGURES if (figure := kind.draw(evaluation)) is not None]
@@ -155,21 +155,21 @@ def _coverage(page: Page) -> list[Block]:
         share = f"{100 * count / len(evaluation):.1f} %"
         rows.append([Cell(text, "n") for text in (threshold, f"{count:,}", share, right)])
     return [
-        Paragraph("If only rows are kept whose score reaches a threshold, and the others are left to somebody else:"),
-        Table([Cell(title, "n") for title in ("score from", "rows", "share", "right")], rows),
+        Paragraph("Rows whose score reaches a threshold, and the share of them that is classified correctly:"),
+        Table([Cell(title, "n") for title in ("minimum score", "rows", "share of rows", "share correct")], rows),
     ]
 
 
 def _errors(page: Page) -> list[Block]:
     evaluation, shown = page.evaluation, page.evaluation.worst[:MAX_ROWS]
     if not len(shown):
-        return [Paragraph("No row is predicted wrongly.")]
+        return [Paragraph("No row is misclassified.")]
     if evaluation.score is None:
-        text = f"The {len(shown)} rows with the largest squared errors; more are in errors.csv."
+        text = f"The {len(shown)} rows with the largest squared errors; errors.csv has more."
     else:
         text = (
-            f"The {len(shown)} rows with the highest loss of {len(evaluation.worst):,} that are predicted wrongly; all "
-            "are in errors.csv."
+            f"The {len(shown)} misclassified rows with the highest loss, of {len(evaluation.worst):,}; errors.csv has "
+            "all of them."
         )
     return [Paragraph(text), _table_of_rows(evaluation, shown)]
 
@@ -180,23 +180,23 @@ def _label_errors(page: Page) -> list[Block]:
         return []
     shown = issues.rows[:MAX_ROWS]
     if not len(shown):
-        return [Paragraph("No label is doubted.")]
+        return [Paragraph("No label errors are suspected.")]
     text = Markup(
-        "Rows whose label itself may be wrong, the most suspected first ({} of {}; column <code>suspected</code> of "
-        "errors.csv): the model is as sure of another label as it usually is of rows that have that one (confident "
-        "learning, Northcutt et al. 2021). Look at them before you trust the scores above."
+        "Rows that may be mislabelled, most suspicious first ({} of {}; column <code>suspected</code> in errors.csv): "
+        "the model predicts another label with at least the confidence it usually has for rows of that label "
+        "(confident learning, Northcutt et al. 2021). Review them before you trust the scores above."
     ).format(len(shown), f"{len(issues.rows):,}")
     return [Paragraph(text), _table_of_rows(page.evaluation, shown, ranked=True)]
 
 
-def _made(page: Page) -> list[Block]:
+def _about(page: Page) -> list[Block]:
     evaluation = page.evaluation
     files = [name for name, _ in evaluation.outcomes.rows.sources]
     more = f" and {len(files) - _MAX_FILES} more files" if len(files) > _MAX_FILES else ""
-    text = f"{page.model}, measured on {', '.join(files[:_MAX_FILES])}{more}. "
+    text = f"{page.model}, evaluated on {', '.join(files[:_MAX_FILES])}{more}. "
     if evaluation.score is not None:
         text += f"Probabilities are calibrated with temperature {evaluation.calibration.temperature:.4g}. "
-    text += "A row's number is its index in the input, from 0; its loss is that of the model before calibration."
+    text += "Row numbers are indices in the input, from 0. Losses are those of the model before calibration."
     return [Paragraph(text, "path"), Details("config.yaml", page.config)]
 
 
@@ -241,7 +241,7 @@ class Section(NamedTuple):
     Attributes:
         id: its anchor.
         title: its heading, also in the list of sections.
-        blocks: what it consists of; empty leaves it out.
+        blocks: makes its content; an empty list leaves the section out.
     """
 
     id: str
@@ -255,6 +255,6 @@ SECTIONS = (
     Section("figures", "Figures", _figures),
     Section("coverage", "Coverage", _coverage),
     Section("errors", "Errors", _errors),
-    Section("label-errors", "Label errors", _label_errors),
-    Section("made", "How it was made", _made),
+    Section("label-errors", "Suspected label errors", _label_errors),
+    Section("about", "About this report", _about),
 )

@@ -11,7 +11,7 @@ from rich.text import Text
 from lit_textclf.evaluation.evaluation import Evaluation
 
 MAX_LABELS = 20
-"""Labels in the table of labels."""
+"""Maximum number of labels in a table."""
 
 
 def table_of_numbers(first: str, titles: Iterable[str]) -> Table:
@@ -23,7 +23,7 @@ def table_of_numbers(first: str, titles: Iterable[str]) -> Table:
 
 
 def print_labels(evaluation: Evaluation) -> None:
-    """Prints each label's scores as a table on standard output, at most those of the worst :data:`MAX_LABELS`."""
+    """Prints a table of each label's scores on standard output, of at most the worst :data:`MAX_LABELS` labels."""
     labels = evaluation.worst_labels(MAX_LABELS)
     if not labels:
         return

@@ -18,7 +18,7 @@ from lit_textclf.utils.messages import note
 class Calibrate(Callback):
     """Learns temperature and thresholds after each validation of `fit`, before its checkpoint is written.
 
-    In every evaluation the expected calibration error is logged, with the temperature and without it.
+    Logs the expected calibration error of every evaluation, with and without the temperature.
 
     Args:
         collected: has the outcomes; called before this one.
@@ -53,17 +53,17 @@ class Calibrate(Callback):
         if trainer.state.fn == "fit":
             values["temperature"] = calibration.temperature
         for name, value in values.items():
-            # The same on all ranks; Lightning wants to hear how they are to be joined.
+            # All ranks have the same value; Lightning asks for a reduction.
             pl_module.log(f"{prefix}{name}", value, sync_dist=trainer.world_size > 1)
 
 
-def say_calibration(best: Mapping[str, float], thresholds: Mapping[str, float], rows: int) -> None:
-    """Says what the temperature of the best epoch does to the calibration error, and which thresholds were chosen.
+def note_calibration(best: Mapping[str, float], thresholds: Mapping[str, float], rows: int) -> None:
+    """Notes the best epoch's temperature, its effect on the calibration error, and the chosen thresholds.
 
     Args:
         best: the best epoch's metrics.
         thresholds: its thresholds by label.
-        rows: the validation rows.
+        rows: number of validation rows.
     """
     if best.get("val_temperature", 1.0) != 1:
         note(

@@ -1,4 +1,4 @@
-"""best.ckpt and last.ckpt: when they are written, and how they appear complete or not at all."""
+"""Writes best.ckpt and last.ckpt, atomically."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class CheckpointFiles(TorchCheckpointIO):
 class LastCheckpoint(ModelCheckpoint):
     """Writes `last.ckpt` at each epoch's end: as a hard link to `best.ckpt` if that was just written.
 
-    Where the file system has no hard links it is a copy. Checkpoints are renamed into place, so that a new one under
-    either name does not change the other.
+    On file systems without hard links it is a copy. Checkpoints are renamed into place, so that a new one under either
+    name does not change the other.
 
     Args:
         best: writes `best.ckpt`, and is called before this callback; None without validation.
@@ -79,7 +79,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._last_checkpoint_saved = filepath
 
     def save_now(self, trainer: pl.Trainer) -> None:
-        """Writes `last.ckpt` of a fit that is being stopped between two steps, unless it is of this step already."""
+        """Writes `last.ckpt` when a fit is stopped between two steps, unless it already has this step."""
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_checkpoint(trainer, self.format_checkpoint_name({}))
 
@@ -90,7 +90,7 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class StepCheckpoint(ModelCheckpoint):
-    """Writes `last.ckpt` every few steps, too, except after an epoch's last step: that checkpoint follows validation.
+    """Also writes `last.ckpt` every few steps, except after an epoch's last step, where validation comes first.
 
     Args:
         steps: training steps between two checkpoints.
@@ -119,7 +119,7 @@ def checkpoint_callbacks(
 ) -> list[ModelCheckpoint]:
     """The callbacks that write `checkpoints/last.ckpt`, and `best.ckpt` with validation rows.
 
-    The best comes first: `last.ckpt` then contains its state, and a resumed run knows the best epoch.
+    The best comes first, so that `last.ckpt` contains its state and a resumed run has the best epoch.
     """
     common: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     steps = [] if every_n_steps is None else [StepCheckpoint(every_n_steps, dirpath=folder / "checkpoints")]
@@ -137,7 +137,7 @@ def best_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint | None:
 
 
 def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:
-    """The run's `best.ckpt` and `last.ckpt`; without validation the best is made the same file as the last."""
+    """The run's `best.ckpt` and `last.ckpt`; without validation, makes `best.ckpt` a link to or copy of `last.ckpt`."""
     best, last = folder / "checkpoints" / "best.ckpt", folder / "checkpoints" / "last.ckpt"
     if not last.exists():
         return []
@@ -149,7 +149,7 @@ def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Gives a file a second name, or a copy where the file system has no hard links; it appears complete or not at all.
+    """Hard-links a file under a second name, or copies it on file systems without hard links, atomically.
 
     Raises:
         UserError: if it cannot be written.

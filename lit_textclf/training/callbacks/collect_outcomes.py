@@ -16,7 +16,7 @@ from lit_textclf.evaluation.outcomes import Outcomes
 
 
 class CollectOutcomes(Callback):
-    """Keeps the outcomes of the last validation or test, complete, on every rank.
+    """Keeps the complete outcomes of the last validation or test on every rank.
 
     Attributes:
         outcomes: of the last validation or test; None before.
@@ -28,17 +28,17 @@ class CollectOutcomes(Callback):
         self._batches: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def evaluation(self, classifier: TextClassifier) -> Evaluation | None:
-        """The outcomes with the classifier's decisions, made once; None before the first validation or test.
+        """The evaluation of the outcomes, computed once; None before the first validation or test.
 
         Args:
-            classifier: its calibration and thresholds decide; they must not change before the next evaluation.
+            classifier: has the calibration and thresholds, which must not change before the next evaluation.
         """
         if self._evaluation is None and self.outcomes is not None:
             self._evaluation = Evaluation.from_outcomes(self.outcomes, classifier.calibration, classifier.thresholds)
         return self._evaluation
 
     def _add(self, trainer: pl.Trainer, outputs: Any) -> None:
-        # With loaders instead of a data module, it is not known which rows these are.
+        # Without a data module, the rows of a batch are unknown.
         if isinstance(outputs, dict) and getattr(trainer, "datamodule", None) is not None:
             self._batches.append((outputs["row"], outputs["logits"].float(), outputs["target"]))
 

@@ -1,4 +1,4 @@
-"""What `fit` prints: a first line, a line for each epoch; and the metrics of the best epoch."""
+"""Prints the progress of `fit`, one line per epoch, and keeps the metrics of the best epoch."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from lit_textclf.utils.messages import UserError, note, plural
 
 
 class EpochReport(Callback):
-    """Prints what was chosen, then a line for each epoch; keeps the best epoch's metrics and the speed.
+    """Prints a summary of the run, then a line per epoch; keeps the best epoch's metrics and the speed.
 
     Args:
         collected: has the outcomes of each validation; called before this callback.
-        continues: the run resumes in its own folder, with the best epoch so far.
+        continues: whether the run resumes in its own folder, with the best epoch so far.
 
     Attributes:
         best: the best epoch's metrics.
-        best_evaluation: its evaluation; None if the epoch was before this process began.
-        best_thresholds: its thresholds by label; empty if the epoch was before this process began.
-        best_epoch: its number, from 1; 0 if it was before this process began.
-        rows: rows trained on by this process.
-        tokens: their tokens.
-        positions: positions in their batches, including padding.
-        steps: their batches.
-        training_seconds: duration of training on them, without validation.
+        best_evaluation: its evaluation; None if the epoch ended before this process began.
+        best_thresholds: its thresholds by label; empty if the epoch ended before this process began.
+        best_epoch: its number, from 1; 0 if it ended before this process began.
+        rows: number of rows that this process has trained on.
+        tokens: number of tokens in these rows.
+        positions: number of positions in their batches, including padding.
+        steps: number of batches.
+        training_seconds: duration of training, without validation.
     """
 
     def __init__(self, collected: CollectOutcomes, *, continues: bool = False) -> None:
@@ -71,10 +71,10 @@ class EpochReport(Callback):
         self._started = time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Prints what was chosen, in one line.
+        """Prints the summary of the run.
 
         Raises:
-            UserError: if a resumed run has no step left in its schedule.
+            UserError: if the schedule of a resumed run has no steps left.
         """
         assert isinstance(pl_module, TextClassifier)
         self._train_started = time.perf_counter()
@@ -104,7 +104,7 @@ class EpochReport(Callback):
             note("no validation rows: best.ckpt will be the same as last.ckpt (data.validation_file or _split)")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock of training, which does not count validation."""
+        """Starts the training clock, which does not count validation."""
         self._batch_started = time.perf_counter()
 
     def on_train_batch_start(
@@ -118,14 +118,14 @@ class EpochReport(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Adds the seconds since the last batch's end: loading the batch and training on it."""
+        """Adds the time to load the batch and train on it."""
         now = time.perf_counter()
         self.steps += 1
         self.training_seconds += now - self._batch_started
         self._batch_started = now
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Prints the line of an epoch without validation."""
+        """Prints the epoch's line, if it has no validation."""
         if not sum(trainer.num_val_batches):
             loss = float(trainer.callback_metrics.get("train_loss", float("nan")))
             self._note_epoch(trainer, f"train_loss {loss:.4f}")

@@ -24,7 +24,7 @@ OPTION = "metrics.evaluate"
 class EvaluateMetrics(Callback):
     """Computes metrics of `evaluate` over the complete validation or test set, gathered from all ranks.
 
-    They are logged as `val_evaluate_<name>` and `test_evaluate_<name>`, next to the other metrics.
+    Logs them as `val_evaluate_<name>` and `test_evaluate_<name>`, next to the other metrics.
 
     Args:
         entries: for each metric a folder or file with its script, or its name on the Hub; or a mapping with this as
@@ -41,7 +41,7 @@ class EvaluateMetrics(Callback):
         self.collected = collected
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Loads the scripts, so that their mistakes show before anything is computed."""
+        """Loads the scripts, so that mistakes in them show before anything is computed."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         target: Target = getattr(pl_module, "target", None) or data.target  # the classifier's own setup comes later
         for metric in self.metrics:
@@ -72,7 +72,7 @@ class EvaluateMetrics(Callback):
             pl_module.log(f"{prefix}{name}", value, sync_dist=trainer.world_size > 1)
 
     def compute(self, outcomes: Outcomes, *, lenient: bool = False) -> dict[str, float]:
-        """All metrics of some rows, by name.
+        """All metrics by name.
 
         Args:
             outcomes: the rows.
@@ -184,10 +184,10 @@ class _EvaluateMetric:
 
 
 def _inputs(features: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:
-    """The inputs of a script by name, as its features ask for them.
+    """The inputs of a script by name, according to its features.
 
-    Indices of labels for single-label tasks, zeros and ones for label sets, floats for regression; for the feature
-    `prediction_scores` probabilities, with two labels those of the positive label.
+    These are label indices for single-label tasks, zeros and ones for label sets, and floats for regression. The
+    feature `prediction_scores` gets probabilities; with two labels, those of the positive label.
     """
     evaluation, index = Evaluation.from_outcomes(outcomes), outcomes.target.positive_index
     references, scores = outcomes.targets.to(evaluation.decided.dtype), evaluation.probabilities

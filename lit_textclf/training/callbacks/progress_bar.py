@@ -1,4 +1,4 @@
-"""The progress bar on a terminal: progress, rows and tokens per second, time left, and the metrics so far."""
+"""The progress bar on a terminal, with rows and tokens per second, time left, and the metrics so far."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FEWEST_STEPS = 5
 
 
 class Progress(RichProgressBar):
-    """Lightning's bar on standard error, with the speed in rows and tokens, and the time left in the run.
+    """Lightning's progress bar on standard error, with the speed and the time left in the run.
 
     Args:
         report: counts rows and tokens in `fit`; None for other commands.

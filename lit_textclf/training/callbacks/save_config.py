@@ -14,8 +14,8 @@ from lit_textclf.utils.run_folder import CONFIG
 class SaveRunConfig(SaveConfigCallback):
     """Writes a run's complete config into its folder.
 
-    For `fit` it has no `ckpt_path`: used again, it must not resume that run. For `validate` and `test` it names the
-    checkpoint that was measured.
+    For `fit` it has no `ckpt_path`, so that reusing the config does not resume that run. For `validate` and `test` it
+    names the checkpoint that was evaluated.
 
     Args:
         parser: the command's parser.

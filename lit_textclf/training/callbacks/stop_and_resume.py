@@ -1,4 +1,4 @@
-"""Stopping a run between two steps, and resuming it bit for bit."""
+"""Stops a run between two steps, and resumes it bit for bit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lit_textclf.utils.messages import note
 class ExactResume(Callback):
     """Makes a resumed run bit-identical: seeds each training step, and restores the position in the training rows.
 
-    At SIGTERM it stops all ranks after the same step, see :func:`stop_on_sigterm`.
+    On SIGTERM it stops all ranks after the same step, see :func:`stop_on_sigterm`.
     """
 
     def __init__(self) -> None:
@@ -39,11 +39,11 @@ class ExactResume(Callback):
         return {"seed": self.seed, "loader": None if self._loader is None else self._loader.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the seed and the position of the run that was stopped."""
+        """Restores the seed and the position of the stopped run."""
         self.seed, self._loader_state = state_dict["seed"], state_dict["loader"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes the run's seed, unless a checkpoint gave one, and skips the batches that are done.
+        """Takes the run's seed, unless the checkpoint has one, and skips the batches that are done.
 
         Raises:
             UserError: if the checkpoint was saved in the middle of an epoch with other rows, batches or ranks.
@@ -70,25 +70,25 @@ class ExactResume(Callback):
     ) -> None:
         """Lets Lightning stop after this step if any rank was asked to and no gradients are being accumulated.
 
-        Lightning itself broadcasts from within the signal handler of whichever rank gets the signal first, and ranks
-        then wait for different things (lightning 2.6.6, `_SignalConnector._sigterm_notifier_fn`).
+        Lightning itself broadcasts from the signal handler of the first rank that gets the signal; ranks then wait for
+        different operations (lightning 2.6.6, `_SignalConnector._sigterm_notifier_fn`).
         """
         complete = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
         if complete and trainer.strategy.reduce_boolean_decision(self.asked_to_stop, all=False):
             trainer._signal_connector.received_sigterm = True
 
     def on_predict_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Stops at SIGTERM, which Lightning itself checks only while it trains."""
+        """Stops after SIGTERM, which Lightning itself checks only in training."""
         if trainer.received_sigterm:
             raise SIGTERMException
 
     def on_test_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Stops at SIGTERM, as :meth:`on_predict_batch_start`."""
+        """Stops after SIGTERM, as :meth:`on_predict_batch_start` does."""
         self.on_predict_batch_start(trainer)
 
 
 def stop_on_sigterm(trainer: pl.Trainer, callback: ExactResume) -> None:
-    """Has SIGTERM end a fit between two steps, on all ranks together, and other commands between two batches."""
+    """Makes SIGTERM end `fit` between two steps, on all ranks together, and other commands between two batches."""
     connector = trainer._signal_connector
 
     def stop(signum: int, frame: Any) -> None:
@@ -111,7 +111,7 @@ class SaveOnSigterm(Callback):
 
 
 class ReportStop(Callback):
-    """Prints what stopped the run and how to resume it; Lightning ends without a word."""
+    """Prints what stopped the run and how to resume it; Lightning exits silently."""
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Prints one line for Ctrl-C and SIGTERM; errors are reported where they are caught."""

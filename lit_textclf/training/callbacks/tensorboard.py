@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run besides the metrics: charts, figures, curves, errors, options and results."""
+"""Writes charts, figures, curves, errors, options and results to TensorBoard, besides the metrics."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LAYOUT = {
         "learning rate": ["Multiline", ["^lr"]],
     },
 }
-"""The custom scalars: charts by group, each with patterns for the names of metrics that are logged anyway."""
+"""The custom scalars: charts by group, each with patterns for names of logged metrics."""
 _DATA_OPTIONS = ("max_length", "batch_size", "max_tokens_per_batch")
 
 
@@ -54,9 +54,9 @@ class TensorBoardOptions:
 
     Args:
         figures: at the end of fit, validate and test: confusion matrices, each label's F1, precision-recall and ROC
-            curves, reliability, histograms of scores and lengths, and the rows that the model got most wrong
-        graph: the model's graph, in fit; traces the model once
-        embeddings: in fit, what the last layer reads of the first validation texts, that many, for the projector
+            curves, reliability, histograms of scores and lengths, and the worst errors
+        graph: in fit, the model's graph; traces the model once
+        embeddings: in fit, the last layer's inputs for this number of validation texts, for the projector
     """
 
     figures: bool = True
@@ -69,13 +69,13 @@ class TensorBoardOptions:
 
 
 class ShowInTensorBoard(Callback):
-    """Writes what :class:`TensorBoardOptions` says if the first logger is a TensorBoardLogger.
+    """Writes to TensorBoard if the first logger is a TensorBoardLogger.
 
     Args:
-        options: what is written.
+        options: select what to write.
         collected: has the outcomes of the last validation or test.
         report: has the counts and metrics of `fit`; None for other commands.
-        config: the file with all options of the run; shown as text.
+        config: the file with all options of the run, shown as text.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class ShowInTensorBoard(Callback):
         self._embeddings.add(batch)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Notes the epoch of the outcomes."""
+        """Stops keeping embeddings, and records the epoch of the outcomes."""
         self._embeddings.end()
         if not trainer.sanity_checking:
             self._epoch = trainer.current_epoch + 1
@@ -194,7 +194,7 @@ def _step(trainer: pl.Trainer) -> int:
 
 
 def plain_options(trainer: pl.Trainer, classifier: TextClassifier) -> dict[str, str | float]:
-    """The options to compare results by, flat, each a string or a number; without those that are null."""
+    """The options for TensorBoard's HParams, flat, each a string or a number; null options are left out."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     # These change the speed, not the results.
     names = classifier.hparams.keys() - {"fast_kernels", "compile"}
@@ -215,7 +215,7 @@ def _plain(value: Any) -> str | float:
     return value
 
 
-# What is drawn --------------------------------------------------------------------------------------------------------
+# Figures, graph, embeddings -------------------------------------------------------------------------------------------
 def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -> int:
     """Writes figures, curves, histograms and the worst errors; returns the number of figures.
 
@@ -262,8 +262,8 @@ def write_graph(writer: SummaryWriter, classifier: TextClassifier, trainer: pl.T
     training = classifier.training
     try:
         with warnings.catch_warnings():
-            # torch 2.13 uses a deprecated tracer for TensorBoard, and the tracer reads every attribute of the model,
-            # including deprecated ones of transformers 5.23; that shapes become constants does not matter here.
+            # torch 2.13 uses a deprecated tracer for TensorBoard, which reads every attribute of the model, including
+            # deprecated ones of transformers 5.23. Shapes may become constants here.
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             warnings.filterwarnings("ignore", category=FutureWarning)
             warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
@@ -301,7 +301,7 @@ class _Embeddings:
         self._read = inputs[0].detach().float().cpu()
 
     def add(self, batch: Any) -> None:
-        """Adds the layer's inputs for a batch; the mean over the windows of a document."""
+        """Adds the layer's inputs for a batch, averaged over the windows of each document."""
         read, self._read = self._read, None
         if self._hook is None or read is None or read.ndim != 2:
             return
@@ -309,7 +309,7 @@ class _Embeddings:
         self._rows |= {row: vector for row, vector in zip(batch["row"].tolist(), read, strict=True) if row < self.texts}
 
     def end(self) -> None:
-        """Unhooks it."""
+        """Removes the hook."""
         if self._hook is not None:
             self._hook.remove()
             self._hook = None

@@ -72,7 +72,7 @@ def test_labels_that_were_changed_are_suspected(args: list[str], capfd: pytest.C
         assert row["predicted"] == predicted[place]["label"] != row["label"]
         assert row["score"] == predicted[place]["score"]
     assert {row["id"] for row in found[:2]} == {"r5", "r8"}
-    assert f"the label of {len(found)} rows of 120 may be wrong" in capfd.readouterr().err
+    assert f"{len(found)} of 120 rows may be mislabelled" in capfd.readouterr().err
 
 
 def test_folds_hold_out_each_row_once(reviews: dict[str, Path]) -> None:

@@ -74,7 +74,7 @@ def test_every_wrong_row_once(judged: list[str], capfd: pytest.CaptureFixture[st
     assert len(errors) == len({row["row"] for row in errors})
     assert {int(row["row"]) for row in errors} == wrong
     assert len(errors) == round((1 - metrics["val_accuracy"]) * 60)
-    assert f"validation: {len(wrong)} rows of 60 predicted wrongly" in captured.err
+    assert f"validation: {len(wrong)} of 60 rows misclassified; " in captured.err
     for row in errors:
         source, said = given[int(row["row"])], predicted[int(row["row"])]
         assert (row["text"], row["text_id"], row["label"]) == (source["text"], source["text_id"], source["label"])
@@ -84,7 +84,7 @@ def test_every_wrong_row_once(judged: list[str], capfd: pytest.CaptureFixture[st
     assert losses == sorted(losses, reverse=True)
     ranks = sorted(int(row["suspected"]) for row in errors if row["suspected"])
     assert ranks == list(range(1, len(ranks) + 1))
-    assert f"of {len(ranks)} row" in captured.err
+    assert f"misclassified; {len(ranks)} may be mislabelled" in captured.err
 
     every = read(folder / "outcomes.csv")
     assert [row["row"] for row in every] == [str(number) for number in range(60)]

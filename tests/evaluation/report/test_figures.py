@@ -214,7 +214,7 @@ def test_coverage_by_hand() -> None:
     line = figure.axes[0].lines[0]
     assert line.get_xdata() == pytest.approx([0.25, 0.5, 0.75, 1])
     assert line.get_ydata() == pytest.approx([1, 0.5, 2 / 3, 0.75])
-    assert "score ≥ 0.8: 50.0% of rows, 50.0% right" in of_legend(figure)
+    assert "score ≥ 0.8: 50.0% of rows, accuracy 50.0%" in of_legend(figure)
 
 
 def test_rows_that_are_too_long_are_counted() -> None:

@@ -135,8 +135,8 @@ def test_a_long_text_is_cut_and_a_model_without_errors(written: Callable[..., Pa
     assert numbers.count(f"[the first {MAX_CHARS} characters]") <= 1
     assert "long " * MAX_CHARS not in numbers
     perfect = " ".join(Read(written(Target("single_label", ("no", "yes")), better=50.0).read_text("utf-8")).texts)
-    assert "No row is predicted wrongly" in perfect
-    assert "No label is doubted" in perfect
+    assert "No row is misclassified" in perfect
+    assert "No label errors are suspected" in perfect
 
 
 @pytest.mark.slow

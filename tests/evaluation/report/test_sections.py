@@ -33,7 +33,7 @@ def test_a_new_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert '<p class="soft">in &lt;tokens&gt;</p>' in page
     assert f'<td class="n" style="--share: 50.0%">{int(evaluation.outcomes.lengths.max())}</td>' in page
     assert "Nothing" not in page
-    assert "Label errors" not in page  # those of other tasks
+    assert "Suspected label errors" not in page  # those of other tasks
     assert Markup(page).striptags().startswith("validation of model")
 
 
