@@ -47,15 +47,14 @@ class Comparison:
             "rows": 0 if self.shared is None else len(self.shared.true),
         }
         if self.shared is not None and self.intervals is not None:
+            intervals = asdict(self.intervals)
             found |= {
                 "all_rows": self.shared.all_rows,
                 "rows_labelled_differently": self.shared.relabelled,
                 "resamples": self.resamples,
                 "seed": self.seed,
-                "intervals": {name: [asdict(one) for one in each] for name, each in self.intervals.of_runs.items()},
-                "differences_to_first": {
-                    name: [asdict(one) for one in each] for name, each in self.intervals.differences.items()
-                },
+                "intervals": intervals["of_runs"],
+                "differences_to_first": intervals["differences"],
                 "mcnemar_to_first": [asdict(test) for test in self.tests],
             }
         plain: dict[str, Any] = _without_nan(found)

@@ -53,6 +53,6 @@ def _panels(found: Comparison) -> dict[str, list[Interval]]:
     for name in shown_in("interval"):
         values = [run.metrics.get(f"{run.prefix}{name}", math.nan) for run in found.runs]
         if not any(map(math.isnan, values)):
-            label = f"{prefixes.copy().pop()}{name}" if len(prefixes) == 1 else name
+            label = f"{next(iter(prefixes))}{name}" if len(prefixes) == 1 else name
             panels[label] = [Interval(value, math.nan, math.nan) for value in values]
     return panels

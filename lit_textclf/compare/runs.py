@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -202,16 +204,8 @@ def _rows(path: Path) -> RowResults | None:
     except (OSError, KeyError, ValueError) as error:  # pyarrow's errors are ValueErrors
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: cannot be read ({reason}); run validate or test again") from None
-    return RowResults(_numbered(columns[0]), columns[1], columns[2], loss)
-
-
-def _numbered(keys: Iterable[str]) -> list[tuple[str, int]]:
-    seen: dict[str, int] = {}
-    numbered = []
-    for key in keys:
-        seen[key] = seen.get(key, -1) + 1
-        numbered.append((key, seen[key]))
-    return numbered
+    seen: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+    return RowResults([(key, next(seen[key])) for key in columns[0]], columns[1], columns[2], loss)
 
 
 @dataclass(frozen=True)

@@ -77,35 +77,36 @@ class Evaluation:
     Attributes:
         outcomes: of the split.
         calibration: turns raw logits into probabilities.
-        thresholds: decision thresholds by label; None uses none, see :meth:`from_outcomes`.
-        probabilities: of each label, float32 `(rows, labels)`; the values, `(rows, 1)`, for regression.
-        decided: label indices int64 `(rows,)`, label sets int64 `(rows, labels)`, or values float32 `(rows,)`.
-        losses: of each row, before calibration, float32 `(rows,)`.
+        thresholds: decision thresholds by label; None takes the most probable label, or all labels with a probability
+            of at least 0.5.
     """
 
     outcomes: Outcomes
     calibration: Calibration
     thresholds: Mapping[str, float] | None
-    probabilities: Tensor
-    decided: Tensor
-    losses: Tensor
 
     @classmethod
     def from_outcomes(
         cls, outcomes: Outcomes, calibration: Calibration | None = None, thresholds: Mapping[str, float] | None = None
     ) -> Evaluation:
-        """Decides each row.
+        """An evaluation without thresholds, and without calibration, unless they are passed."""
+        return cls(outcomes, calibration or Calibration(), thresholds)
 
-        Args:
-            outcomes: of a split.
-            calibration: turns raw logits into probabilities; None leaves them uncalibrated.
-            thresholds: decision thresholds by label; None takes the most probable label, or all labels with a
-                probability of at least 0.5.
-        """
-        target, calibration = outcomes.target, calibration or Calibration()
-        probabilities = calibration.probabilities(target, outcomes.logits)
-        decided = rules_of(target).decide(target, calibration.apply(outcomes.logits), thresholds)
-        return cls(outcomes, calibration, thresholds, probabilities, decided, outcomes.losses)
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """Probabilities of each label, float32 `(rows, labels)`; the values, `(rows, 1)`, for regression."""
+        return self.calibration.probabilities(self.target, self.outcomes.logits)
+
+    @cached_property
+    def decided(self) -> Tensor:
+        """Label indices int64 `(rows,)`, label sets int64 `(rows, labels)`, or values float32 `(rows,)`."""
+        logits = self.calibration.apply(self.outcomes.logits)
+        return rules_of(self.target).decide(self.target, logits, self.thresholds)
+
+    @cached_property
+    def losses(self) -> Tensor:
+        """The loss of each row before calibration, float32 `(rows,)`."""
+        return self.outcomes.losses
 
     @cached_property
     def uncalibrated(self) -> Evaluation:
@@ -118,7 +119,7 @@ class Evaluation:
         return self if self.thresholds is None else Evaluation.from_outcomes(self.outcomes, self.calibration)
 
     def __len__(self) -> int:
-        return len(self.decided)
+        return len(self.outcomes.rows)
 
     @property
     def split(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,24 +82,24 @@ def markdown_table(rows: list[WrongRow]) -> str:
     Files and texts have line breaks, because TensorBoard makes columns as wide as their longest line and leaves a
     character or two to the others.
     """
-    ids, scores = any(row.id is not None for row in rows), any(row.score is not None for row in rows)
-    head = ["row", "id", "true", "predicted", "score", "loss", "text"]
-    absent = {"id": not ids, "score": not scores}
-    head = [name for name in head if not absent.get(name)]
-    lines = [head, ["---"] * len(head)]
-    for row in rows:
-        where = escaped(row.where).replace(" row ", "<br>row ")
-        labels = [_lines(re.findall(r"[^_|/.-]*[_|/.-]?", name)) for name in (row.true, row.predicted)]
-        numbers = [*([f"{row.score or 0:.2f}"] if scores else []), f"{row.loss:.2f}"]
-        text = "<br>".join(escaped(line) for line in textwrap.wrap(row.text, _LINE))
-        lines.append([where, *([escaped(row.id or "")] if ids else []), *labels, *map(escaped, numbers), text])
+    columns = {
+        "row": [escaped(row.where).replace(" row ", "<br>row ") for row in rows],
+        "id": [escaped(row.id) for row in rows if row.id is not None],
+        "true": [_on_lines(row.true) for row in rows],
+        "predicted": [_on_lines(row.predicted) for row in rows],
+        "score": [escaped(f"{row.score:.2f}") for row in rows if row.score is not None],
+        "loss": [escaped(f"{row.loss:.2f}") for row in rows],
+        "text": ["<br>".join(map(escaped, textwrap.wrap(row.text, _LINE))) for row in rows],
+    }
+    columns = {name: cells for name, cells in columns.items() if cells}  # rows without ids, or without scores
+    lines = [columns, ["---"] * len(columns), *zip(*columns.values(), strict=True)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _lines(parts: Iterable[str]) -> str:
-    """Parts of a name, escaped, on lines of at most :data:`_NAME` characters if possible."""
+def _on_lines(name: str) -> str:
+    """A name, escaped, on lines of at most :data:`_NAME` characters if possible."""
     lines = [""]
-    for part in parts:
+    for part in re.findall(r"[^_|/.-]*[_|/.-]?", name):
         if lines[-1] and len(lines[-1]) + len(part) > _NAME:
             lines.append("")
         lines[-1] += part

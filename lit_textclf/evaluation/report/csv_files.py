@@ -34,29 +34,23 @@ def outcomes_csv(evaluation: Evaluation) -> str:
     columns: dict[str, Iterable[Any]] = {
         "row": row_numbers(rows).tolist(),
         "key": [f"{key:016x}" for key in text_keys(rows).tolist()],
-        "label": evaluation.true,
+        **_results(evaluation, np.arange(len(rows))),
+        "loss": format_float32(evaluation.losses),
     }
-    if evaluation.score is None:
-        columns["prediction"] = evaluation.predicted
-    else:
-        columns |= {"predicted": evaluation.predicted, "score": format_float32(evaluation.score)}
-    return _table({**columns, "loss": format_float32(evaluation.losses)}, rows)
+    return _table(columns, rows)
 
 
 def errors_csv(evaluation: Evaluation) -> str:
     """The misclassified rows with their texts, highest loss first."""
-    issues, score = evaluation.label_issues, evaluation.score
-    worst = evaluation.worst[:MAX_VALUES] if score is None else evaluation.worst
-    rows, indices = evaluation.outcomes.rows.take(worst), torch.from_numpy(worst)
+    issues = evaluation.label_issues
+    worst = evaluation.worst[:MAX_VALUES] if evaluation.score is None else evaluation.worst
+    rows = evaluation.outcomes.rows.take(worst)
     columns: dict[str, Iterable[Any]] = {
         "row": row_numbers(rows).tolist(),
         **_text_columns(rows),
-        "label": [evaluation.true[index] for index in worst],
-        "prediction" if score is None else "predicted": [evaluation.predicted[index] for index in worst],
+        **_results(evaluation, worst),
+        "loss": format_float32(evaluation.losses[torch.from_numpy(worst)]),
     }
-    if score is not None:
-        columns["score"] = format_float32(score[indices])
-    columns["loss"] = format_float32(evaluation.losses[indices])
     if issues is not None:
         columns["suspected"] = [rank or None for rank in issues.rank[worst].tolist()]
     return _table(columns, rows)
@@ -149,8 +143,8 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
     Returns:
         The file; empty for regression.
     """
-    issues, score = evaluation.label_issues, evaluation.score
-    if issues is None or score is None:
+    issues = evaluation.label_issues
+    if issues is None:
         return []
     found, path = issues.rows, folder / "label_errors.csv"
     rows = evaluation.outcomes.rows.take(found)
@@ -160,9 +154,7 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
         "file": [file for file, _ in sources],
         "row": [number for _, number in sources],
         **_text_columns(rows),
-        "label": [evaluation.true[index] for index in found],
-        "predicted": [evaluation.predicted[index] for index in found],
-        "score": format_float32(score[torch.from_numpy(found)]),
+        **_results(evaluation, found),
     }
     if issues.labels is not None:
         columns["doubted"] = evaluation.target.texts(issues.labels[found])
@@ -177,6 +169,14 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
 def row_numbers(rows: Rows) -> np.ndarray:
     """Each row's index in its input, from 0, int64 `(rows,)`."""
     return np.arange(len(rows)) if rows.row_numbers is None else rows.row_numbers
+
+
+def _results(evaluation: Evaluation, indices: np.ndarray) -> dict[str, Iterable[Any]]:
+    """True and predicted labels with scores, or values, of some rows."""
+    true, predicted = ([texts[index] for index in indices] for texts in (evaluation.true, evaluation.predicted))
+    if evaluation.score is None:
+        return {"label": true, "prediction": predicted}
+    return {"label": true, "predicted": predicted, "score": format_float32(evaluation.score[torch.from_numpy(indices)])}
 
 
 def _text_columns(rows: Rows) -> dict[str, Iterable[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import warnings
@@ -152,8 +153,7 @@ class ShowInTensorBoard(Callback):
         if self.options.embeddings and last is not None:
             self._embeddings.write(writer, last, _step(trainer))
         metrics = self.report.metrics(trainer)
-        results = {f"results/{name}": value for name, value in metrics.items()}
-        finite = {name: value for name, value in results.items() if torch.isfinite(torch.tensor(value))}
+        finite = {f"results/{name}": value for name, value in metrics.items() if math.isfinite(value)}
         assert isinstance(trainer.logger, TensorBoardLogger)
         trainer.logger.log_hyperparams(plain_options(trainer, pl_module), finite, _step(trainer))
         writer.flush()
