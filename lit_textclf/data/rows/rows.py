@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -71,29 +71,19 @@ class Rows:
 
     def take(self, indices: np.ndarray) -> Rows:
         """The rows at these indices; they keep their sources."""
-
-        def taken(column: Any) -> Any:
-            return None if column is None else column.take(pa.array(indices))
-
-        numbers = indices if self.row_numbers is None else self.row_numbers[indices]
-        return Rows(
-            taken(self.text), taken(self.text_pair), taken(self.label), taken(self.id), taken(self.kept),
-            self.columns, self.sources, numbers, self.label_lists,
-            {name: values[indices] for name, values in self.derived.items()},
-        )  # fmt: skip
+        return self._part(lambda column: column.take(pa.array(indices)), indices)
 
     def slice(self, start: int, length: int) -> Rows:
         """`length` consecutive rows from `start` on, without copying; they keep their sources."""
+        return self._part(lambda column: column.slice(start, length), slice(start, start + length))
 
-        def cut(column: Any) -> Any:
-            return None if column is None else column.slice(start, length)
-
+    def _part(self, cut: Callable[[Any], Any], index: Any) -> Rows:
+        """Some of the rows: `cut` selects them from a column, `index` (indices or a slice) from an array."""
+        columns = {name: getattr(self, name) for name in ("text", "text_pair", "label", "id", "kept")}
+        parts: dict[str, Any] = {name: None if column is None else cut(column) for name, column in columns.items()}
         numbers = np.arange(len(self)) if self.row_numbers is None else self.row_numbers
-        return Rows(
-            cut(self.text), cut(self.text_pair), cut(self.label), cut(self.id), cut(self.kept),
-            self.columns, self.sources, numbers[start : start + length], self.label_lists,
-            {name: values[start : start + length] for name, values in self.derived.items()},
-        )  # fmt: skip
+        derived = {name: values[index] for name, values in self.derived.items()}
+        return replace(self, **parts, row_numbers=numbers[index], derived=derived)
 
     @classmethod
     def of_parts(cls, parts: Sequence[Rows]) -> Rows:
