@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lit_textclf.cli.main import main
+from lit_textclf.utils.lazy import lazy_attributes
 from lit_textclf.utils.messages import UserError
 from lit_textclf.version import __version__
 
@@ -27,19 +28,11 @@ __all__ = [
     "main",
 ]
 
-_HOMES = {
-    "EvaluateMetrics": "training.callbacks.hf_evaluate",
-    "Target": "data.labels.target",
-    "TextClassifier": "classifier.module",
-    "TextDataModule": "data.datamodule",
-    "Trainer": "training.trainer",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports classes that need Lightning on first use, to keep `--help` fast (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_attributes(
+    __name__,
+    EvaluateMetrics="training.callbacks.hf_evaluate",
+    Target="data.labels.target",
+    TextClassifier="classifier.module",
+    TextDataModule="data.datamodule",
+    Trainer="training.trainer",
+)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lit_textclf.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from lit_textclf.data.datamodule import TextDataModule
 
 __all__ = ["TextDataModule"]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports TextDataModule when it is asked for: others of this package are used without it (PEP 562)."""
-    if name != "TextDataModule":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lit_textclf.data.datamodule import TextDataModule
-
-    return TextDataModule
+__getattr__ = lazy_attributes(__name__, TextDataModule="datamodule")

@@ -1,0 +1,25 @@
+"""Attributes of packages that are imported on first use."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+
+def lazy_attributes(package: str, **modules: str) -> Callable[[str], Any]:
+    """A `__getattr__` for a package that imports its attributes on first use (PEP 562).
+
+    `lit-textclf --help` is then fast, and modules of a package can be used without Lightning.
+
+    Args:
+        package: the package's `__name__`.
+        **modules: for each attribute the module that defines it, relative to the package.
+    """
+
+    def get(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
+
+    return get
