@@ -1,4 +1,4 @@
-"""Checkpoints: found by name, read without running code, and refused with a reason."""
+"""Checkpoints: finding them by name, reading them without running code, checking that they fit."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ _NOT_CARRIED = (
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a checkpoint says besides its weights.
+    """What a checkpoint contains besides its weights.
 
     Attributes:
         path: the file.
         target: task and labels.
         model: the classifier's options.
         data: the data module's options that shape what the model sees.
-        architecture: the model's configuration, JSON.
+        architecture: the model's configuration as JSON.
         tokenizer: the tokenizer's files by name.
-        trained_on: the keys of the rows it was trained on, uint64 `(texts,)`; None if it does not say.
-        calibration: temperature and thresholds; one that changes nothing if the checkpoint has none.
-        callbacks: the keys of the callbacks whose state it has, as Lightning's `Callback.state_key`.
+        trained_on: keys of the training rows, uint64 `(texts,)`; None if the checkpoint has none.
+        calibration: temperature and thresholds; the identity if the checkpoint has none.
+        callbacks: keys of the callbacks whose state it contains, as in Lightning's `Callback.state_key`.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class CheckpointInfo:
     callbacks: tuple[str, ...] = ()
 
     def carried(self) -> dict[str, Any]:
-        """The arguments of the classifier that only a checkpoint gives."""
+        """The arguments of the classifier that only a checkpoint supplies."""
         return {
             "target": self.target,
             "calibration": self.calibration,
@@ -79,7 +79,7 @@ def carried(
     """The `hyper_parameters` of a checkpoint that can be used alone, as plain values for :func:`read_checkpoint`.
 
     Args:
-        options: the classifier's options; those that only the machine or the start of training decides are left out.
+        options: the classifier's options; those that depend on the machine or the start of training are left out.
         target: task and labels.
         calibration: temperature and thresholds.
         config: the model's configuration.
@@ -99,12 +99,12 @@ def refuse(stored: Mapping[str, Any], target: Target | None, trained: Mapping[st
 
     Args:
         stored: the checkpoint's `hyper_parameters`.
-        target: task and labels, None if they are not known yet.
+        target: task and labels; None if they are not known yet.
         trained: the options that decide what is trained, see :func:`refuse_another_way`.
         resumes: whether training continues.
 
     Raises:
-        UserError: if label names or their order differ, or what is trained.
+        UserError: if the names or order of the labels differ, or the trained parameters.
     """
     if target is not None and (conflict := Target.from_dict(stored["target"]).conflict(target.task, target.labels)):
         raise UserError(conflict)
@@ -112,7 +112,7 @@ def refuse(stored: Mapping[str, Any], target: Target | None, trained: Mapping[st
 
 
 def find_checkpoint(name: str, root: Path) -> Path:
-    """Turns `last` or `best` into the newest such file below a folder; other names are paths.
+    """Finds the newest `last.ckpt` or `best.ckpt` below a folder; other names are paths.
 
     Raises:
         UserError: if the file does not exist.
@@ -133,10 +133,10 @@ def find_checkpoint(name: str, root: Path) -> Path:
 
 
 def read_checkpoint(path: Path) -> CheckpointInfo:
-    """Reads what a checkpoint says besides its weights, with `weights_only=True` and without holding the weights.
+    """Reads everything except the weights of a checkpoint, with `weights_only=True`.
 
     Raises:
-        UserError: if the file is cut short, no checkpoint, or not one of this project's.
+        UserError: if the file is cut short, not a checkpoint, or one of another project.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -152,9 +152,7 @@ def read_checkpoint(path: Path) -> CheckpointInfo:
         raise UserError(f"{path}: the checkpoint is damaged ({damaged}); {_instead_of(path)}")
     model = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(model, dict) or not {"target", "architecture", "tokenizer"} <= model.keys():
-        raise UserError(
-            f"{path}: a checkpoint of something else, it has no labels and no tokenizer; name one that fit wrote"
-        )
+        raise UserError(f"{path}: not a lit_textclf checkpoint (no labels, no tokenizer); pass one written by fit")
     model = dict(model)
     keys = content.get("TextDataModule", {}).get("trained_on")
     return CheckpointInfo(
@@ -181,10 +179,10 @@ def _damaged(path: Path) -> str | None:
 
 
 def _instead_of(path: Path) -> str:
-    """Names the newest checkpoint of the same folder that is whole."""
+    """Names the newest intact checkpoint in the same folder."""
     others = [other for other in path.parent.glob("*.ckpt") if other.name != path.name and other.is_file()]
     for other in sorted(others, key=lambda found: found.stat().st_mtime, reverse=True):
-        # torch raises errors without a common type for a file that it did not write; such a file is not offered.
+        # torch raises errors of many types for a file that it did not write; such a file is not offered.
         with contextlib.suppress(Exception):
             if _damaged(other) is None:
                 step = torch.load(other, map_location="cpu", weights_only=True, mmap=True)["global_step"]
@@ -193,7 +191,7 @@ def _instead_of(path: Path) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """A digest of a checkpoint's contents, by the checksums in its table of contents."""
+    """A digest of a checkpoint's contents, from the checksums in its zip directory."""
     with zipfile.ZipFile(path) as archive:
         members = [(info.filename.partition("/")[2], info.CRC, info.file_size) for info in archive.infolist()]
     return hashlib.blake2b(repr(members).encode(), digest_size=16).hexdigest()

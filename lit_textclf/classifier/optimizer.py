@@ -1,4 +1,4 @@
-"""AdamW and its schedule, by optimizer step."""
+"""AdamW and its learning rate schedule."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SCHEDULES = (
     "constant_with_warmup",
     "inverse_sqrt",
 )
-"""Those of `transformers.SchedulerType` that need no arguments of their own."""
+"""The members of `transformers.SchedulerType` that need no further arguments."""
 
 
 def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
-    """Puts weight decay on matrices only.
+    """Applies weight decay to matrices only.
 
     Biases and the weights of LayerNorm are the parameters of one dimension (Devlin et al. 2019, and transformers'
-    Trainer, leave them without decay).
+    Trainer, do not decay them).
     """
     trained = [parameter for _, parameter in named if parameter.requires_grad]
     return [
@@ -46,23 +46,23 @@ def layerwise_groups(
     decay: float,
     depth: Mapping[str, int],
 ) -> list[dict[str, Any]]:
-    """The groups of :func:`parameter_groups` for each depth, whose learning rate falls from the top to the input.
+    """The groups of :func:`parameter_groups` for each depth; the learning rate falls from the head to the input.
 
     The head and the top layer have the full rate, each layer below it `decay` times that of the layer above, the
     embeddings `decay` times that of the first layer (discriminative fine-tuning: Howard & Ruder 2018, section 3.2;
     Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning", section 2). ELECTRA's code counts the same steps from
-    the head (`model/optimization.py`, `_get_layer_lrs`): there the top layer has two of them already.
+    the head (`model/optimization.py`, `_get_layer_lrs`), so its top layer is already decayed twice.
 
     Args:
-        named: parameters by name; a name that `depth` does not have is of the head.
+        named: parameters by name; one that `depth` lacks belongs to the head.
         weight_decay: of matrices.
         learning_rate: the head's.
         decay: more than 0, at most 1.
         depth: see :func:`lit_textclf.models.layers.depths`.
 
     Returns:
-        From the embeddings up, two groups for each depth; each has a `name` for `LearningRateMonitor`, and its share of
-        the learning rate as `lr_scale`. One without parameters is left out.
+        Two groups for each depth, from the embeddings up, without empty ones; each has a `name` for
+        `LearningRateMonitor` and its share of the learning rate as `lr_scale`.
     """
     parameters, head = list(named), max(depth.values())
     groups = []
@@ -80,13 +80,13 @@ def layerwise_groups(
 
 
 def take_up_changes(scheduler: LambdaLR, learning_rate: float, weight_decay: float) -> None:
-    """Lets a learning rate or weight decay that was changed on resume take effect, and says so.
+    """Applies a learning rate or weight decay that was changed on resume, and reports it.
 
-    The optimizer's saved state would win without a word.
+    Without this, the optimizer's saved state would silently override it.
 
     Args:
-        scheduler: as it was loaded from the checkpoint.
-        learning_rate: the full one; a group's share of it stays as it is.
+        scheduler: the scheduler loaded from the checkpoint.
+        learning_rate: the highest one; each group keeps its share.
         weight_decay: of matrices.
     """
     groups = scheduler.optimizer.param_groups
@@ -98,7 +98,8 @@ def take_up_changes(scheduler: LambdaLR, learning_rate: float, weight_decay: flo
         for group, rate in zip(groups, scheduler.base_lrs, strict=True):
             group["initial_lr"], group["lr"] = rate, rate * factor
         note(
-            f"learning rate: {saved:g} in the checkpoint, {learning_rate:g} now; the schedule goes on with the new one"
+            f"learning rate: {saved:g} in the checkpoint, {learning_rate:g} now; "
+            "the schedule continues with the new one"
         )
     decaying = [group for group in groups if any(parameter.ndim >= 2 for parameter in group["params"])]
     saved_decay = decaying[0]["weight_decay"] if decaying else weight_decay
@@ -125,11 +126,11 @@ def build(
         model: a transformers model; frozen parameters are left out.
         learning_rate: the highest one.
         weight_decay: of matrices.
-        layerwise_lr_decay: see :func:`layerwise_groups`; None is one rate for all.
+        layerwise_lr_decay: see :func:`layerwise_groups`; None uses one rate.
         lr_scheduler: see :func:`schedule`.
         warmup_ratio: see :func:`schedule`.
-        steps: all optimizer steps of the run; infinite where the run has no end.
-        device: of the parameters.
+        steps: all optimizer steps of the run; infinite if the run has no end.
+        device: the device of the parameters.
 
     Raises:
         UserError: if the run has no end.
@@ -148,7 +149,7 @@ def build(
 
 
 def adamw(groups: list[dict[str, Any]], learning_rate: float, *, fused: bool) -> AdamW:
-    """AdamW with the betas and epsilon of torch; fused is one kernel for all parameters."""
+    """AdamW with torch's betas and epsilon; `fused` updates all parameters in one kernel."""
     optimizer = AdamW(groups, lr=learning_rate, fused=fused)
     # A fused optimizer offers to unscale gradients itself, and Lightning 2.6.6 (plugins/precision/amp.py) then refuses
     # to clip them, with or without a scaler. Without the offer they are unscaled and clipped before the step.
@@ -157,13 +158,13 @@ def adamw(groups: list[dict[str, Any]], learning_rate: float, *, fused: bool) ->
 
 
 def schedule(optimizer: AdamW, name: str, steps: int, warmup_ratio: float) -> torch.optim.lr_scheduler.LRScheduler:
-    """The schedule of this name in transformers, over all optimizer steps.
+    """A schedule of transformers over all optimizer steps.
 
     Args:
-        optimizer: whose learning rate it sets.
+        optimizer: the optimizer whose learning rate it sets.
         name: `linear`, `cosine`, `constant_with_warmup`, ... as in `transformers.SchedulerType`.
         steps: all optimizer steps of the run.
-        warmup_ratio: the share of them in which the rate rises from 0, rounded up as in transformers' Trainer.
+        warmup_ratio: share of the steps in which the rate rises from 0, rounded up as in transformers' Trainer.
     """
     from transformers import get_scheduler
 

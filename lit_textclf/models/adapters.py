@@ -1,4 +1,4 @@
-"""What of a model is trained: small matrices beside its weights (LoRA), or all but what is frozen."""
+"""Choosing what is trained: LoRA adapters, or all weights except frozen ones."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _QUERY_AND_VALUE = (
     ("in_proj",),  # DeBERTa: query, key and value in one
     ("Wqkv",),  # ModernBERT: also all three in one
 )
-"""How models call the projections that LoRA's authors adapt (Hu et al. 2022, section 4.2)."""
+"""Names of the query and value projections, which LoRA's authors adapt (Hu et al. 2022, section 4.2)."""
 
 
 def add_lora(model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Puts LoRA matrices beside linear layers of the encoder, through peft, and leaves only them and the head to train.
+    """Adds LoRA adapters to linear layers of the encoder (peft), and freezes everything except them and the head.
 
-    The model keeps its class. Embeddings and encoder layers stay as they are; what comes after them, a pooler too, is
-    trained in full, for it is new or made for another task.
+    The model keeps its class. Everything above the encoder layers, including a pooler, is trained in full, because it
+    is new or was trained for another task.
 
     Args:
         model: a transformers model for sequence classification.
-        options: see :data:`LORA`; what is missing takes the default, `target_modules` the query and value projections.
+        options: see :data:`LORA`; `target_modules` defaults to the query and value projections.
 
     Returns:
-        The options with nothing left out, which gives the same layers whatever later defaults are.
+        The options with all defaults filled in, so that later defaults do not change the layers.
 
     Raises:
-        UserError: if the encoder has no linear layer of such a name.
+        UserError: if the encoder has no linear layer of a given name.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -51,7 +51,7 @@ def add_lora(model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         lora_dropout=complete["dropout"],
         target_modules=complete["target_modules"],
     )
-    # Into the layers alone: a head's `dense` or `out_proj` is trained in full, without adapters.
+    # Only into the layers: a head's `dense` or `out_proj` is trained in full, without adapters.
     inject_adapter_in_model(config, layers)
     depth = depths(model)
     head = max(depth.values())
@@ -62,7 +62,7 @@ def add_lora(model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _targets(wanted: str | list[str] | None, linear: list[str]) -> list[str]:
-    """The names of linear layers that are meant, sorted.
+    """The names of the linear layers to adapt, sorted.
 
     Raises:
         UserError: if the encoder has no linear layer of that name.
@@ -74,7 +74,7 @@ def _targets(wanted: str | list[str] | None, linear: list[str]) -> list[str]:
         found = next((known for known in _QUERY_AND_VALUE if set(known) <= set(names)), None)
         if found is None:
             raise UserError(
-                f"model.lora: no query and value projections are known of this model; name target_modules, "
+                f"model.lora: the query and value projections of this model are not known; set target_modules to "
                 f"some of {', '.join(names)}"
             )
         return sorted(found)
@@ -89,16 +89,15 @@ def _targets(wanted: str | list[str] | None, linear: list[str]) -> list[str]:
 
 
 def merged(model: Any) -> Any:
-    """A plain transformers model with the same outputs: every LoRA product is added to the weight it stands beside.
+    """A plain transformers model with the same outputs: each LoRA product is added to the weight it adapts.
 
-    For what is written for others (`export`): no peft is needed to load or run it. Outputs are those of `model` except
-    for the rounding of a sum that is now made once.
+    Exported models need no peft. Outputs equal those of `model` within rounding.
 
     Args:
         model: the `model` of a :class:`TextClassifier`, with adapters or without.
 
     Returns:
-        The model itself if it has no adapters; else a copy, in the same mode (train or eval), and `model` is unchanged.
+        The model itself if it has no adapters; otherwise a copy in the same mode (train or eval).
     """
     if not any(hasattr(module, "lora_A") for module in model.modules()):
         return model
@@ -115,7 +114,7 @@ def merged(model: Any) -> Any:
 
 
 def freeze(model: Any, below: int | Literal["embeddings"]) -> None:
-    """Keeps the embeddings, and a number of encoder layers from the first, as they are.
+    """Freezes the embeddings and a number of encoder layers, counted from the bottom.
 
     Args:
         model: a transformers model for sequence classification.
@@ -134,18 +133,18 @@ def freeze(model: Any, below: int | Literal["embeddings"]) -> None:
 
 
 def say_what_is_trained(model: nn.Module, lora: Mapping[str, Any] | None, below: int | str | None) -> None:
-    """Says in one line how much of a model is trained, or frozen."""
+    """Reports in one line how much of a model is trained or frozen."""
     parameters = list(model.parameters())
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     everything, some = (sum(parameter.numel() for parameter in group) for group in (parameters, trained))
     if lora is not None:
         note(
             f"lora: {some:,} of {everything:,} parameters are trained ({some / everything:.1%}): rank {lora['r']} "
-            f"beside {', '.join(lora['target_modules'])} of each layer, and the head in full"
+            f"for {', '.join(lora['target_modules'])} of each layer, and the complete head"
         )
     elif below is not None:
         layers = 0 if below == "embeddings" else int(below)
-        what = "embeddings" + (f" and {plural(layers, 'layer')} from the first on" if layers else "")
+        what = "embeddings" + (f" and {plural(layers, 'layer')} from the bottom" if layers else "")
         note(
             f"freeze: {what}: {len(parameters) - len(trained)} of {plural(len(parameters), 'tensor')}, "
             f"{everything - some:,} of {everything:,} parameters stay as they are"
@@ -153,12 +152,12 @@ def say_what_is_trained(model: nn.Module, lora: Mapping[str, Any] | None, below:
 
 
 def refuse_another_way(stored: Mapping[str, Any], now: Mapping[str, Any], *, resumes: bool) -> None:
-    """Refuses a checkpoint whose tensors, or whose optimizer where a run goes on, are not made the way it is now.
+    """Refuses a checkpoint whose adapters, or on resume whose trained parameters, differ from this run's.
 
     Args:
-        stored: the checkpoint's options; those that an older one does not have were off.
-        now: `lora`, complete, and `freeze` and `layerwise_lr_decay`.
-        resumes: whether the optimizer goes on too.
+        stored: the checkpoint's options; an option that an older checkpoint lacks was off.
+        now: `lora` with all defaults filled in, `freeze` and `layerwise_lr_decay`.
+        resumes: whether the optimizer's state is loaded, too.
 
     Raises:
         UserError: naming the option.
@@ -166,8 +165,8 @@ def refuse_another_way(stored: Mapping[str, Any], now: Mapping[str, Any], *, res
     for name, value in now.items():
         if stored.get(name) != value and (name == "lora" or resumes):
             raise UserError(
-                f"model.{name}: {_shown(stored.get(name))} in the checkpoint, {_shown(value)} now; leave it out to go "
-                "on with the checkpoint's, or train again"
+                f"model.{name}: {_shown(stored.get(name))} in the checkpoint, {_shown(value)} now; leave it out to "
+                "keep the checkpoint's, or train again"
             )
 
 

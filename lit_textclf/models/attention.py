@@ -1,8 +1,8 @@
 """Scaled dot-product attention on a CPU, a few rows of the batch at a time so that scores stay in the cache.
 
-In place of torch's own, whose kernel for bf16 is slow on short rows, and which draws dropout masks element by element.
-In bf16 the scores are rounded between the two products: the error of the output is about twice that of torch's kernel,
-and that of a bf16 product still.
+It replaces torch's, whose kernel for bf16 is slow on short rows, and which draws dropout masks element by element.
+In bf16 the scores are rounded between the two products, so the error is about twice that of torch's kernel, which is
+still that of a bf16 product.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lit_textclf.models.dropout import Draw, FastDropout
 ATTENTION = "lit_textclf_attention"
 """The attention function's name among transformers' attention implementations."""
 SCORES = 1 << 21
-"""Scores that are computed at a time. At 32 rows of 256 tokens, 12 heads and dropout, forward and backward take 84 to
+"""Scores computed at a time. At 32 rows of 256 tokens, 12 heads and dropout, forward and backward take 84 to
 97 ms in one piece and 61 to 65 ms in pieces of this size or half of it (bf16, 2 cores, 32 MiB cache)."""
 
 
@@ -32,7 +32,7 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, probability: float
     ) -> Tensor:
-        """Computes the output, and keeps the weights where a gradient will be asked for."""
+        """Computes the output, and stores the weights if a gradient is needed."""
         batch, heads, queries, size = query.shape
         tokens = key.shape[2]
         dtype, wide = query.dtype, torch.promote_types(query.dtype, torch.float32)
@@ -44,7 +44,7 @@ class _Attention(torch.autograd.Function):
         output = query.new_empty(batch, queries, heads, size)
         kept = query.new_empty(shape) if any(ctx.needs_input_grad[:3]) else None
         with torch.autocast("cpu", enabled=False):
-            # The least number, not -inf: a row of padding alone gets equal weights, not NaN.
+            # The smallest finite number, not -inf: a row of padding gets equal weights, not NaN.
             bias = None
             if mask is not None:
                 bias = torch.eq(mask, False, out=torch.empty(mask.shape, dtype=dtype)).mul_(torch.finfo(dtype).min)
@@ -65,14 +65,14 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        """The gradients of queries, keys and values from that of the output, piece by piece as in :meth:`forward`."""
+        """Gradients of queries, keys and values, computed in the same pieces as :meth:`forward`."""
         query, key, value, kept, bits = ctx.saved_tensors
         draw = None if bits is None else Draw(bits, *ctx.drawn)
         gradient = gradient.transpose(1, 2)
         if draw is not None:
             gradient = gradient * draw.growth
         for_query, for_key, for_value = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
-        # Below a vector's width in bf16 torch 2.13 takes the softmax's gradient element by element.
+        # For rows below a vector's width in bf16, torch 2.13 computes softmax gradients element by element.
         wide = torch.promote_types(kept.dtype, torch.float32) if kept.shape[-1] < 32 else kept.dtype
         for start in range(0, len(query), ctx.step):
             part = slice(start, start + ctx.step)
@@ -107,7 +107,7 @@ def attention(
     The signature is that of `transformers.AttentionInterface`.
 
     Returns:
-        `(batch, tokens, heads, head size)`, and None in place of the weights.
+        `(batch, tokens, heads, head size)`, and None for the weights.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -125,10 +125,10 @@ def attention(
 
 
 def use_fast_kernels(model: Any) -> None:
-    """Gives a transformers model the attention and dropout of this project; its state dict keeps its keys.
+    """Replaces a transformers model's attention and dropout with this project's; state dict keys do not change.
 
     Args:
-        model: a `PreTrainedModel`; attention is replaced only where the model runs `sdpa`.
+        model: a `PreTrainedModel`; attention is replaced only if the model uses `sdpa`.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask

@@ -1,4 +1,4 @@
-"""The model, built: configured for its labels, with pretrained or random weights, and made fast."""
+"""Building the model: configuration, weights, fast kernels, adapters, sharding."""
 
 from __future__ import annotations
 
@@ -105,10 +105,10 @@ def build_model(
 
 
 def scratch_config(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:
-    """A BERT configuration of the user's making, on a tokenizer's vocabulary.
+    """A BERT configuration from `model.from_scratch`, with a tokenizer's vocabulary.
 
     Raises:
-        UserError: if BERT's configuration has no such key, or does not accept the values.
+        UserError: if BERT's configuration does not have a key or accept its value.
     """
     from transformers import BertConfig
 
@@ -123,7 +123,7 @@ def scratch_config(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerFas
             raise ValueError(
                 f"hidden_size {config.hidden_size} is not a multiple of {config.num_attention_heads} heads"
             )
-        with torch.device("meta"):  # a negative size, an unknown activation: only building it shows them
+        with torch.device("meta"):  # only building it reveals a negative size or an unknown activation
             from_config(config)
     except Exception as error:
         raise UserError(f"model.from_scratch: {first_line(error)}") from None
@@ -140,10 +140,10 @@ def from_config(config: PretrainedConfig) -> Any:
 
 
 def from_pretrained(name_or_path: str, config: PretrainedConfig) -> Any:
-    """Loads pretrained weights in float32 and says what was not in them.
+    """Loads pretrained weights in float32 and reports missing ones.
 
     Raises:
-        UserError: if they cannot be had.
+        UserError: if they cannot be loaded.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -159,9 +159,11 @@ def from_pretrained(name_or_path: str, config: PretrainedConfig) -> Any:
     new = sorted({*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])})
     if new:
         shown = ", ".join(new[:4]) + (", ..." if len(new) > 4 else "")
-        note(f"{name_or_path}: {plural(len(new), 'tensor')} not among its weights begin at random: {shown}")
+        note(f"{name_or_path}: {plural(len(new), 'tensor')} not in its weights, randomly initialized: {shown}")
     elif names != wanted and not names[0].startswith("LABEL_"):
-        note(f"{name_or_path}: its outputs were {', '.join(names)}; training goes on from them for {', '.join(wanted)}")
+        note(
+            f"{name_or_path}: its outputs were {', '.join(names)}; training continues from them for {', '.join(wanted)}"
+        )
     return model
 
 
@@ -170,10 +172,10 @@ def _label_names(config: PretrainedConfig) -> list[str]:
 
 
 def compile_model(model: nn.Module) -> None:
-    """Has torch compile the model when it first runs, for all lengths at once; its state dict keeps its keys.
+    """Lets torch compile the model at its first run, for all lengths; the keys of its state dict do not change.
 
     Raises:
-        UserError: if a CPU has no compiler.
+        UserError: if there is no C++ compiler for the CPU.
     """
     compilers = (os.environ.get("CXX", "g++"), "clang++")
     if not torch.cuda.is_available() and not any(shutil.which(name) for name in compilers):
@@ -183,7 +185,7 @@ def compile_model(model: nn.Module) -> None:
 
 
 def set_dropout(config: PretrainedConfig, probability: float) -> None:
-    """Sets every dropout probability that the configuration has (`hidden_dropout_prob`, `dropout`, ...)."""
+    """Sets every dropout probability of the configuration (`hidden_dropout_prob`, `dropout`, ...)."""
     for name, value in config.to_dict().items():
         if "dropout" in name and (isinstance(value, float) or name == "classifier_dropout"):
             setattr(config, name, probability)

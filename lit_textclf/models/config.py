@@ -1,4 +1,4 @@
-"""A model's configuration: loaded, and as a checkpoint carries it."""
+"""A model's configuration: loading it, and storing it in a checkpoint."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def config_from_json(text: str) -> PretrainedConfig:
 
 
 def config_to_json(config: PretrainedConfig) -> str:
-    """A configuration as text: a dict of it has integer keys, which `weights_only=True` refuses to load."""
+    """A configuration as JSON: as a dict it would have integer keys, which `weights_only=True` refuses to load."""
     values = json.loads(config.to_json_string(use_diff=False))
-    values.pop("_name_or_path", None)  # a folder of the machine it was trained on
+    values.pop("_name_or_path", None)  # a folder on the machine that trained it
     return json.dumps(values)
 
 
@@ -35,7 +35,7 @@ def load_config(name_or_path: str) -> PretrainedConfig:
     """Loads the configuration of a folder or Hub name.
 
     Raises:
-        UserError: if it cannot be had.
+        UserError: if it cannot be loaded.
     """
     from transformers import AutoConfig
 
@@ -47,7 +47,7 @@ def load_config(name_or_path: str) -> PretrainedConfig:
 
 
 def max_positions(config: PretrainedConfig) -> int | None:
-    """The longest sequence that the model has positions for, in tokens; None if its configuration does not say."""
+    """The longest sequence the model has positions for, in tokens; None if its configuration sets no limit."""
     limit: int | None = getattr(config, "max_position_embeddings", None)
     if limit is not None and config.model_type in _OFFSET_POSITIONS:
         limit -= (config.pad_token_id or 0) + 1

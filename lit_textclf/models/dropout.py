@@ -1,9 +1,9 @@
-"""Dropout on a CPU with masks drawn from random bits: the same distribution, an order of magnitude faster.
+"""Dropout on a CPU with masks drawn from random bits: the same distribution, ten times as fast.
 
 torch draws CPU dropout masks one number at a time in one thread, except on Intel processors (pytorch/pytorch#138199):
 two thirds of a training step on 256 tokens. Here one 64-bit draw gives four mask values for hidden states and eight for
 attention weights. A probability is rounded to what 16 or 8 bits can express (0.1 to 0.10001 and 0.10156) and the scale
-is corrected to match, so that expectations are kept exactly. Draws come from torch's own generator, so seeds hold.
+is corrected to match, so expectations are exact. Draws come from torch's generator, so seeds apply.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 class Draw(NamedTuple):
     """Which elements a dropout keeps.
 
-    `bits` are uniform integers of any shape; those from `least` on are kept, and grow by the factor `growth`.
+    `bits` are uniform integers of any shape. Elements with at least `least` are kept and multiplied by `growth`.
     """
 
     bits: Tensor
@@ -27,7 +27,7 @@ class Draw(NamedTuple):
 
     @classmethod
     def sample(cls, shape: torch.Size, probability: float, dtype: torch.dtype) -> Draw:
-        """Draws for the elements of a shape, int16 or int8: as many bits decide on an element."""
+        """Draws one integer per element of a shape; its dtype, int16 or int8, sets the number of random bits."""
         values = 1 << (8 * dtype.itemsize)
         dropped = min(round(probability * values), values - 1)
         numbers = math.prod(shape)
@@ -37,10 +37,10 @@ class Draw(NamedTuple):
         return cls(bits, torch.iinfo(dtype).min + dropped, values / (values - dropped))
 
     def mask(self, dtype: torch.dtype, part: slice = slice(None)) -> Tensor:
-        """One for each element that is kept and zero for the others, of rows `part`.
+        """One for each element of rows `part` that is kept, zero for the others.
 
-        Of the dtype that it is multiplied with: a boolean one would be cast element by element, which takes four times
-        as long as all the rest (torch 2.13, copy kernel).
+        The dtype is that of the other factor: a boolean mask would be cast element by element, which takes four times
+        as long as everything else (torch 2.13, copy kernel).
         """
         bits = self.bits[part]
         return torch.ge(bits, self.least, out=torch.empty_like(bits, dtype=dtype))
@@ -58,7 +58,7 @@ class _Dropout(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        """The gradient of what was kept."""
+        """The gradient of the kept elements."""
         (bits,) = ctx.saved_tensors
         draw = Draw(bits, ctx.least, ctx.growth)
         return draw.mask(gradient.dtype).mul_(gradient).mul_(draw.growth), None

@@ -1,7 +1,7 @@
-"""The last layer of a BERT-like encoder, computed for the one token that the classifier reads.
+"""The last layer of a BERT-like encoder, computed only for the token that the head reads.
 
 BERT's pooler and the heads of RoBERTa and ELECTRA read the first token of the last layer. The other tokens give it keys
-and values; their own queries, outputs and feed-forward are thrown away, and their gradient is zero. Left out, they save
+and values; their own queries, outputs and feed-forward are discarded, and their gradient is zero. Skipping them saves
 five sixths of the last layer, a seventh of a model with six layers, with the same logits and gradients.
 """
 
@@ -19,13 +19,13 @@ _LAYERS = ("BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer", "El
 
 
 def read_first_token_only(model: Any) -> bool:
-    """Has the last layer of a sequence classification model give its first token alone.
+    """Makes the last layer of a sequence classification model compute only its first token.
 
     Args:
-        model: a `PreTrainedModel`; others than those of :data:`_LAYERS`, and decoders, are left as they are.
+        model: a `PreTrainedModel`; decoders, and models without :data:`_LAYERS`, are not changed.
 
     Returns:
-        Whether the model is of that kind.
+        Whether the model was changed.
     """
     layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
     if not layers or type(layers[-1]).__name__ not in _LAYERS or layers[-1].is_decoder:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Float32Linear(nn.Linear):
     """A linear layer that computes in float32 under autocast.
 
-    In bf16 a logit has three digits, so that a regression would predict multiples of 1/64 and probabilities would be
-    shared by many rows.
+    In bf16 a logit has three digits: a regression would predict multiples of 1/64, and many rows would share a
+    probability.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -43,10 +43,10 @@ def last_linear(model: nn.Module, outputs: int) -> nn.Linear | None:
 
 @torch.no_grad()
 def fold_temperature(model: nn.Module, outputs: int, temperature: float) -> float:
-    """Divides the weights that give the logits by a temperature: others then see calibrated logits.
+    """Divides the weights of the last linear layer by a temperature, so that the model's logits are calibrated.
 
     Returns:
-        By what the logits were divided.
+        The temperature folded into the weights; 1.0 if none was.
     """
     last = last_linear(model, outputs)
     if temperature == 1 or last is None:
@@ -62,20 +62,20 @@ def fold_temperature(model: nn.Module, outputs: int, temperature: float) -> floa
 
 
 def encoder_layers(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """The encoder's layers, which are the longest list of modules in a model, and the list's name."""
+    """The name and the layers of the encoder: the longest list of modules in a model."""
     lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
     return max(lists, key=lambda found: len(found[1]), default=("", nn.ModuleList()))
 
 
 def depths(model: Any) -> dict[str, int]:
-    """How far from the input each parameter stands, by its name.
+    """The depth of each parameter, counted from the input, by name.
 
     Args:
         model: a transformers model for sequence classification with N encoder layers.
 
     Returns:
-        0 for embeddings and whatever else all layers share, 1 to N for the layers, N + 1 for the head: a pooler, and
-        all that is not of the base model.
+        0 for embeddings and everything else that layers share, 1 to N for the layers, N + 1 for the head: a pooler and
+        everything outside the base model.
 
     Raises:
         UserError: if the model is not one list of layers.
@@ -88,8 +88,8 @@ def depths(model: Any) -> dict[str, int]:
     base = f"{model.base_model_prefix}."
     if not layers or beside or not path.startswith(base):
         raise UserError(
-            f"{type(model).__name__} is not one list of encoder layers: model.lora, model.freeze and "
-            "model.layerwise_lr_decay do not know its parts"
+            f"{type(model).__name__} is not one list of encoder layers: it does not support model.lora, "
+            "model.freeze or model.layerwise_lr_decay"
         )
     parts = [name for name, _ in model.base_model.named_children()]
     above = parts[parts.index(path.removeprefix(base).partition(".")[0]) + 1 :]
@@ -104,20 +104,20 @@ def depths(model: Any) -> dict[str, int]:
 
 
 def checkpoint_activations(model: Any) -> None:
-    """Has each encoder layer computed again in the backward pass, in place of keeping what it computed.
+    """Recomputes each encoder layer in the backward pass instead of storing its activations.
 
-    torch puts its generators back for the second time, ours draw from them. The last layer, where it is computed for
-    one token alone (`first_token.py`), is kept: it is the first that the backward pass would compute again.
+    torch restores its random generators for the second computation, and this project's dropout draws from them. A last
+    layer that is computed for one token only (`last_layer.py`) is stored: the backward pass would start with it.
 
     Raises:
-        UserError: if the model has no layers that transformers can do that with.
+        UserError: if transformers does not support this for the model.
     """
     try:
         model.activation_checkpointing_enable({"use_reentrant": False})
     except ValueError as error:
         raise UserError(f"model.gradient_checkpointing: {first_line(error)}") from None
-    # transformers 5.23 asks for gradients of the embeddings' output, which only reentrant checkpoints need: with frozen
-    # layers the backward pass would go down through them for nothing.
+    # transformers 5.23 requires gradients of the embeddings' output, which only reentrant checkpoints need: with them,
+    # the backward pass would run through frozen layers for nothing.
     model.disable_input_require_grads()
 
 

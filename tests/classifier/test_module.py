@@ -225,4 +225,4 @@ def test_a_trained_head_for_other_labels_is_said(
     TextClassifier(str(tmp_path / "tuned"), target=Target("single_label", ("no", "yes"))).configure_model()
     assert capsys.readouterr().err == ""
     TextClassifier(str(tmp_path / "tuned"), target=Target("single_label", ("yes", "no"))).configure_model()
-    assert "its outputs were no, yes; training goes on from them for yes, no" in capsys.readouterr().err
+    assert "its outputs were no, yes; training continues from them for yes, no" in capsys.readouterr().err

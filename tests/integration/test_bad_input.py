@@ -189,7 +189,7 @@ class TestWithACheckpoint:
             ({"ckpt_path": "cut.ckpt"}, "cut.ckpt: the checkpoint is cut short or damaged"),
             ({"ckpt_path": "empty.ckpt"}, "empty.ckpt: not a checkpoint"),
             ({"ckpt_path": "test.csv"}, "test.csv: not a checkpoint"),
-            ({"ckpt_path": "other.ckpt"}, "other.ckpt: a checkpoint of something else"),
+            ({"ckpt_path": "other.ckpt"}, "other.ckpt: not a lit_textclf checkpoint"),
             ({"ckpt_path": "."}, "a folder, not a checkpoint"),
         ]
         Path("cut.ckpt").write_bytes(whole[: len(whole) // 2])
