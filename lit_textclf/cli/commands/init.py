@@ -1,4 +1,4 @@
-"""`init`: a complete, commented config for the data at hand, which `fit --config` takes as it is."""
+"""`init`: writes a complete, commented config for the data, ready for `fit --config`."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from lit_textclf.utils.paths import expand_path, resolve_files
 INPUTS = ("train_file", "validation_file", "test_file")
 TRAINER = {
     "max_epochs": "epochs of training",
-    "precision": "auto does what this hardware does best; 32-true is exact, 16-mixed and bf16-mixed are faster on GPUs",
-    "accelerator": "auto takes a GPU or TPU where there is one",
+    "precision": "auto picks the best for this hardware; 32-true is exact, 16-mixed and bf16-mixed are faster on GPUs",
+    "accelerator": "auto uses a GPU or TPU if there is one",
     "devices": "how many of them",
     "strategy": "auto; ddp for several GPUs",
     "gradient_clip_val": "the largest norm of the gradient",
     "accumulate_grad_batches": "batches for each step of the optimizer: raise it where data.batch_size does not fit",
     "default_root_dir": "where lightning_logs/version_N is made",
 }
-"""Lightning's options that a config should show, with what they mean."""
+"""The options of Lightning that the config shows, with their meaning."""
 
 
 def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
-    """Writes a config whose columns, task, labels, `max_length`, `batch_size` and weights are what `check` found.
+    """Writes a config whose columns, task, labels, `max_length`, `batch_size` and class weights fit the data.
 
     Args:
         args: the command and its options.
 
     Returns:
-        The options that were decided, and the file that was written.
+        The options that the data decides, and the file that was written.
 
     Raises:
-        UserError: if the file exists already, or the data cannot be read.
+        UserError: if the file exists (pass `--overwrite`), or the data cannot be read.
     """
     parser = parser_of("init", "Writes a complete, commented config for this data.")
     parser.add_argument("--output", type=str, default="config.yaml", help="the file to write")
@@ -65,9 +65,8 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     decided["data"] |= {"text_column": columns.text, "text_pair_column": columns.text_pair}
     values = {section: options[section].as_dict() for section in ("data", "model", "trainer", "tensorboard")}
     for section, chosen in decided.items():
-        given_here = {name for name in chosen if given.set_by_user(f"{section}.{name}")}
-        values[section] |= {name: value for name, value in chosen.items() if name not in given_here}
-        decided[section] = {name: value for name, value in chosen.items() if name not in given_here}
+        decided[section] = {name: value for name, value in chosen.items() if not given.set_by_user(f"{section}.{name}")}
+        values[section] |= decided[section]
     text = _config(values, decided, found, unit)
     write_file(path, text)
     for finding in found.severe():
@@ -79,7 +78,7 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
 def _config(
     values: dict[str, dict[str, Any]], decided: dict[str, dict[str, Any]], found: Examination, unit: str
 ) -> str:
-    """The file: a head that says what was found, then each option under its explanation."""
+    """The text of the file: what was found, then each option under its explanation."""
     file = io.StringIO()
     rows = ", ".join(f"{plural(numbers['rows'], 'row')} {split}" for split, numbers in found.splits.items())
     tokens = found.splits["train"]["tokens"]
@@ -90,7 +89,7 @@ def _config(
             if finding.severity == severity:
                 file.writelines(_comment(f"{severity}: {finding.line()}", ""))
     file.writelines(
-        _comment("Options marked (found) were decided by the data; the others are defaults, or were given.", "")
+        _comment("Options marked (found) come from the data; the others are defaults, or were set by you.", "")
     )
     file.write("\n")
     file.write("seed_everything: 42\n")
@@ -102,22 +101,21 @@ def _config(
         for name, meaning in _options(section, owner):
             mark = "(found) " if name in decided.get(section, {}) else ""
             file.writelines(_comment(mark + meaning, "  "))
-            # In a list of one a value takes one line and has no end mark.
-            file.write(f"  {name}: {_spelled(values[section].get(name))}\n")
+            file.write(f"  {name}: {_formatted(values[section].get(name))}\n")
     return file.getvalue()
 
 
-def _spelled(value: Any) -> str:
-    """A value on one line; strings in quotes, for a parser may read 1e3 as a number where PyYAML sees a string."""
+def _formatted(value: Any) -> str:
+    """A value on one line of YAML, with strings in quotes: other parsers read 1e3 as a number, PyYAML as a string."""
     strings = isinstance(value, str) or (isinstance(value, list) and all(isinstance(name, str) for name in value))
     style = '"' if strings else None
-    # In a list of one a value has no end mark.
+    # A bare value would end with a document end mark (...); in a list it does not.
     line = yaml.safe_dump([value], allow_unicode=True, default_flow_style=True, width=10**6, default_style=style)
     return str(line.strip()[1:-1])
 
 
 def _options(section: str, owner: type) -> Iterator[tuple[str, str]]:
-    """A class's options with their explanation, in the order of its signature."""
+    """A section's options with their explanations, in the order of the class's signature."""
     if section == "trainer":
         yield from TRAINER.items()
         return
