@@ -13,7 +13,7 @@ from typing import Any, Literal
 from lit_textclf.data.labels.table import Task
 
 Reads = Literal["predicted", "positive", "positive_score"]
-Shown = Literal["head", "epoch_line", "interval"]
+Shown = Literal["head", "epoch_line", "progress_bar", "interval"]
 STAGES = ("val_", "test_", "predict_")
 
 
@@ -31,6 +31,7 @@ class MetricEntry:
         chart: title of the chart in TensorBoard; none if empty.
         head: position among the large numbers at the top of report.html; 0 leaves it out.
         epoch_line: position in the line that `fit` prints after each epoch; 0 leaves it out.
+        progress_bar: position in the progress bar of a terminal; 0 leaves it out.
         interval: position among the bootstrap intervals of `compare`, which must be able to resample it; 0 leaves it
             out.
     """
@@ -43,6 +44,7 @@ class MetricEntry:
     chart: str = ""
     head: int = 0
     epoch_line: int = 0
+    progress_bar: int = 0
     interval: int = 0
 
 
@@ -60,7 +62,7 @@ _F1: dict[Task, str] = _single("MulticlassF1Score") | {"multi_label": "torchmetr
 _SHARES = "accuracy, exact matches, AUROC and MCC"
 
 METRICS: tuple[MetricEntry, ...] = (
-    MetricEntry("f1_macro", True, _F1, _MACRO, chart="F1", head=3, epoch_line=3, interval=3),
+    MetricEntry("f1_macro", True, _F1, _MACRO, chart="F1", head=3, epoch_line=3, progress_bar=2, interval=3),
     MetricEntry("f1_micro", True, _F1, _MICRO, chart="F1", interval=4),
     MetricEntry("f1_weighted", True, _single("MulticlassF1Score"), _WEIGHTED, chart="F1"),
     MetricEntry("f1", True, _single("BinaryF1Score"), reads="positive", chart="F1", head=4, interval=2),
@@ -81,11 +83,10 @@ METRICS: tuple[MetricEntry, ...] = (
     MetricEntry("mae", False, _values("MeanAbsoluteError"), chart="errors", head=7, interval=8),
     MetricEntry("pearson", True, _values("PearsonCorrCoef"), chart="correlation", head=5, epoch_line=5, interval=6),
     MetricEntry("spearman", True, _values("SpearmanCorrCoef"), chart="correlation", head=6),
-    MetricEntry("loss", False, head=8, epoch_line=1, interval=9),
+    MetricEntry("loss", False, head=8, epoch_line=1, progress_bar=1, interval=9),
     MetricEntry("ece", False),
 )  # fmt: skip
 
-_MONITORED: dict[Task, str] = {"single_label": "f1_macro", "multi_label": "f1_macro", "regression": "loss"}
 _QUALITY: dict[Task, str] = {"single_label": "accuracy", "multi_label": "f1_micro", "regression": "pearson"}
 
 
@@ -139,12 +140,6 @@ def task_of(logged: Iterable[str]) -> Task | None:
         if entry.name in names and len(entry.classes) == 1:
             return next(iter(entry.classes))
     return None
-
-
-def monitor_of(task: Task) -> tuple[str, Literal["min", "max"]]:
-    """The validation metric that decides which epoch is best, and which direction is better."""
-    name = _MONITORED[task]
-    return f"val_{name}", "max" if higher_is_better(name) else "min"
 
 
 def quality_of(task: Task) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.checkpoint import carried, refuse
 from lit_textclf.classifier.losses import TrainingLoss, class_weights_of
-from lit_textclf.classifier.metric_table import monitor_of
+from lit_textclf.classifier.metric_table import shown_in
 from lit_textclf.classifier.metrics import StageMetrics
 from lit_textclf.classifier.optimizer import build, take_up_changes
 from lit_textclf.classifier.options import check_options
@@ -307,9 +307,8 @@ class TextClassifier(LightningModule):
         logits = self.logits_of(batch)
         self.measure(stage, logits, batch["target"])
         if self._trainer is not None:
-            metrics = self.stage_metrics(stage)
-            shown = ("val_loss", monitor_of(metrics.target.task)[0])
-            for name, metric in metrics.loggable().items():
+            shown = {f"val_{name}" for name in shown_in("progress_bar")}
+            for name, metric in self.stage_metrics(stage).loggable().items():
                 self.log(name, metric, on_step=False, on_epoch=True, prog_bar=name in shown, batch_size=len(logits))
         return Evaluated(row=batch["row"], logits=logits.detach(), target=batch["target"])
 

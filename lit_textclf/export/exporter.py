@@ -1,4 +1,4 @@
-"""What an exporter does; `exporters.py` lists those that `export --format` knows by name."""
+"""What an exporter does; `formats.py` lists those that `export --format` knows by name."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, r
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.sections import NOT_OPTIONS
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.export.exporters import find_exporter, formats_help
+from lit_textclf.export.formats import find_exporter, formats_help
 from lit_textclf.export.huggingface import push_to_hub
 from lit_textclf.export.model_card import model_card
 from lit_textclf.utils.atomic import atomic_folder, check_output_folder
