@@ -89,7 +89,7 @@ def lengths_of(
         lengths = np.sum([column.lengths for column in tokens], axis=0) + special
         unknown = unknown_of(tokens, tokenizer)
         if unknown is not None:
-            unknown = unknown._replace(rows=round(unknown.rows * len(rows) / len(part)))
+            unknown = Unknown(unknown.share, round(unknown.rows * len(rows) / len(part)))
     truncated = round(int((lengths > max_length).sum()) * len(rows) / len(part))
     return Lengths(part, lengths, truncated, unknown, sampled)
 

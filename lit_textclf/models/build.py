@@ -175,7 +175,7 @@ def compile_model(model: nn.Module) -> None:
     """Lets torch compile the model at its first run, for all lengths; the keys of its state dict do not change.
 
     Raises:
-        UserError: if there is no C++ compiler for the CPU.
+        UserError: on a CPU without a C++ compiler.
     """
     compilers = (os.environ.get("CXX", "g++"), "clang++")
     if not torch.cuda.is_available() and not any(shutil.which(name) for name in compilers):

@@ -47,7 +47,7 @@ def load_class(spec: Spec, option: str) -> Any:
         option: the option it was given to, for messages.
 
     Raises:
-        UserError: if there is no such module or no such name in it, or the module cannot be imported.
+        UserError: if the module or the name in it does not exist, or the module cannot be imported.
     """
     path, _ = split_spec(spec, option)
     module_name, _, name = path.rpartition(".")
