@@ -88,7 +88,7 @@ def test_more_ranks_than_rows_is_said_before_anything_hangs(fit_args: list[str],
     done = run(["validate", "--ckpt_path", "last", "--data.validation_file", str(file), "--trainer.devices", "3",
                 "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"])  # fmt: skip
     assert done.returncode == 2, done.stderr
-    assert "error: validation: 2 rows for 3 ranks; lower trainer.devices" in done.stderr
+    assert "error: validation: 2 rows for 3 ranks; lower --trainer.devices" in done.stderr
 
 
 def predictions(path: Path) -> tuple[list[list[str]], np.ndarray]:
