@@ -26,7 +26,7 @@ from PIL import Image
 
 from lit_textclf import main
 from lit_textclf.utils.paths import resolve_path
-from tests.browser import Served, page
+from tests.browser import FIND, Served, page
 
 IMAGES = ROOT / "docs" / "images"
 DATA = [
@@ -35,15 +35,6 @@ DATA = [
 ]  # fmt: skip
 MAX_BYTES = 200_000
 PINNED = ("train_loss", "val_loss", "val_accuracy", "val_f1_macro", "val_ece", "lr/pg1")
-# Reaches into shadow roots: TensorBoard nests its pages in them.
-FIND = """
-const found = [];
-const walk = (root) => {
-  found.push(...root.querySelectorAll(arguments[0]));
-  for (const element of root.querySelectorAll('*')) if (element.shadowRoot) walk(element.shadowRoot);
-};
-walk(document);
-"""
 
 
 def train(folder: Path) -> None:

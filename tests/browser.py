@@ -25,6 +25,16 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 
+# All elements that a selector finds, in shadow roots too: TensorBoard's pages are nested in them.
+FIND = """
+const found = [];
+const walk = (root) => {
+  found.push(...root.querySelectorAll(arguments[0]));
+  for (const element of root.querySelectorAll('*')) if (element.shadowRoot) walk(element.shadowRoot);
+};
+walk(document);
+"""
+
 
 def chromium() -> tuple[str, str] | None:
     """Chromium and its driver: `CHROMIUM` and `CHROMEDRIVER`, or what is in the path; None where one is missing."""

@@ -18,7 +18,7 @@ from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.holdout import folds_of, hold_out, stratified_sample, text_keys
 from lit_textclf.data.rows.hub import load_dataset, read_dataset
 from lit_textclf.data.rows.read import read_files, stream_files
-from lit_textclf.data.rows.rows import Rows, report_blank, rows_of_texts
+from lit_textclf.data.rows.rows import Rows, note_limit, report_blank, rows_of_texts
 from lit_textclf.data.rows.stream import RowStream, one_chunk
 from lit_textclf.utils.messages import UserError, note, plural
 
@@ -338,6 +338,6 @@ class Splits:
                 indices = stratified_sample(self._codes(rows), len(rows), limit, seed)
             else:
                 indices = np.arange(limit)
-            note(f"{split}: {limit:,} of {plural(len(rows), 'row')} used (data.max_*_samples)")
+            note_limit(split, limit, len(rows))
             rows = rows.take(indices)
         self.rows[split] = rows

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lit_textclf import main
-from tests.browser import Served, chromium, colors, page, screenshot
+from tests.browser import FIND, Served, chromium, colors, page, screenshot
 from tests.conftest import write_csv
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -20,15 +20,6 @@ if chromium() is None:  # the whole module at once: one line, not one for each t
         "NO BROWSER TEST IS RUN: chromium or chromedriver is missing (CHROMIUM, CHROMEDRIVER or the path)",
         allow_module_level=True,
     )
-# All elements that a selector finds, in shadow roots too: TensorBoard's pages are nested in them.
-FIND = """
-const found = [];
-const walk = (root) => {
-  found.push(...root.querySelectorAll(arguments[0]));
-  for (const element of root.querySelectorAll('*')) if (element.shadowRoot) walk(element.shadowRoot);
-};
-walk(document);
-"""
 DRAWN = (
     "return found.filter((e) => e.getBoundingClientRect().width > 20 && e.getBoundingClientRect().height > 20).length"
 )

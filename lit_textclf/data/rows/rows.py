@@ -202,4 +202,14 @@ def report_blank(rows: Rows, split: str, *, refuse: bool) -> None:
             f"{rows.where(int(blank[0]))}: the text is blank ({plural(len(blank), 'such row')}); "
             "remove them or type --data.allow_blank_text true"
         )
-    note(f"{split}: {plural(len(blank), 'row')} with a blank text, kept (first: {rows.where(int(blank[0]))})")
+    note_blank(split, len(blank), rows.where(int(blank[0])))
+
+
+def note_blank(split: str, number: int, first: str) -> None:
+    """Reports the number of rows with a blank text, and where the first one is."""
+    note(f"{split}: {plural(number, 'row')} with a blank text, kept (first: {first})")
+
+
+def note_limit(split: str, limit: int, total: int) -> None:
+    """Reports that only `limit` of all rows are used."""
+    note(f"{split}: {limit:,} of {plural(total, 'row')} used (data.max_*_samples)")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Container, Iterator
 import pyarrow as pa
 
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.rows import Rows, text_digest
-from lit_textclf.utils.messages import UserError, note, plural, quietly
+from lit_textclf.data.rows.rows import Rows, note_blank, note_limit, text_digest
+from lit_textclf.utils.messages import UserError, plural, quietly
 
 
 class RowStream:
@@ -50,9 +50,9 @@ class RowStream:
                 content.update(text_digest(column).encode())
         self.digest = content.hexdigest()
         if blank:
-            note(f"{split}: {plural(blank, 'row')} with a blank text, kept (first: {first})")
+            note_blank(split, blank, first)
         if limit is not None and limit < self.total:
-            note(f"{split}: {limit:,} of {plural(self.total, 'row')} used (data.max_*_samples)")
+            note_limit(split, limit, self.total)
             self.total = limit
         self.split = split
 
