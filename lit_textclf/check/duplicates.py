@@ -13,7 +13,7 @@ from lit_textclf.data.labels.names import split_names
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.normalize import equal_codes, joined, normalized
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.utils.messages import plural
+from lit_textclf.utils.messages import agree, plural
 
 SEVERE_SHARE = 0.01
 """The share of a split's rows at which leaks and conflicts are severe: they can move a metric by as much."""
@@ -148,7 +148,8 @@ def check_leaks(found: Examination) -> Iterator[Finding]:
 def leak(split: str, rows: Rows, earlier: str, leaked: np.ndarray) -> Finding:
     """The finding that the rows of a split with the indices `leaked`, `(leaks,)`, are also in an earlier split."""
     severity: Severity = "severe" if len(leaked) >= SEVERE_SHARE * len(rows) else "warning"
-    message = f"{len(leaked):,} of {plural(len(rows), 'row')} ({len(leaked) / len(rows):.1%}) are also in {earlier}"
+    share, verb = f"{len(leaked) / len(rows):.1%}", agree(len(leaked), "is", "are")
+    message = f"{len(leaked):,} of {plural(len(rows), 'row')} ({share}) {verb} also in {earlier}"
     return Finding(severity, "leak", split, len(leaked), message, _leak_remedy(split, earlier), examples(rows, leaked))
 
 

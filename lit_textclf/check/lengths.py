@@ -14,7 +14,7 @@ from lit_textclf.check.findings import Examination, Finding, Severity, examples
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.token_cache import TokenColumn, tokenize
-from lit_textclf.utils.messages import plural
+from lit_textclf.utils.messages import agree, plural
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -122,8 +122,8 @@ def check_lengths(found: Examination) -> Iterator[Finding]:
             done = "truncated" if mode == "truncate" else f"read as data.long_text {mode}"
             severity: Severity = "warning" if share >= 0.05 and mode == "truncate" else "note"
             message = (
-                f"{number:,} of {plural(len(rows), 'text')} ({share:.1%}) have more than {data.max_length} tokens and "
-                f"are {done}"
+                f"{number:,} of {plural(len(rows), 'text')} ({share:.1%}) {agree(number, 'has', 'have')} more than "
+                f"{data.max_length} tokens and {agree(number, 'is', 'are')} {done}"
             )
             remedy = "raise --data.max_length, or set --data.long_text"
             shown = examples(counted.rows, np.flatnonzero(counted.lengths > data.max_length))

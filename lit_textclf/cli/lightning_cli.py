@@ -37,7 +37,7 @@ from lit_textclf.training.callbacks.stop_and_resume import ReportStop
 from lit_textclf.training.callbacks.tensorboard import ShowInTensorBoard
 from lit_textclf.training.options import check_trainer
 from lit_textclf.training.trainer import Trainer
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import UserError, agree, note, plural
 from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import LOGS, folder_of, new_run_folder
 
@@ -297,8 +297,9 @@ class TextCLI(LightningCLI):
         if not self.trainer.is_global_zero or self.folder is None:
             return
         if not self.report.rows:
-            done = f"{self.trainer.current_epoch} of {self.trainer.max_epochs} epochs are done"
-            note(f"nothing was trained: {done}; raise trainer.max_epochs to continue")
+            done, epochs = self.trainer.current_epoch, self.trainer.max_epochs
+            of = f"{done} of {plural(epochs or 0, 'epoch')} {agree(done, 'is', 'are')} done"
+            note(f"nothing was trained: {of}; raise trainer.max_epochs to continue")
             self._remove_folder_of_nothing()
             return
         written = write_fit(self.report, self.metrics, self.datamodule, self.folder)

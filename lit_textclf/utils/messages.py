@@ -77,7 +77,12 @@ def plural(number: int, singular: str, several: str | None = None) -> str:
         >>> plural(1, "row"), plural(6920, "row"), plural(2, "class", "classes")
         ('1 row', '6,920 rows', '2 classes')
     """
-    return f"{number:,} {singular if number == 1 else several or singular + 's'}"
+    return f"{number:,} {agree(number, singular, several or singular + 's')}"
+
+
+def agree(number: int, singular: str, several: str) -> str:
+    """The words that agree with a number, without it: a verb in `1 of 13 rows is`."""
+    return singular if number == 1 else several
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -22,7 +22,7 @@ def test_fit_reports_leaks_and_conflicts(fit_args: list[str], capfd: pytest.Capt
     severe = [line for line in err if line.startswith("severe: ")]
     assert len(severe) == 2
     assert "severe: train: 1 text has more than one label (first: t.csv: row 1: " in severe[0]
-    assert "severe: validation: 1 of 13 rows (7.7%) are also in train (first: v.csv: row 0: " in severe[1]
+    assert "severe: validation: 1 of 13 rows (7.7%) is also in train (first: v.csv: row 0: " in severe[1]
     assert not any("for severe findings" in line for line in err)
 
 

@@ -22,12 +22,14 @@ from lit_textclf.evaluation.report.tables import table_of_numbers
 from lit_textclf.prediction.csv_output import CsvFormat
 from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.utils.atomic import refuse_input
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import UserError, agree, note
 from lit_textclf.utils.paths import expand_path, resolve_files
 from lit_textclf.utils.run_folder import LOGS, new_folder, write_metrics
 
 FOLDS = 5
 """Default of `data.folds`."""
+BLOCK_ROWS = 4096
+"""Rows of the predictions that are formatted at a time."""
 
 
 class FoldCLI(TextCLI):
@@ -146,7 +148,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     assert root is not None
     file = file or PredictionFile(root / "predictions.csv")
     outcomes = Outcomes.joined(held_out, "train")
-    _write(file, outcomes)
+    write_predictions(file, outcomes)
     evaluation = Evaluation.from_outcomes(outcomes)
     suspects = [write_outcomes(evaluation, root), *write_label_errors(evaluation, root)]
     summary = _summary(metrics)
@@ -154,21 +156,24 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     return summary, [file.path, *suspects, write_metrics(summary, root)]
 
 
-def _write(file: PredictionFile, outcomes: Outcomes) -> None:
-    """Writes the predictions of all folds in the order of the training file."""
+def write_predictions(file: PredictionFile, outcomes: Outcomes) -> None:
+    """Writes the predictions of all folds in the order of the training file, a block of lines in memory at a time."""
     rows, kept = outcomes.rows, outcomes.rows.kept
     csv = CsvFormat(outcomes.target, rows.columns.id, [] if kept is None else kept.column_names, where=file.path)
     with file.writing():
         file.append(file.encode(csv.header(), first=True))
-        file.append(file.encode(csv.lines(rows, outcomes.logits)))
+        for start in range(0, len(rows), BLOCK_ROWS):
+            logits = outcomes.logits[start : start + BLOCK_ROWS]
+            file.append(file.encode(csv.lines(rows.slice(start, len(logits)), logits)))
 
 
 def _summary(folds: Sequence[dict[str, float]]) -> dict[str, float]:
     summary = {}
     for name in folds[0]:
         values = [fold[name] for fold in folds if math.isfinite(fold[name])]
-        if len(values) < len(folds):
-            note(f"{name}: {len(folds) - len(values)} of {len(folds)} folds have no value and are left out")
+        if without := len(folds) - len(values):
+            verb = agree(without, "has no value and is", "have no value and are")
+            note(f"{name}: {without} of {len(folds)} folds {verb} left out")
         summary[f"{name}_mean"] = statistics.fmean(values) if values else math.nan
         summary[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else math.nan
     return summary

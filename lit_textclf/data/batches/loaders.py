@@ -92,7 +92,7 @@ class ResumableLoader(DataLoader[Any]):
         ours, given = self._source, int(state["given"])
         seed = int(getattr(ours, "seed", 0))
         if seed != state["seed"] and hasattr(ours, "seed"):
-            note(f"seed: the order of the rows goes on with the checkpoint's {state['seed']}, not {seed}")
+            note(f"seed: the order of the rows continues with the checkpoint's {state['seed']}, not {seed}")
             ours.seed = state["seed"]
         ended = given >= state["plan"]["batches"]
         if not ended and state["plan"] != self._plan():

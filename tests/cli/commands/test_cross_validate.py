@@ -10,9 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import accuracy_score
 
-from lit_textclf import TextDataModule, UserError, main
+from lit_textclf import Target, TextDataModule, UserError, main
+from lit_textclf.cli.commands import cross_validate
+from lit_textclf.data.rows.rows import rows_of_texts
+from lit_textclf.evaluation.outcomes import Outcomes
+from lit_textclf.prediction.output_file import PredictionFile
 from tests.conftest import sentences, write_csv
 
 
@@ -48,6 +53,31 @@ def test_out_of_fold_predictions_and_spread(args: list[str], capfd: pytest.Captu
     assert captured.out.splitlines()[-1] == (
         f"wrote {root}/predictions.csv {root}/outcomes.csv {root}/label_errors.csv {root}/metrics.json"
     )
+
+
+class RecordedFile(PredictionFile):
+    """Counts the lines of each block."""
+
+    def append(self, lines: bytes) -> None:
+        self.blocks = [*getattr(self, "blocks", []), lines.count(b"\n")]
+        super().append(lines)
+
+
+def test_predictions_are_formatted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of_texts(["a", "b,c", 'd "e"', "f", "g"])
+    logits = torch.tensor([[0.0, 1.0], [2.0, 0.0], [0.5, 0.25], [1.0, -1.0], [0.0, 0.0]])
+    nothing = torch.zeros(5, dtype=torch.int64)
+    outcomes = Outcomes("train", Target("single_label", ("no", "yes")), rows, logits, nothing, nothing, 8)
+    whole, parts = PredictionFile(Path("whole.csv")), RecordedFile(Path("parts.csv"))
+    cross_validate.write_predictions(whole, outcomes)
+    monkeypatch.setattr(cross_validate, "BLOCK_ROWS", 2)
+    cross_validate.write_predictions(parts, outcomes)
+    assert parts.blocks == [1, 2, 2, 1]  # the header first
+    assert parts.path.read_bytes() == whole.path.read_bytes()
+    with parts.path.open(encoding="utf-8", newline="") as file:
+        assert [(row["row"], row["label"]) for row in csv.DictReader(file)] == [
+            ("0", "yes"), ("1", "no"), ("2", "no"), ("3", "no"), ("4", "no"),
+        ]  # fmt: skip
 
 
 def test_labels_that_were_changed_are_suspected(args: list[str], capfd: pytest.CaptureFixture[str]) -> None:

@@ -106,7 +106,7 @@ def test_other_rows_in_the_middle_of_an_epoch(fit_args: list[str], fails: Callab
 def test_another_seed_is_said(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     main([*fit_args, "--trainer.max_epochs", "1"])
     main([*fit_args, "--ckpt_path", "last", "--seed_everything", "7"])
-    assert "seed: the order of the rows goes on with the checkpoint's 42, not 7" in capfd.readouterr().err
+    assert "seed: the order of the rows continues with the checkpoint's 42, not 7" in capfd.readouterr().err
 
 
 def test_changed_training_rows_are_said(
@@ -166,7 +166,7 @@ WAYS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_killed_five_times(way: str, long_run: list[str]) -> None:
-    """SIGKILL at random moments; each run goes on with the last one's checkpoint."""
+    """SIGKILL at random moments; each run resumes from the last one's checkpoint."""
     every, moments = 10, random.Random(1)
     args = [*long_run, *WAYS[way], "--trainer.checkpoint_every_n_steps", str(every)]
     finished([*args, "--trainer.default_root_dir", "whole"])
