@@ -21,8 +21,7 @@ from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSample
 from lit_textclf.data.labels.table import TaskOption
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.options import CARRIED, check_data
-from lit_textclf.data.rows_module import RowsModule
-from lit_textclf.data.splits import STAGE_SPLITS, Splits
+from lit_textclf.data.splits import STAGE_SPLITS, SplitsModule
 from lit_textclf.data.tokens.long_text import LongText, Mode
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.token_cache import default_cache_dir
@@ -48,7 +47,7 @@ class ReadsText(Protocol):
         """The longest sequence that it reads, in tokens; None if it knows no limit."""
 
 
-class TextDataModule(RowsModule):
+class TextDataModule(SplitsModule):
     """Rows of text with labels, tokenized, and in batches that are padded to their longest row.
 
     Args:
@@ -153,7 +152,7 @@ class TextDataModule(RowsModule):
     ) -> None:
         options = locals()  # every argument by its name
         check_data(options)
-        super().__init__(Splits.from_options(options))
+        super().__init__(options)
         self.save_hyperparameters(*CARRIED)
         self.long_text = LongText(long_text, window_stride, max_windows)
         self.max_length, self.pad_to_max_length = max_length, pad_to_max_length
@@ -175,7 +174,7 @@ class TextDataModule(RowsModule):
             UserError: for anything wrong in the options or the files, or an unknown label.
         """
         if classifier is not None and self.target is None:
-            self._splits.target = classifier.target
+            self.target = classifier.target
         first = self.stream is None
         self.read(stage)
         if classifier is not None:  # after the files: their mistakes show without asking the Hub for a model

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
 
 from lit_textclf.data.labels.table import TaskOption
-from lit_textclf.data.labels.target import Target, decide_target, missing_labels
+from lit_textclf.data.labels.target import Target, decide_target, label_counts, missing_labels
 from lit_textclf.data.readers.custom import custom_readers
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
@@ -29,10 +31,6 @@ STAGE_SPLITS: dict[str, tuple[str, ...]] = {
     "test": ("test",),
     "predict": (),
 }
-_SAME_NAME = (
-    "dataset_name", "dataset_config_name", "folds", "fold", "allow_blank_text", "task", "labels", "positive_label",
-)  # fmt: skip
-"""Options that are attributes of :class:`Splits` under the same name."""
 
 
 def _delimiter_char(delimiter: str | None) -> str | None:
@@ -44,104 +42,115 @@ def _delimiter_char(delimiter: str | None) -> str | None:
     raise UserError(f"data.delimiter {delimiter!r}: must be one character")
 
 
-@dataclass
-class Splits:
-    """The rows of each split, and the target, which the training rows decide.
+class SplitsModule(LightningDataModule):
+    """The part of the data module that knows rows, columns and labels, but not tokens and batches.
+
+    Args:
+        options: the arguments of :class:`TextDataModule` by name.
 
     Attributes:
-        files: the value of `data.*_file` for each split.
-        dataset_name: a data set to read instead of files.
-        dataset_config_name: its configuration.
-        dataset_splits: the names of the splits in the data set, where they differ from ours.
-        shares: the shares of the training rows to hold out for `validation` and `test`.
-        folds: the number of parts of the training rows, one of which is held out for validation instead of a share.
-        fold: which part, from 0.
-        columns: the names of the columns; the first file fills in those that are not set.
-        read_options: encodings and delimiters.
-        limits: the most rows to use of each split.
-        allow_blank_text: whether training rows may be blank.
-        task: the task, or `auto`.
-        labels: the labels' names, or None.
-        positive_label: the positive one of two labels, for the metrics.
+        rows: the rows read so far, by split.
+        stream: the rows to predict, once `predict` has read them.
         target: task and labels, once they are known.
-        trained_on: the keys of the rows that a checkpoint was trained on, see :meth:`record`.
-        texts: texts to predict instead of a file.
-        keep_columns: the splits whose rows keep all their columns.
-        rows: the rows by split, once read.
-        stream: the rows to predict, which are read part by part.
+        columns: the columns as the options name them, or as found in the files once these are read.
+        read_options: encodings, delimiter and quote character.
+        dataset_config_name: the configuration of `data.dataset_name`.
     """
 
-    files: dict[str, str | list[str] | None]
-    dataset_name: str | None
-    dataset_config_name: str | None
-    dataset_splits: dict[str, str]
-    shares: dict[str, float | None]
-    folds: int | None
-    fold: int | None
-    columns: ColumnNames
-    read_options: ReadOptions
-    limits: dict[str, int | None]
-    allow_blank_text: bool
-    task: TaskOption
-    labels: list[str] | None
-    positive_label: str | None
-    target: Target | None = None
-    trained_on: np.ndarray | None = None
-    texts: list[str] | None = None
-    keep_columns: set[str] = field(default_factory=set)
-    rows: dict[str, Rows] = field(default_factory=dict)
-    stream: RowStream | None = None
-    _record: np.ndarray | None = None
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Splits:
-        """The splits that the data module's arguments describe, after :func:`check_data` has checked them."""
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.rows: dict[str, Rows] = {}
+        self.stream: RowStream | None = None
+        self.target: Target | None = None
         label_columns = tuple(options["label_columns"] or ())
-        encoding = options["encoding"]
-        encodings = (encoding,) if isinstance(encoding, str) else tuple(encoding)
-        return cls(
-            files={split: options[f"{split}_file"] for split in SPLITS},
-            dataset_splits=options["dataset_splits"] or {},
-            shares={split: options[f"{split}_split"] for split in ("validation", "test")},
-            columns=ColumnNames(
-                options["text_column"],
-                options["text_pair_column"],
-                None if label_columns else options["label_column"],
-                options["id_column"],
-                labels=label_columns,
-            ),
-            read_options=ReadOptions(
-                encodings or ("utf-8",),
-                _delimiter_char(options["delimiter"]),
-                options["quote_char"],
-                custom_readers(options["readers"]),
-            ),
-            limits={
-                "train": options["max_train_samples"],
-                "validation": options["max_eval_samples"],
-                "test": options["max_eval_samples"],
-                "predict": options["max_predict_samples"],
-            },
-            **{name: options[name] for name in _SAME_NAME},
+        self.columns = ColumnNames(
+            options["text_column"],
+            options["text_pair_column"],
+            None if label_columns else options["label_column"],
+            options["id_column"],
+            labels=label_columns,
         )
+        encoding = options["encoding"]
+        self.read_options = ReadOptions(
+            ((encoding,) if isinstance(encoding, str) else tuple(encoding)) or ("utf-8",),
+            _delimiter_char(options["delimiter"]),
+            options["quote_char"],
+            custom_readers(options["readers"]),
+        )
+        self.dataset_config_name: str | None = options["dataset_config_name"]
+        self._dataset_name: str | None = options["dataset_name"]
+        self._dataset_splits: dict[str, str] = options["dataset_splits"] or {}
+        self._files: dict[str, str | list[str] | None] = {split: options[f"{split}_file"] for split in SPLITS}
+        self._folds, self._fold = options["folds"], options["fold"]
+        shares = {split: options[f"{split}_split"] for split in ("validation", "test")}
+        self._shares = {split: share for split, share in shares.items() if share and self._files[split] is None}
+        self._held_out = {*self._shares, *(["validation"] if self._folds is not None else [])}
+        self._limits: dict[str, int | None] = {
+            "train": options["max_train_samples"],
+            "validation": options["max_eval_samples"],
+            "test": options["max_eval_samples"],
+            "predict": options["max_predict_samples"],
+        }
+        self._allow_blank_text: bool = options["allow_blank_text"]
+        self._task: TaskOption = options["task"]
+        self._labels: list[str] | None = options["labels"]
+        self._positive_label: str | None = options["positive_label"]
+        self._trained_on: np.ndarray | None = None
+        self._texts: list[str] | None = None
+        self._keep_columns: set[str] = set()
 
-    def use_checkpoint(self, target: Target, trained_on: np.ndarray | None, *, id_required: bool) -> None:
-        """Uses a checkpoint's target and the keys of its training rows; see :meth:`RowsModule.use_checkpoint`."""
-        self.target, self.trained_on = target, trained_on
+    def files(self, split: str) -> str | list[str] | None:
+        """The files that `data.*_file` names for a split; None if it names none."""
+        return self._files[split]
+
+    def has(self, split: str) -> bool:
+        """Whether the options name rows for a split."""
+        texts = split == "predict" and bool(self._texts)
+        return self._files[split] is not None or self._dataset_name is not None or texts
+
+    def dataset_split(self, split: str) -> str | None:
+        """The name of a split in `data.dataset_splits`; `predict` falls back to `test`. None if neither is there."""
+        named = self._dataset_splits.get("test") if split == "predict" else None
+        return self._dataset_splits.get(split, named)
+
+    def predict_texts(self, texts: Sequence[str]) -> None:
+        """Makes `predict` read these texts instead of `data.predict_file`."""
+        self._texts = list(texts)
+
+    def keep_columns(self, *splits: str) -> None:
+        """Keeps all columns of these splits' rows, and of no others."""
+        self._keep_columns = set(splits)
+
+    def use_checkpoint(self, target: Target, trained_on: np.ndarray | None, *, id_required: bool = True) -> None:
+        """Uses what a checkpoint stores about its training rows.
+
+        Args:
+            target: its task and labels.
+            trained_on: the keys of its training rows, uint64 `(texts,)`; None if it has none.
+            id_required: whether a missing id column is an error.
+        """
+        self.target, self._trained_on = target, trained_on
         self.columns = replace(self.columns, id_required=id_required)
 
     def read(self, stage: str) -> None:
-        """Reads the rows of a stage (`fit`, `validate`, `test`, `predict`) and decides the target, once.
+        """Reads the rows of a stage and decides task and labels, once; needs no tokenizer.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`.
 
         Raises:
-            UserError: for anything wrong in the options or the files.
+            UserError: for an error in the options or the files, or for rows that the checkpoint was trained on.
         """
         if stage == "predict":
             self.stream = self.stream or self._to_predict()
         new = [split for split in STAGE_SPLITS[stage] if split not in self.rows]
         for split in new:
-            if split not in self.rows:  # reading `train` may have held out `validation`
-                self._read_split(split)
+            if split in self.rows:  # reading `train` may have held out `validation`
+                continue
+            if split == "train" or (split in self._held_out and self.has("train")):
+                self._read_training_rows()
+            elif (rows := self._rows_of(split)) is not None:
+                self._add(split, rows)
         if stage == "fit" and "train" not in self.rows:
             raise UserError("no training rows: type --data.train_file FILE, or --data.dataset_name NAME")
         if stage == "predict" and self.stream is None:
@@ -153,7 +162,7 @@ class Splits:
             )
         if self.target is None:
             raise UserError(f"{stage} uses the labels of a checkpoint: type --ckpt_path FILE")
-        if conflict := self.target.conflict(self.task, self.labels):
+        if conflict := self.target.conflict(self._task, self._labels):
             raise UserError(conflict)
         if stage in ("validate", "test"):
             for split in new:
@@ -169,56 +178,33 @@ class Splits:
         Raises:
             UserError: if a file cannot be read, or no training rows are named.
         """
-        self.keep_columns = {"train"}
+        self.keep_columns("train")
         rows = self._rows_of("train")
         if rows is None:
             raise UserError("no training rows to check: type --data.train_file FILE, or --data.dataset_name NAME")
         problem = None
-        labelled = np.setdiff1d(np.arange(len(rows)), missing_labels(rows, self.task))
+        labelled = np.setdiff1d(np.arange(len(rows)), missing_labels(rows, self._task))
         if len(labelled) < len(rows):
             problem = f"{plural(len(rows) - len(labelled), 'row')} without a label"
         try:
-            self.target = decide_target(rows.take(labelled), self.task, self.labels, self.positive_label)
+            self.target = decide_target(rows.take(labelled), self._task, self._labels, self._positive_label)
         except UserError as error:
             problem = str(error)
         splits = {"train": rows}
-        if self.target is not None and problem is None and any(self._is_held_out(split) for split in self.shares):
-            splits = self._held_out(rows)
+        if self.target is not None and problem is None and self._held_out:
+            splits = self._divided(rows)
         for split in ("validation", "test"):
             if split not in splits and (found := self._rows_of(split, label_required=False)) is not None:
                 splits[split] = found
         return {split: splits[split] for split in SPLITS if split in splits}, problem
 
-    def dataset_split(self, split: str) -> str | None:
-        """The name of a split in `data.dataset_splits`; `predict` falls back to `test`. None if neither is there."""
-        named = self.dataset_splits.get("test") if split == "predict" else None
-        return self.dataset_splits.get(split, named)
-
-    def has(self, split: str) -> bool:
-        """Whether the options name rows for a split."""
-        return (
-            self.files[split] is not None or self.dataset_name is not None or (split == "predict" and bool(self.texts))
-        )
-
-    def record(self) -> np.ndarray:
-        """The training rows' sorted :func:`text_keys`, uint64 `(texts,)`, which a checkpoint stores."""
-        if self._record is None:
-            self._record = np.unique(text_keys(self.rows["train"]))
-        return self._record
-
-    def _read_split(self, split: str) -> None:
-        if split == "train" or (self._is_held_out(split) and self.has("train")):
-            self._read_training_rows()
-        elif (rows := self._rows_of(split)) is not None:
-            self._add(split, rows)
-
     def _to_predict(self) -> RowStream | None:
         """The rows to predict: texts, files or the data set's test split; None if there are none."""
         read: Callable[[], Iterator[Rows]]
-        if self.texts is not None:
-            read = partial(one_chunk, rows_of_texts(self.texts))
-        elif (files := self.files["predict"]) is not None:
-            keep = "predict" in self.keep_columns
+        if self._texts is not None:
+            read = partial(one_chunk, rows_of_texts(self._texts))
+        elif (files := self._files["predict"]) is not None:
+            keep = "predict" in self._keep_columns
             read = partial(
                 stream_files, files, self.columns, self.read_options, option="data.predict_file", keep_columns=keep
             )
@@ -226,37 +212,25 @@ class Splits:
             read = partial(one_chunk, rows)
         else:
             return None
-        return RowStream(read, "predict", self.limits["predict"])
-
-    def _is_share(self, split: str) -> bool:
-        """Whether a split is a share of the training rows."""
-        return bool(self.shares.get(split)) and self.files[split] is None
-
-    def _is_held_out(self, split: str) -> bool:
-        """Whether a split is held out of the training rows, as a share or as one of the folds."""
-        return self._is_share(split) or (split == "validation" and self.folds is not None)
+        return RowStream(read, "predict", self._limits["predict"])
 
     def _rows_of(self, split: str, *, label_required: bool = True) -> Rows | None:
         """A split's rows from its file or the data set; None if it has neither."""
-        file, required = self.files[split], label_required and split != "predict"
-        keep = split in self.keep_columns
+        file, required = self._files[split], label_required and split != "predict"
+        keep = split in self._keep_columns
+        rows: Rows | None = None
         if file is not None:
             option = f"data.{split}_file"
             rows = read_files(
                 file, self.columns, self.read_options, option=option, label_required=required, keep_columns=keep
             )
-        elif self.dataset_name is not None:
+        elif self._dataset_name is not None:
             named = self.dataset_split(split)
-            found = read_dataset(
-                self.dataset_name, self.dataset_config_name, named or ("test" if split == "predict" else split),
+            rows = read_dataset(
+                self._dataset_name, self.dataset_config_name, named or ("test" if split == "predict" else split),
                 self.columns, label_required=required, keep_columns=keep, split_required=named is not None,
             )  # fmt: skip
-            if found is None:
-                return None
-            rows = found
-        else:
-            return None
-        if split != "predict":
+        if rows is not None and split != "predict":
             self.columns = rows.columns
         return rows
 
@@ -266,36 +240,36 @@ class Splits:
         if rows is None:
             return
         if self.target is None:
-            self.target = decide_target(rows, self.task, self.labels, self.positive_label)
-        if not any(self._is_held_out(split) for split in self.shares):
+            self.target = decide_target(rows, self._task, self._labels, self._positive_label)
+        if not self._held_out:
             self._add("train", rows)
             return
-        for split, part in self._held_out(rows).items():
+        for split, part in self._divided(rows).items():
             self._add(split, part)
-        if self.dataset_name is not None:
-            own = load_dataset(self.dataset_name, self.dataset_config_name)
-            for split in self.shares:
-                if self._is_held_out(split) and split in own:
+        if self._dataset_name is not None:
+            own = load_dataset(self._dataset_name, self.dataset_config_name)
+            for split in ("validation", "test"):
+                if split in self._held_out and split in own:
                     note(f"{split}: the data set's own {split} rows are not used; training rows are held out")
-        parts = ", ".join(f"{plural(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
-        fold = f" (fold {self.fold} of {self.folds})" if self.folds is not None else ""
-        note(f"split by a hash of the text{fold}: {parts}")
+        fold = f" (fold {self._fold} of {self._folds})" if self._folds is not None else ""
+        note(f"split by a hash of the text{fold}: {self._rows_by_split()}")
 
-    def _held_out(self, rows: Rows) -> dict[str, Rows]:
+    def _divided(self, rows: Rows) -> dict[str, Rows]:
         """Divides training rows into held-out splits and the rest, `train`."""
-        shares = {split: self.shares[split] if self._is_share(split) else None for split in ("test", "validation")}
-        keys, codes = text_keys(rows), self._codes(rows)
+        assert self.target is not None
+        shares = {split: self._shares.get(split) for split in ("test", "validation")}
+        keys, codes = text_keys(rows), self.target.strata(rows)
         train, *held = hold_out(keys, codes, shares["test"], shares["validation"])
         parts = {}
-        if self.folds is not None:
-            of_row = folds_of(keys[train], None if codes is None else codes[train], self.folds)
-            parts["validation"] = rows.take(train[of_row == self.fold])
-            train = train[of_row != self.fold]
-        for split, part in zip(shares, held, strict=True):
-            if shares[split]:
+        if self._folds is not None:
+            of_row = folds_of(keys[train], None if codes is None else codes[train], self._folds)
+            parts["validation"] = rows.take(train[of_row == self._fold])
+            train = train[of_row != self._fold]
+        for (split, share), part in zip(shares.items(), held, strict=True):
+            if share:
                 if not len(part):
                     raise UserError(
-                        f"data.{split}_split {shares[split]} of {plural(len(rows), 'row')} holds out no row; raise it"
+                        f"data.{split}_split {share} of {plural(len(rows), 'row')} holds out no row; raise it"
                     )
                 parts[split] = rows.take(part)
         return {**parts, "train": rows.take(train)}
@@ -306,38 +280,69 @@ class Splits:
         Raises:
             UserError: if the rows were held out with other shares or folds than in training; use the same ones.
         """
-        if self.trained_on is None:
+        if self._trained_on is None:
             return
         rows = self.rows[split]
-        known = np.flatnonzero(np.isin(text_keys(rows), self.trained_on))
+        known = np.flatnonzero(np.isin(text_keys(rows), self._trained_on))
         if not len(known):
             return
         first = rows.where(int(known[0]))
         message = f"{split}: {len(known):,} of {plural(len(rows), 'row')} were trained on (first: {first})"
-        if self._is_held_out(split):
+        if split in self._held_out:
             raise UserError(
                 f"{message}; use the same --data.validation_split, --data.test_split, --data.folds and --data.fold "
                 "as in training"
             )
         note(f"{message} (ignoring case and punctuation): these metrics are too optimistic")
 
-    def _codes(self, rows: Rows) -> np.ndarray | None:
-        assert self.target is not None
-        return self.target.strata(rows)
-
     def _add(self, split: str, rows: Rows) -> None:
         refuse = split == "train" or (split == "validation" and self.has("train"))
-        report_blank(rows, split, refuse=refuse and not self.allow_blank_text)
-        limit = self.limits[split]
+        report_blank(rows, split, refuse=refuse and not self._allow_blank_text)
+        limit = self._limits[split]
         if limit is not None and limit < len(rows):
             if split == "train":
                 assert self.target is not None
                 if limit < (labels := len(self.target.labels)):
                     raise UserError(f"data.max_train_samples {limit}: must be at least {labels}, the number of labels")
                 seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-                indices = stratified_sample(self._codes(rows), len(rows), limit, seed)
+                indices = stratified_sample(self.target.strata(rows), len(rows), limit, seed)
             else:
                 indices = np.arange(limit)
             note_limit(split, limit, len(rows))
             rows = rows.take(indices)
         self.rows[split] = rows
+
+    def _rows_by_split(self) -> str:
+        return ", ".join(f"{plural(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
+
+    @cached_property
+    def _training_keys(self) -> torch.Tensor:
+        return torch.from_numpy(np.unique(text_keys(self.rows["train"])).view(np.int64))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The keys of the training rows, int64 `(texts,)`, by which a checkpoint recognizes them."""
+        return {"trained_on": self._training_keys} if "train" in self.rows else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Reports how the training rows of a resumed run differ from those in its checkpoint."""
+        saved = state_dict.get("trained_on")
+        if saved is not None and "train" in self.rows:
+            then, now = saved.numpy(), self._training_keys.numpy()
+            added, gone = len(np.setdiff1d(now, then)), len(np.setdiff1d(then, now))
+            if added or gone:
+                note(f"training rows: {plural(added, 'text')} new since the checkpoint, {gone:,} no longer there")
+
+    def label_counts(self, split: str) -> dict[str, int]:
+        """The number of rows of each label in a split; empty if it was not read or has no labels."""
+        return label_counts(self.rows[split], self.target) if split in self.rows else {}
+
+    def summary(self) -> str:
+        """Task, labels with their counts, and rows, in one line."""
+        assert self.target is not None
+        rows = self._rows_by_split()
+        if not self.target.has_probabilities:
+            return f"regression; {rows}"
+        counts = self.label_counts("train")
+        names = [f"{name} {counts[name]:,}" if name in counts else name for name in self.target.labels]
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        return f"{self.target.task}, {len(names)} labels ({shown}); {rows}"
