@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.classifier.metric_table import quality_of
 from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.export.onnx_runtime import MODEL, OnnxModel, megabytes, quiet
 from lit_textclf.utils.messages import UserError, note, plural
@@ -87,9 +88,11 @@ def put_int8_in_place(stored: CheckpointInfo, folder: Path, data: TextDataModule
             quantize_int8(path, made, narrowing=narrowing)
             rounded = _measured(classifier, OnnxModel(made, folded=folded), data)
             of_labels = ""
-            if stored.target.one_label_per_row:
-                changed = int((exact["logits"].argmax(-1) != rounded["logits"].argmax(-1)).sum())
-                of_labels = f", {plural(changed, 'label')} changed"
+            if stored.target.has_probabilities:
+                before, after = (_decided(classifier, measured["logits"]) for measured in (exact, rounded))
+                changed = int((before != after).reshape(len(before), -1).any(1).sum())
+                what = "label set" if stored.target.has_label_sets else "label"
+                of_labels = f", {plural(changed, what)} changed"
             drop = exact[metric] - rounded[metric]
             note(
                 f"export: int8{'' if narrowing else ' except for feed-forward outputs'}, {megabytes(made.parent)}; "
@@ -107,6 +110,12 @@ def put_int8_in_place(stored: CheckpointInfo, folder: Path, data: TextDataModule
             old.unlink()
         for new in made.parent.iterdir():
             shutil.move(new, folder / new.name)
+
+
+def _decided(classifier: TextClassifier, logits: Tensor) -> Tensor:
+    """The labels or label sets of raw logits, as `predict` decides them."""
+    assert classifier.target is not None
+    return rules_of(classifier.target).decide(classifier.target, classifier.calibration.apply(logits))
 
 
 @torch.inference_mode()

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
@@ -66,13 +68,19 @@ class GlueFormat(OutputFormat):
     Args:
         target: the checkpoint's task and labels.
         task: the GLUE task.
+        thresholds: decision thresholds by label; None takes the most probable label.
+        calibration: turns raw logits into calibrated ones.
 
     Raises:
         UserError: if the labels are not that task's.
     """
 
-    def __init__(self, target: Target, task: str) -> None:
-        self.target, self.task = target, task
+    def __init__(
+        self, target: Target, task: str, *, thresholds: Mapping[str, float] | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:  # fmt: skip
+        self.target, self.task, self.thresholds = target, task, thresholds
+        self.calibration = calibration or Calibration()
         expected = LABELS[task]
         if target.has_probabilities == (task == "stsb") or set(target.labels) != set(expected):
             has = ", ".join(target.labels) or "numbers"
@@ -110,7 +118,8 @@ class GlueFormat(OutputFormat):
             UserError: if the checkpoint's labels are not the task's.
         """
         assert data.target is not None
-        return cls(data.target, cls._task(options, data))
+        task = cls._task(options, data)
+        return cls(data.target, task, thresholds=model.thresholds, calibration=model.calibration)
 
     @property
     def name(self) -> str:
@@ -124,10 +133,12 @@ class GlueFormat(OutputFormat):
     def lines(self, rows: Rows, logits: Tensor) -> str:
         """The lines of some rows; raw logits, float32 `(rows, outputs)`."""
         numbers = np.arange(len(rows)) if rows.row_numbers is None else rows.row_numbers
+        calibrated = self.calibration.apply(logits.float().cpu())
+        decided = rules_of(self.target).decide(self.target, calibrated, self.thresholds)
         if self.task == "stsb":
-            values = [f"{value:.3f}" for value in logits[:, 0].float().clamp(0, HIGHEST).tolist()]
+            values = [f"{value:.3f}" for value in decided.clamp(0, HIGHEST).tolist()]
         else:
-            names = [self.target.labels[index] for index in logits.argmax(-1).tolist()]
+            names = self.target.texts(decided)
             order = LABELS[self.task]
             values = names if self.task in BY_NAME else [str(order.index(name)) for name in names]
         return "".join(f"{number}\t{value}\n" for number, value in zip(numbers.tolist(), values, strict=True))

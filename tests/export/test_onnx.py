@@ -227,6 +227,26 @@ def test_int8_on_other_rows(fit_args: list[str], reviews: dict[str, Path], capfd
     assert "15 validation rows" in capfd.readouterr().err
 
 
+def test_int8_of_label_sets_counts_the_sets_that_changed(
+    fit_args: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(text, "|".join([label, *(["long"] if "very very" in text else [])])) for text, label in sentences(40)]
+    sets = str(write_csv(Path("sets.csv"), ["text", "label"], rows))
+    main([*fit_args, "--data.train_file", sets, "--data.validation_file", sets, "--data.task", "multi_label"])
+    export = ["export", "--ckpt_path", "last", "--format", "onnx"]
+    main([*export, "--output", "exact"])
+    capfd.readouterr()
+    main([*export, "--output", "rounded", "--quantize", "int8", "--max_accuracy_drop", "1"])
+    line = next(line for line in capfd.readouterr().err.splitlines() if line.startswith("export: int8"))
+    found = {}
+    for folder in ("exact", "rounded"):
+        predict = ["predict", "--engine", "onnx", "--model_dir", folder, "--data.predict_file", sets]
+        main([*predict, "--output", f"{folder}.csv"])
+        found[folder] = columns(f"{folder}.csv")["labels"]
+    changed = sum(before != after for before, after in zip(found["exact"], found["rounded"], strict=True))
+    assert f"(40 validation rows, {changed} label set{'' if changed == 1 else 's'} changed; " in line
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lit_textclf import Target, main
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.prediction.glue import LABELS, GlueFormat, file_of, task_of
 from lit_textclf.utils.messages import UserError
@@ -50,6 +51,17 @@ def test_numbers() -> None:
     assert GlueFormat(Target("regression", ()), "stsb").tally(torch.tensor([[2.7], [-0.3], [5.2], [5.0]])) == {
         "clipped": 2
     }
+
+
+def test_labels_by_threshold() -> None:
+    """The probability of the second label is 0.27, 0.38 and 0.5; with a temperature of 2, 0.38, 0.44 and 0.5."""
+    target = Target("single_label", ("unacceptable", "acceptable"))
+    logits = torch.tensor([[1.0, 0.0], [0.5, 0.0], [0.0, 0.0]])
+    for temperature, expected in (1.0, "011"), (2.0, "111"):
+        calibration = Calibration(temperature)
+        columns = GlueFormat(target, "cola", thresholds={"acceptable": 0.36}, calibration=calibration)
+        lines = columns.lines(rows_of_texts(["x"] * 3), logits).splitlines()
+        assert "".join(line.split("\t")[1] for line in lines) == expected
 
 
 def test_which_task() -> None:
@@ -130,6 +142,8 @@ def test_what_cannot_be(fit_args: list[str], reviews: dict[str, Path], fails: Ca
     assert "remove --with_logits" in fails([*predict, "--output", "SST-2.tsv", "--with_logits"])
     assert not list(Path().glob("*.tsv*"))
     main([*predict, "--output", "SST-2.tsv"])
+    main([*predict, "--output", "SST-2.tsv", "--overwrite", "--threshold", "1"])
+    assert {line[-1] for line in Path("SST-2.tsv").read_text(encoding="utf-8").splitlines()[1:]} == {"0"}
     assert "exists already" in fails([*predict, "--output", "SST-2.tsv"])
     line = fails([*fit_args, "--data.dataset_splits", "{validation: x}"])
     assert "data.dataset_splits is for data.dataset_name" in line
