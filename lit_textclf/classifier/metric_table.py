@@ -13,7 +13,7 @@ from typing import Any, Literal
 from lit_textclf.data.labels.table import Task
 
 Reads = Literal["predicted", "positive", "positive_score"]
-Shown = Literal["head", "epoch_line", "progress_bar", "interval"]
+Shown = Literal["head", "epoch_line", "progress_bar", "interval", "monitor", "quality"]
 STAGES = ("val_", "test_", "predict_")
 
 
@@ -34,6 +34,8 @@ class MetricEntry:
         progress_bar: position in the progress bar of a terminal; 0 leaves it out.
         interval: position among the bootstrap intervals of `compare`, which must be able to resample it; 0 leaves it
             out.
+        monitor: rank among the metrics that may decide which epoch is best; a task takes its first one.
+        quality: rank among the metrics that may limit what int8 weights cost; a task takes its first one.
     """
 
     name: str
@@ -46,6 +48,8 @@ class MetricEntry:
     epoch_line: int = 0
     progress_bar: int = 0
     interval: int = 0
+    monitor: int = 0
+    quality: int = 0
 
 
 def _single(name: str) -> dict[Task, str]:
@@ -62,8 +66,10 @@ _F1: dict[Task, str] = _single("MulticlassF1Score") | {"multi_label": "torchmetr
 _SHARES = "accuracy, exact matches, AUROC and MCC"
 
 METRICS: tuple[MetricEntry, ...] = (
-    MetricEntry("f1_macro", True, _F1, _MACRO, chart="F1", head=3, epoch_line=3, progress_bar=2, interval=3),
-    MetricEntry("f1_micro", True, _F1, _MICRO, chart="F1", interval=4),
+    MetricEntry(
+        "f1_macro", True, _F1, _MACRO, chart="F1", head=3, epoch_line=3, progress_bar=2, interval=3, monitor=1
+    ),
+    MetricEntry("f1_micro", True, _F1, _MICRO, chart="F1", interval=4, quality=2),
     MetricEntry("f1_weighted", True, _single("MulticlassF1Score"), _WEIGHTED, chart="F1"),
     MetricEntry("f1", True, _single("BinaryF1Score"), reads="positive", chart="F1", head=4, interval=2),
     MetricEntry("precision_macro", True, _single("MulticlassPrecision"), _MACRO, chart="precision and recall"),
@@ -71,7 +77,8 @@ METRICS: tuple[MetricEntry, ...] = (
     MetricEntry("recall_macro", True, _single("MulticlassRecall"), _MACRO, chart="precision and recall"),
     MetricEntry("recall", True, _single("BinaryRecall"), reads="positive", chart="precision and recall"),
     MetricEntry(
-        "accuracy", True, _single("MulticlassAccuracy"), _MICRO, chart=_SHARES, head=1, epoch_line=2, interval=1
+        "accuracy", True, _single("MulticlassAccuracy"), _MICRO, chart=_SHARES, head=1, epoch_line=2, interval=1,
+        quality=1,
     ),
     MetricEntry(
         "exact_match", True, {"multi_label": "torchmetrics.classification.MultilabelExactMatch"}, chart=_SHARES,
@@ -81,13 +88,13 @@ METRICS: tuple[MetricEntry, ...] = (
     MetricEntry("mcc", True, {"single_label": f"{_OWN}MatthewsCorrCoef"}, reads="positive", chart=_SHARES),
     MetricEntry("mse", False, _values("MeanSquaredError"), chart="errors", interval=7),
     MetricEntry("mae", False, _values("MeanAbsoluteError"), chart="errors", head=7, interval=8),
-    MetricEntry("pearson", True, _values("PearsonCorrCoef"), chart="correlation", head=5, epoch_line=5, interval=6),
+    MetricEntry(
+        "pearson", True, _values("PearsonCorrCoef"), chart="correlation", head=5, epoch_line=5, interval=6, quality=3
+    ),
     MetricEntry("spearman", True, _values("SpearmanCorrCoef"), chart="correlation", head=6),
-    MetricEntry("loss", False, head=8, epoch_line=1, progress_bar=1, interval=9),
+    MetricEntry("loss", False, head=8, epoch_line=1, progress_bar=1, interval=9, monitor=2),
     MetricEntry("ece", False),
 )  # fmt: skip
-
-_QUALITY: dict[Task, str] = {"single_label": "accuracy", "multi_label": "f1_micro", "regression": "pearson"}
 
 
 def metrics_of(task: Task, *, binary: bool = False) -> list[MetricEntry]:
@@ -142,6 +149,18 @@ def task_of(logged: Iterable[str]) -> Task | None:
     return None
 
 
+def monitor_of(task: Task) -> tuple[str, Literal["min", "max"]]:
+    """The validation metric that decides which epoch is best, and which direction is better."""
+    name = _first_of(task, "monitor")
+    return name, "max" if higher_is_better(name) else "min"
+
+
 def quality_of(task: Task) -> str:
     """The validation metric that limits what int8 weights may cost; higher is better."""
-    return f"val_{_QUALITY[task]}"
+    return _first_of(task, "quality")
+
+
+def _first_of(task: Task, role: Shown) -> str:
+    """The first metric of a role that the task has; the loss, which names no class, is every task's."""
+    names = {entry.name for entry in METRICS if task in entry.classes or not entry.classes}
+    return f"val_{next(name for name in shown_in(role) if name in names)}"

@@ -185,7 +185,7 @@ def _build(spec: Spec, option: str, target: Target) -> Metric:
         spec, option, **{name: value for name, value in known.items() if name in accepted and name not in arguments}
     )
     if not isinstance(metric, Metric):
-        raise UserError(f"{option} {path}: must be a torchmetrics.Metric, but is a {type(metric).__name__}")
+        raise UserError(f"{option} {path}: must be a torchmetrics.Metric, not {type(metric).__name__}")
     return metric
 
 

@@ -17,6 +17,7 @@ import pyarrow.csv as pa_csv
 
 from lit_textclf.classifier.metric_table import task_of
 from lit_textclf.data.labels.names import in_order, join_names, split_names
+from lit_textclf.data.labels.table import TASKS
 from lit_textclf.utils.messages import UserError, note, plural
 from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import LOGS, METRICS, OUTCOMES, dotted, read_config, read_metrics
@@ -236,7 +237,9 @@ def shared_rows(runs: Sequence[RunResults]) -> SharedRows | None:
     common = [key for key in known[0].keys if all(key in indices for indices in index_of)]
     taken = [[indices[key] for key in common] for indices in index_of]
     true = [[rows.true[index] for index in order] for rows, order in zip(known, taken, strict=True)]
-    if runs[0].task == "multi_label":  # the order of the labels in a set does not matter
+    if (task := runs[0].task) is not None and TASKS[
+        task
+    ].has_label_sets:  # the order of the labels in a set does not matter
         true = [[join_names(sorted(split_names(cell))) for cell in cells] for cells in true]
     same = [row for row, labels in enumerate(zip(*true, strict=True)) if len(set(labels)) == 1]
     if not same:

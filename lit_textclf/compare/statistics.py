@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from lit_textclf.classifier.metric_table import shown_in
 from lit_textclf.data.labels.names import split_names
+from lit_textclf.data.labels.table import TASKS
 
 LEVEL = 0.95
 _CHUNK = 4_000_000
@@ -65,7 +65,7 @@ class Measure:
     """Metrics on the rows that runs share, and on bootstrap samples of them.
 
     Args:
-        task: `single_label`, `multi_label` or `regression`.
+        task: a name of `TASKS`.
         true: the rows' labels, label sets or values, as in `outcomes.csv`.
         predicted: the predictions of each run.
         loss: the rows' losses, `(runs, rows)`.
@@ -81,7 +81,9 @@ class Measure:
         positive_label: str | None = None,
     ) -> None:  # fmt: skip
         self.rows, self._loss = len(true), loss
-        self._metrics = _OF_TASK[task](true, predicted, positive_label)
+        label_task = TASKS[task]
+        of_labels = _LabelSets if label_task.has_label_sets else _Labels
+        self._metrics = (of_labels if label_task.has_probabilities else _Values)(true, predicted, positive_label)
         self.right: np.ndarray = self._metrics.right
 
     def values(self, drawn: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -163,9 +165,6 @@ class _Values:
             spread = np.sqrt((a**2).sum(1) * (b**2).sum(1))
             found["pearson"].append(np.divide((a * b).sum(1), spread, out=np.full(len(a), np.nan), where=spread > 0))
         return {name: np.stack(values) for name, values in found.items()}
-
-
-_OF_TASK: Mapping[str, Any] = {"single_label": _Labels, "multi_label": _LabelSets, "regression": _Values}
 
 
 def _means(of_runs: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -31,4 +31,4 @@ def find_exporter(name: str, quantize: str | None = None) -> Exporter:
 def formats_help() -> str:
     """The help of `--format`."""
     known = "; ".join(f"{name}: {exporter.help}" for name, exporter in EXPORTERS.items())
-    return f"{known}; or the dotted path of an Exporter class of your own"
+    return f"{known}; or the dotted path of your own Exporter class"

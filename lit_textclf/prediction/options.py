@@ -21,8 +21,8 @@ class PredictOptions:
         text: predict this text in place of a file
         output_encoding: utf-8, or utf-8-sig for spreadsheets
         format: csv; glue for the tab-separated file that the GLUE benchmark takes, whose task is
-            data.dataset_config_name or follows from the name of the output; or the dotted path of an OutputFormat class
-            of your own, as my_pkg.MyFormat
+            data.dataset_config_name or follows from the name of the output; or the dotted path of your own OutputFormat
+            class, as my_pkg.MyFormat
         min_score: assign no label to rows whose score is below this probability: label is empty, and a column abstained
             is true
 

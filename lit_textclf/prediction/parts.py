@@ -94,7 +94,7 @@ class PredictionParts:
         left = [index for index in range(self.number) if self.record(index) is None]
         if len(left) < self.number:
             done = f"{self.number - len(left):,} of {plural(self.number, 'part')}"
-            note(f"predict: resuming: {done} ({self.folder}) are done already")
+            note(f"predict: resuming: {done} ({self.folder}) already done")
         return left
 
     def join(self, part_rows: int) -> bool:
@@ -244,7 +244,7 @@ class PredictionParts:
             file.write(content)
 
     def _unwritable(self, error: OSError) -> UserError:
-        kept = f"; {plural(self.done, 'part')} are kept; run the same command to resume" if self.done else ""
+        kept = f"; kept {plural(self.done, 'part')}; run the same command to resume" if self.done else ""
         return UserError(f"{self.folder}: cannot be written ({error.strerror}){kept}")
 
 

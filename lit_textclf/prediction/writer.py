@@ -195,7 +195,7 @@ class PredictionWriter(Callback):
         self.parts.close(remove=False)
         if self.parts.is_open and self.parts.done:
             of = f"{self.parts.done:,} of {plural(self.parts.number, 'part')}"
-            note(f"predict: {of} are kept in {self.parts.folder}; run the same command to resume")
+            note(f"predict: kept {of} in {self.parts.folder}; run the same command to resume")
 
 
 class _Held:

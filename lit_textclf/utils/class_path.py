@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from lit_textclf.utils.messages import UserError, did_you_mean, first_line
+from lit_textclf.utils.messages import UserError, did_you_mean, either, first_line
 
 T = TypeVar("T")
 Spec = str | Mapping[str, Any]
@@ -65,7 +65,7 @@ def load_class(spec: Spec, option: str) -> Any:
     if found is None:
         raise UserError(f"{option} {path}: {module_name} has no {name!r}{did_you_mean(name, vars(module))}")
     if not callable(found):
-        raise UserError(f"{option} {path}: must be a class or function, but is a {type(found).__name__}")
+        raise UserError(f"{option} {path}: must be a class or function, not {type(found).__name__}")
     return found
 
 
@@ -85,8 +85,8 @@ def load_named(name: str, table: Mapping[str, type[T]], base: type[Any], option:
         return table[name]
     if "." not in name:
         raise UserError(
-            f"{option} {name!r}: unknown{did_you_mean(name, table)}; use {' or '.join(table)}, or the dotted path of a "
-            f"{base.__name__} of your own"
+            f"{option} {name!r}: unknown{did_you_mean(name, table)}; use {either(table)}, or the dotted path of "
+            f"your own {base.__name__}"
         )
     found = load_class(name, option)
     if not (isinstance(found, type) and issubclass(found, base)):

@@ -85,6 +85,17 @@ def agree(number: int, singular: str, several: str) -> str:
     return singular if number == 1 else several
 
 
+def either(names: Iterable[str]) -> str:
+    """Alternatives in a sentence.
+
+    Example:
+        >>> either(["csv"]), either(["csv", "glue"]), either(["csv", "glue", "jsonl"])
+        ('csv', 'csv or glue', 'csv, glue or jsonl')
+    """
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """`; did you mean '...'?` with the nearest of the names, or nothing if none is near."""
     names = list(names)

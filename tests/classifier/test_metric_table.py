@@ -15,7 +15,7 @@ from lit_textclf.classifier.metric_table import (
     METRICS,
     MetricEntry,
     higher_is_better,
-    metrics_of,
+    monitor_of,
     quality_of,
     shown_in,
     task_of,
@@ -46,10 +46,14 @@ def test_orders() -> None:
     ]  # fmt: skip
 
 
-def test_of_each_task() -> None:
-    for task in ("single_label", "multi_label", "regression"):
-        assert quality_of(task).removeprefix("val_") in {entry.name for entry in metrics_of(task)}
-        assert higher_is_better(quality_of(task))  # quantize subtracts
+def test_the_metrics_that_decide() -> None:
+    assert monitor_of("single_label") == monitor_of("multi_label") == ("val_f1_macro", "max")
+    assert monitor_of("regression") == ("val_loss", "min")
+    found = [quality_of(task) for task in ("single_label", "multi_label", "regression")]
+    assert found == ["val_accuracy", "val_f1_micro", "val_pearson"]
+
+
+def test_the_task_of_metrics() -> None:
     assert task_of(["test_mse", "seconds"]) == "regression"
     assert task_of(["val_exact_match_mean"]) == "multi_label"
     assert task_of(["test_f1"]) == "single_label"

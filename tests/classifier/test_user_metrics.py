@@ -98,7 +98,7 @@ def test_names_and_forms_that_cannot_be(added: dict[str, Any], words: str) -> No
     [
         ("torchmetrics.classification.MulticlassKappa", "did you mean"),
         ({"class_path": KAPPA, "init_args": {"weight": "x"}}, "`weight`; change init_args"),
-        (f"{__name__}.not_a_metric", "must be a torchmetrics.Metric, but is a dict"),
+        (f"{__name__}.not_a_metric", "must be a torchmetrics.Metric, not dict"),
         ("torchmetrics.classification.BinaryAUROC", "cannot be updated with predictions \\(3, 3\\)"),
         ({"class_path": "torchmetrics.classification.MulticlassRecall", "init_args": {"average": "none"}},
          "must compute one number"),

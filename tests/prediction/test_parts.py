@@ -55,11 +55,11 @@ def cut_short(parts: int) -> None:
 def test_what_is_done_is_kept_and_said(capfd: pytest.CaptureFixture[str]) -> None:
     main([*COMMAND, "--output", "whole.csv"])
     cut_short(2)
-    assert "predict: 2 of 4 parts are kept in predictions.csv.parts; run the same command" in capfd.readouterr().err
+    assert "predict: kept 2 of 4 parts in predictions.csv.parts; run the same command" in capfd.readouterr().err
     assert not Path("predictions.csv").exists()
     main(COMMAND)
     err = capfd.readouterr().err
-    assert "predict: resuming: 2 of 4 parts (predictions.csv.parts) are done already" in err
+    assert "predict: resuming: 2 of 4 parts (predictions.csv.parts) already done" in err
     assert "predict: 400 rows, 0 (0.0%) truncated to 16 tokens; 200 rows in" in err
     assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert not PARTS.exists()

@@ -57,7 +57,7 @@ def test_splitting_imports_nothing() -> None:
         ("no_such_package_at_all.Loss", "no module 'no_such_package_at_all'; install it, or add its folder"),
         ("json.no_such_part.Loss", "no module 'json.no_such_part'"),
         ("my_losses.Los", "my_losses has no 'Los'; did you mean 'Loss'?"),
-        ("my_losses.VALUE", "must be a class or function, but is a int"),
+        ("my_losses.VALUE", "must be a class or function, not int"),
         ("needs_more.Loss", "importing needs_more failed: No module named 'no_such_package_anywhere'"),
         ("old.Loss", "importing old failed: cannot import name 'no_such_function'"),
         ({"init_args": {}}, "class_path is missing"),

@@ -40,7 +40,7 @@ class SingleLabel(LabelTask):
         assert rows.label is not None
         if rows.label_lists:
             raise UserError(
-                f"{rows.where(0)}, column {rows.columns.label_name!r}: labels are lists, the task is single_label"
+                f"{rows.where(0)}, column {rows.columns.label_name!r}: labels are lists, the task is {self.name}"
             )
         codes = pc.index_in(rows.label, pa.array(labels, pa.string()))
         unknown = np.flatnonzero(pc.is_null(codes).to_numpy())

@@ -10,7 +10,7 @@ from lit_textclf.data.labels.single_label import SingleLabel
 from lit_textclf.data.labels.task import LabelTask
 
 Task = Literal["single_label", "multi_label", "regression"]
-TaskOption = Literal["auto", "single_label", "multi_label", "regression"]
+TaskOption = Literal["auto", Task]
 
 # `data.task: auto` takes the first task that fits, in this order.
 TASKS: dict[str, LabelTask] = {task.name: task for task in (MultiLabel(), Regression(), SingleLabel())}

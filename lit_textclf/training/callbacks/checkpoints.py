@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lit_textclf.classifier.metric_table import higher_is_better
-from lit_textclf.data.labels.table import Task
+from lit_textclf.classifier.metric_table import monitor_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.atomic import atomic_file, atomic_path
 from lit_textclf.utils.messages import UserError, note
@@ -113,14 +112,6 @@ class StepCheckpoint(ModelCheckpoint):
 
 
 _BEST = "best"
-_MONITORED: dict[Task, str] = {"single_label": "f1_macro", "multi_label": "f1_macro", "regression": "loss"}
-"""The validation metric that decides which epoch is best, by task."""
-
-
-def monitor_of(task: Task) -> tuple[str, Literal["min", "max"]]:
-    """The metric that decides which epoch is best, and which direction is better."""
-    name = _MONITORED[task]
-    return f"val_{name}", "max" if higher_is_better(name) else "min"
 
 
 def checkpoint_callbacks(

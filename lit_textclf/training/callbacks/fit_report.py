@@ -10,12 +10,12 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from lit_textclf.classifier.metric_table import shown_in
+from lit_textclf.classifier.metric_table import monitor_of, shown_in
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.table import Task
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.training.callbacks.checkpoints import best_checkpoint, monitor_of
+from lit_textclf.training.callbacks.checkpoints import best_checkpoint
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.utils.messages import UserError, note, plural
 

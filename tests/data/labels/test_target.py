@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lit_textclf.classifier.metric_table import higher_is_better, metrics_of, monitor_of, quality_of, shown_in, task_of
 from lit_textclf.classifier.tasks.table import RULES
+from lit_textclf.compare.statistics import Measure
 from lit_textclf.data.labels.names import join_names, split_names
 from lit_textclf.data.labels.table import TASKS, Task, TaskOption
 from lit_textclf.data.labels.target import Target, decide_target, label_counts
@@ -262,6 +264,20 @@ def test_the_table_of_tasks_is_complete() -> None:
     assert set(get_args(Task)) == set(TASKS) == set(RULES) == {task.name for task in TASKS.values()}
     assert set(get_args(TaskOption)) == {"auto", *TASKS}
     assert [name for name in TASKS if TASKS[name].has_probabilities] == ["multi_label", "single_label"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_is_measured_and_compared(task: Task) -> None:
+    names = [f"val_{entry.name}" for entry in metrics_of(task)]
+    assert task_of(names) == task  # compare knows a run's task by its metrics
+    assert monitor_of(task)[0] in [*names, "val_loss"]
+    assert quality_of(task) in names
+    assert higher_is_better(quality_of(task))  # quantize subtracts
+    cells = ["1.5", "2.5", "4.5"]
+    values = Measure(task, cells, [cells], np.zeros((1, 3))).values()
+    shared = {f"val_{name}" for name in values} & set(names)
+    assert shared <= {f"val_{name}" for name in shown_in("interval")}
+    assert len(shared) >= 2
 
 
 @pytest.mark.parametrize("task", TASKS)
