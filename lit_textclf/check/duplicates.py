@@ -86,9 +86,8 @@ def check_conflicts(found: Examination) -> Iterator[Finding]:
                 for example, index in zip(examples(rows, conflicting), conflicting, strict=False)
             ]
             remedy = "decide on one label for each"
-            yield Finding(
-                "severe" if severe else "warning", "conflicts", split, len(conflicting), message, remedy, shown
-            )
+            severity: Severity = "severe" if severe else "warning"
+            yield Finding(severity, "conflicts", split, len(conflicting), message, remedy, shown)
 
 
 def _conflicts(codes: np.ndarray, rows: Rows, target: Target | None) -> np.ndarray:
@@ -155,17 +154,11 @@ def leak(split: str, rows: Rows, earlier: str, leaked: np.ndarray) -> Finding:
 
 def _near_leak(split: str, rows: Rows, earlier: str, exact: np.ndarray, near: np.ndarray) -> Finding:
     severe = len(exact) < SEVERE_SHARE * len(rows) <= len(near)  # else the exact ones are severe already
-    only_near = np.setdiff1d(near, exact, assume_unique=True)
-    more = plural(len(only_near), "more row is", "more rows are")
-    return Finding(
-        "severe" if severe else "warning",
-        "near_leak",
-        split,
-        len(only_near),
-        f"{more} also in {earlier}, except for case and punctuation",
-        _leak_remedy(split, earlier),
-        examples(rows, only_near),
-    )
+    severity: Severity = "severe" if severe else "warning"
+    more = np.setdiff1d(near, exact, assume_unique=True)
+    are = plural(len(more), "more row is", "more rows are")
+    message, remedy = f"{are} also in {earlier}, except for case and punctuation", _leak_remedy(split, earlier)
+    return Finding(severity, "near_leak", split, len(more), message, remedy, examples(rows, more))
 
 
 def _leak_remedy(split: str, earlier: str) -> str:

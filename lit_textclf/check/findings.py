@@ -58,7 +58,7 @@ class Examination:
         rows: the rows by split, in the order train, validation, test.
         target: task and labels, None if they cannot be decided.
         data: the data module, for `max_length`, `long_text` and the cache.
-        tokenizer: counts the tokens; None counts words.
+        tokenizer: None counts words.
         splits: the numbers of each split: rows, labels, blank, duplicates, conflicts, near_duplicates, tokens,
             truncated.
         leaks: for each split, how many of its rows are also in an earlier split.
@@ -85,6 +85,11 @@ class Examination:
         for check in checks:
             self.findings += check(self)
         self.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+
+    @property
+    def unit(self) -> str:
+        """What `lengths` counts: `tokens`, or `words` without a tokenizer."""
+        return "words" if self.tokenizer is None else "tokens"
 
     def severe(self) -> list[Finding]:
         """The severe findings."""

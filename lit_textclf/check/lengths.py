@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,8 +33,7 @@ class Unknown(NamedTuple):
     rows: int
 
 
-@dataclass(frozen=True)
-class Lengths:
+class Lengths(NamedTuple):
     """How many tokens the rows of a split have, special tokens included.
 
     Attributes:
@@ -66,14 +64,10 @@ class Lengths:
 def lengths_of(
     rows: Rows, tokenizer: PreTrainedTokenizerFast | None, max_length: int, cache_dir: Path | None, sample: int = SAMPLE
 ) -> Lengths:
-    """Counts tokens, or words between spaces without a tokenizer.
+    """Counts the tokens of a split, or the words between spaces without a tokenizer.
 
-    Args:
-        rows: the rows of a split.
-        tokenizer: the tokenizer, or None.
-        max_length: tokens that the model would read.
-        cache_dir: where the tokens of complete splits are kept, for `fit` to find; None keeps none.
-        sample: the most rows that are counted; of a larger split, a seeded sample is.
+    Of more than `sample` rows, a seeded sample is counted. The tokens of complete splits are kept in `cache_dir`, where
+    `fit` finds them.
     """
     part, sampled = sample_of(rows, sample), None
     if len(part) < len(rows):

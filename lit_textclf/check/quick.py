@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lit_textclf.check import CHECKS
 from lit_textclf.check.duplicates import SEVERE_SHARE, check_leaks, leak, text_codes
-from lit_textclf.check.examine import CHECKS
 from lit_textclf.check.findings import Examination, Finding
 from lit_textclf.check.lengths import check_lengths, sample_of, unknown_of, unknown_tokens
 from lit_textclf.data.rows.rows import Rows
@@ -27,11 +27,7 @@ QUICK_CHECKS = tuple(check for check in CHECKS if check not in (check_leaks, che
 
 
 def report_severe_findings(data: TextDataModule) -> list[Finding]:
-    """Reports each severe finding about the rows of `fit`, and whether only a sample was checked.
-
-    Args:
-        data: with the rows of `fit` read and encoded.
-    """
+    """Reports each severe finding about the rows of `fit`, already encoded, and whether only a sample was checked."""
     splits = {split: sample_of(rows, SAMPLE) for split, rows in data.rows.items() if split in ("train", "validation")}
     found = Examination(splits, data.target, data)
     found.run(QUICK_CHECKS)

@@ -6,7 +6,6 @@ import contextlib
 from typing import Any
 
 from lit_textclf.check.findings import Examination
-from lit_textclf.check.labels import IMBALANCE
 from lit_textclf.data.rows.holdout import hold_out, text_keys
 from lit_textclf.utils.messages import UserError
 
@@ -15,12 +14,7 @@ LENGTHS = (32, 64, 128, 256, 512)
 
 
 def suggested(found: Examination, most_tokens: int | None) -> dict[str, dict[str, Any]]:
-    """Options by section, only those that depend on the data.
-
-    Args:
-        found: what the checks found.
-        most_tokens: the longest sequence that the model reads, None if unknown.
-    """
+    """Options by section, only those that depend on the data; `most_tokens` is the longest sequence of the model."""
     data: dict[str, Any] = {}
     model: dict[str, Any] = {}
     if found.target is not None:
@@ -36,11 +30,9 @@ def suggested(found: Examination, most_tokens: int | None) -> dict[str, dict[str
             data["long_text"] = "head_tail"
     if "validation" not in found.splits:
         data["validation_split"] = _share(found)
-    imbalance = next((finding for finding in found.findings if finding.kind == "imbalance"), None)
-    if imbalance is not None and found.target is not None and found.target.one_label_per_row:
-        counts = [number for number in found.splits["train"]["labels"].values() if number]
-        if max(counts) / min(counts) >= IMBALANCE:
-            model["class_weights"] = "balanced"
+    imbalanced = any(finding.kind == "imbalance" for finding in found.findings)
+    if imbalanced and found.target is not None and found.target.one_label_per_row:
+        model["class_weights"] = "balanced"
     return {name: section for name, section in (("data", data), ("model", model)) if section}
 
 

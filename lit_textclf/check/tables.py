@@ -19,22 +19,16 @@ TOKENS = ("p5", "p50", "p95", "p99", "max")
 MOST_LABELS = 20
 
 
-def show(found: Examination, suggestion: dict[str, dict[str, Any]], unit: str) -> None:
-    """Prints numbers, histogram, findings and suggested options on standard output.
-
-    Args:
-        found: what the checks found.
-        suggestion: options by section.
-        unit: `tokens` or `words`, the unit of lengths.
-    """
+def show(found: Examination, suggestion: dict[str, dict[str, Any]]) -> None:
+    """Prints numbers, histogram, findings and suggested options on standard output."""
     console = Console()
-    console.print(_numbers(found, unit))
+    console.print(_numbers(found))
     if labels := _labels(found):
         console.print(labels)
     if "train" in found.lengths:
         sampled = found.splits["train"]["tokens"].get("sampled_rows")
         of = f"of each row, in a sample of {sampled:,} rows" if sampled else "of each row"
-        console.print(Text(f"train: {unit} {of}"))
+        console.print(Text(f"train: {found.unit} {of}"))
         console.print(_histogram(found))
     for finding in found.findings:
         console.print(Text(f"{finding.severity}: {finding.split}: {finding.message}"), soft_wrap=True)
@@ -47,11 +41,16 @@ def show(found: Examination, suggestion: dict[str, dict[str, Any]], unit: str) -
     console.print(Text(yaml.safe_dump(suggestion, sort_keys=False, allow_unicode=True)), soft_wrap=True)
 
 
-def _numbers(found: Examination, unit: str) -> Table:
-    table = Table()
-    table.add_column("")
+def _table(first: str, found: Examination) -> Table:
+    """A table with a column for each split."""
+    table = Table(first)
     for split in found.splits:
         table.add_column(split, justify="right")
+    return table
+
+
+def _numbers(found: Examination) -> Table:
+    table = _table("", found)
     for name in ROWS:
         table.add_row(name.replace("_", " "), *(f"{numbers[name]:,}" for numbers in found.splits.values()))
     for earlier in list(found.splits)[:-1]:
@@ -59,7 +58,7 @@ def _numbers(found: Examination, unit: str) -> Table:
             of_splits = [found.leaks[split].get(f"from_{earlier}", {}).get(kind, "") for split in found.splits]
             table.add_row(f"also in {earlier} ({kind})", *map(str, of_splits))
     for name in TOKENS:
-        table.add_row(f"{unit}, {name}", *(f"{numbers['tokens'][name]:,}" for numbers in found.splits.values()))
+        table.add_row(f"{found.unit}, {name}", *(f"{numbers['tokens'][name]:,}" for numbers in found.splits.values()))
     return table
 
 
@@ -67,27 +66,18 @@ def _labels(found: Examination) -> Table | None:
     names = list(dict.fromkeys(name for numbers in found.splits.values() for name in numbers["labels"]))
     if not names:
         return None
-    table = Table()
-    table.add_column("label")
-    for split in found.splits:
-        table.add_column(split, justify="right")
+    table = _table("label", found)
     for name in names[:MOST_LABELS]:
-        table.add_row(
-            Text(_printable(name)), *(f"{numbers['labels'].get(name, 0):,}" for numbers in found.splits.values())
-        )
+        printable = "".join(char if char.isprintable() else repr(char)[1:-1] for char in name)  # no escape sequences
+        table.add_row(Text(printable), *(f"{numbers['labels'].get(name, 0):,}" for numbers in found.splits.values()))
     if len(names) > MOST_LABELS:
         table.add_row(f"and {plural(len(names) - MOST_LABELS, 'more label')}", *("" for _ in found.splits))
     return table
 
 
-def _printable(name: str) -> str:
-    """A name whose control characters are escaped, because a terminal would obey them."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in name)
-
-
 def _histogram(found: Examination) -> Table:
     bins = histogram(found.lengths["train"])
-    largest = max(rows for _, _, rows in bins)
+    largest = max(rows for *_, rows in bins)
     table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column(justify="right")
     table.add_column(justify="right")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -22,11 +22,12 @@ from lit_textclf.classifier.tasks.thresholds import resolve_threshold
 from lit_textclf.cli.engine import Engine, add_engine_options
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import in_order_of_precedence
-from lit_textclf.cli.results import note_lost_states, write_fit, write_measured
-from lit_textclf.cli.sections import add_options, add_threshold_option
+from lit_textclf.cli.sections import add_options
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.evaluation.report.tables import print_table
-from lit_textclf.training.callbacks.calibrate import Calibrate
+from lit_textclf.evaluation.report.csv_files import write_evaluation, write_outcomes
+from lit_textclf.evaluation.report.html import write_report
+from lit_textclf.evaluation.report.tables import print_labels, print_table
+from lit_textclf.training.callbacks.calibrate import Calibrate, note_calibration
 from lit_textclf.training.callbacks.checkpoints import checkpoint_callbacks, written_checkpoints
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.training.callbacks.fit_report import EpochReport, stage_metrics
@@ -39,18 +40,11 @@ from lit_textclf.training.options import check_trainer
 from lit_textclf.training.trainer import Trainer
 from lit_textclf.utils.messages import UserError, agree, note, plural
 from lit_textclf.utils.paths import expand_path
-from lit_textclf.utils.run_folder import LOGS, folder_of, new_run_folder
+from lit_textclf.utils.run_folder import LOGS, folder_of, new_folder, write_metrics
 
 
 def run(args: Sequence[str], callbacks: Sequence[Callback] = ()) -> tuple[dict[str, float], list[Path]]:
-    """Runs `fit`, `validate`, `test` or `predict`, with Lightning callbacks besides the tool's own.
-
-    Returns:
-        The metrics, and the files that were written.
-
-    Raises:
-        UserError: for anything wrong in options or files.
-    """
+    """Runs `fit`, `validate`, `test` or `predict`; returns the metrics, and the files that were written."""
     cli = TextCLI(args, callbacks)
     return cli.metrics, cli.written
 
@@ -103,7 +97,11 @@ class TextCLI(LightningCLI):
         """Adds the options of the commands that use a trained model."""
         if self.command != "fit":
             add_engine_options(parser)
-            add_threshold_option(parser)
+            parser.add_argument(
+                "--threshold", type=float | Literal["best"] | dict[str, float] | None, default=None,
+                help="decision threshold of the positive label, or of every label of a label set, or {label: "
+                "threshold}; best uses those stored in the checkpoint",
+            )  # fmt: skip
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
@@ -248,7 +246,7 @@ class TextCLI(LightningCLI):
             if continued is None:
                 note("this run has a new folder: best.ckpt and its metrics start from scratch")
         self.folder_is_new = continued is None
-        return continued or new_run_folder(root)
+        return continued or new_folder(root / LOGS, "version_")
 
     def _measuring_callbacks(self, options: Any) -> list[Callback]:
         """The callbacks of `fit`, `validate` and `test`."""
@@ -291,7 +289,7 @@ class TextCLI(LightningCLI):
     def fit(self, **kwargs: Any) -> None:
         """Trains, and writes metrics and outcomes beside the checkpoints."""
         assert self.report is not None
-        note_lost_states(self.trainer, self.stored)
+        self._note_lost_states()
         self.trainer.fit(**kwargs)
         self.metrics = self.report.metrics(self.trainer)
         if not self.trainer.is_global_zero or self.folder is None:
@@ -302,10 +300,22 @@ class TextCLI(LightningCLI):
             note(f"nothing was trained: {of}; raise trainer.max_epochs to continue")
             self._remove_folder_of_nothing()
             return
-        written = write_fit(self.report, self.metrics, self.datamodule, self.folder)
-        checkpoints = written_checkpoints(self.folder, validated="validation" in self.datamodule.rows)
-        self.written += [*checkpoints, *written]
+        validation = self.datamodule.rows.get("validation")
+        if validation is not None:
+            note_calibration(self.metrics, self.report.best_thresholds, len(validation))
+        if self.report.best_evaluation is not None:
+            write_outcomes(self.report.best_evaluation, self.folder)
+        metrics = write_metrics(self.metrics, self.folder)
+        checkpoints = written_checkpoints(self.folder, validated=validation is not None)
+        self.written += [*checkpoints, metrics]
         self._note_next(self.folder, checkpoints)
+
+    def _note_lost_states(self) -> None:
+        """Names the callbacks whose state a resumed `fit` loses, in one line instead of Lightning's paragraph."""
+        own = {callback.state_key for callback in self.trainer.callbacks}  # type: ignore[attr-defined]
+        saved = () if self.stored is None else self.stored.callbacks
+        if lost := [key.partition("{")[0] for key in saved if key not in own]:
+            note(f"fit: the checkpoint's state of {', '.join(lost)} is not restored: this run has no such callback")
 
     def _note_next(self, folder: Path, checkpoints: list[Path]) -> None:
         if checkpoints:
@@ -327,14 +337,19 @@ class TextCLI(LightningCLI):
         self.metrics = stage_metrics(self.trainer, prefix)
         if not self.trainer.is_global_zero or self.folder is None or self.stored is None:
             return
-        evaluation = self.collected.evaluation(self.model)
         measured = self.stored.path
-        self.written += write_measured(self.metrics, evaluation, self.folder, split=split, source=measured)
-        if evaluation is None:
+        self.written.append(write_metrics(self.metrics, self.folder))
+        print_table(self.metrics, f"{split} of {measured}")
+        evaluation = self.collected.evaluation(self.model)
+        if evaluation is None:  # the rows were not collected
             return
+        print_labels(evaluation)
+        write_evaluation(evaluation, self.folder)
+        report = write_report(evaluation, self.metrics, self.folder, str(measured))
+        self.written.append(report)
         if self.engine is None:
             note(f"next: lit-textclf predict --ckpt_path {measured} --data.predict_file FILE --output FILE.csv")
-        note(f"next: open {self.written[-1]} in a browser")
+        note(f"next: open {report} in a browser")
 
     def predict(self, **kwargs: Any) -> None:
         """Predicts to CSV."""

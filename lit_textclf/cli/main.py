@@ -5,14 +5,17 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import io
 import os
+import pkgutil
+import signal
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lit_textclf.cli.commands import COMMANDS
-from lit_textclf.cli.dispatch import run
 from lit_textclf.cli.precedence import ENVIRONMENT_PREFIX
 from lit_textclf.utils.messages import SHOW_TRACEBACK, SharedError, UserError, did_you_mean, print_traceback
 from lit_textclf.version import __version__
@@ -54,7 +57,9 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
     """
     arguments = list(sys.argv[1:] if args is None else args)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_help(), end="")
+        commands = "\n".join(f"  {name:<16}{command.help}" for name, command in COMMANDS.items())
+        names = ",".join(COMMANDS)
+        print(HELP.format(names=names, commands=commands, prefix=ENVIRONMENT_PREFIX, traceback=SHOW_TRACEBACK), end="")
         raise SystemExit(0)
     if arguments[0] == "--version":
         print(f"lit-textclf {__version__}")
@@ -64,7 +69,7 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
             raise UserError(
                 f"no command {arguments[0]!r}{did_you_mean(arguments[0], COMMANDS)}; see lit-textclf --help"
             )
-        return run(arguments, callbacks)
+        return _run(arguments, callbacks)
     except UserError as error:
         if os.environ.get(SHOW_TRACEBACK, "") not in ("", "0"):
             print_traceback(error)
@@ -81,10 +86,29 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
         raise
 
 
-def _help() -> str:
-    commands = "\n".join(f"  {name:<16}{command.help}" for name, command in COMMANDS.items())
-    names = ",".join(COMMANDS)
-    return HELP.format(names=names, commands=commands, prefix=ENVIRONMENT_PREFIX, traceback=SHOW_TRACEBACK)
+def _run(args: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # the terminal's encoding may lack a character
+            stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _hang_up)
+    command = COMMANDS[args[0]]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        if command.lightning:
+            from lit_textclf.cli.lightning_process import lightning_process
+
+            stack.enter_context(lightning_process())
+        function = pkgutil.resolve_name(f"lit_textclf.cli.{command.function}")
+        metrics, written = function(args, callbacks=callbacks) if command.takes_callbacks else function(args)
+    if written:
+        print(f"wrote {' '.join(map(str, written))}", flush=True)
+    return metrics  # type: ignore[no-any-return]
+
+
+def _hang_up(signum: int, frame: Any) -> None:
+    """Exits as on Ctrl-C when the terminal closes, so that no half-written file remains."""
+    raise SystemExit(1)
 
 
 def _stdout_is_gone(error: OSError) -> None:

@@ -41,10 +41,7 @@ def in_order_of_precedence(
 ) -> Arguments:
     """Puts config files first, then the environment, then flags: the parser lets the later one win.
 
-    Args:
-        typed: the command and its options.
-        known: the keys of the command, as `data.batch_size`.
-        environment: the environment's variables; those with our prefix are options.
+    The command comes first in `typed`. `known` are its keys, as `data.batch_size`.
 
     Raises:
         UserError: if a config file is missing or not YAML, or it or the environment has an unknown key.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
@@ -25,13 +25,4 @@ def add_options(parser: ArgumentParser) -> None:
         "--metrics.evaluate", type=list[str | dict[str, Any]] | None, default=None,
         help="metrics of the `evaluate` library: a folder or file with a script, a name on the Hub, or a mapping with "
         "one of these as path and the script's arguments; predict does not use them",
-    )  # fmt: skip
-
-
-def add_threshold_option(parser: ArgumentParser) -> None:
-    """Adds `--threshold`."""
-    parser.add_argument(
-        "--threshold", type=float | Literal["best"] | dict[str, float] | None, default=None,
-        help="decision threshold of the positive label, or of every label of a label set, or {label: threshold}; best "
-        "uses those stored in the checkpoint",
     )  # fmt: skip

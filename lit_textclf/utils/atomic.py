@@ -46,17 +46,9 @@ def atomic_path(path: Path, *, overwrite: bool = True, unique: bool = True) -> I
 
 @contextlib.contextmanager
 def atomic_file(path: Path, *, overwrite: bool = True, unique: bool = True, fsync: bool = False) -> Iterator[BinaryIO]:
-    """Opens a file for writing that appears under its name when the block ends without an error.
+    """Opens the temporary file of :func:`atomic_path` for writing.
 
-    Args:
-        path: as for :func:`atomic_path`.
-        overwrite: as for :func:`atomic_path`.
-        unique: as for :func:`atomic_path`.
-        fsync: wait until the content is on the disk before the file gets its name: it survives a power cut.
-
-    Raises:
-        FileExistsError: if the file exists by now and must not be replaced.
-        OSError: if the file cannot be written.
+    With `fsync` the content is on the disk before the file gets its name: it survives a power cut.
     """
     mode: Literal["xb", "wb"] = "xb" if unique else "wb"
     with atomic_path(path, overwrite=overwrite, unique=unique) as temporary, temporary.open(mode) as file:
@@ -67,15 +59,10 @@ def atomic_file(path: Path, *, overwrite: bool = True, unique: bool = True, fsyn
 
 
 def write_file(path: Path, content: str | bytes, *, remedy: str = OTHER_OUTPUT) -> None:
-    """Writes a file that appears complete or not at all; a symbolic link stays one, and what it points to is replaced.
-
-    Args:
-        path: the file.
-        content: text, written as UTF-8, or bytes.
-        remedy: what the error tells the user to do.
+    """Writes UTF-8 or bytes to a file that appears complete or not at all; a link's target is replaced, not the link.
 
     Raises:
-        UserError: if the file cannot be written.
+        UserError: if the file cannot be written; the message ends with `remedy`.
     """
     try:
         with atomic_file(path.resolve()) as file:
@@ -86,11 +73,7 @@ def write_file(path: Path, content: str | bytes, *, remedy: str = OTHER_OUTPUT) 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside another, which takes its place when the block ends without an error.
-
-    Raises:
-        UserError: if the folder cannot be written.
-    """
+    """A new folder beside another, which takes its place when the block ends without an error."""
     real, folder = path.resolve(), None
     try:
         folder = Path(tempfile.mkdtemp(dir=real.parent, prefix=f".{real.name:.60}."))
@@ -130,11 +113,7 @@ def not_writable(path: Path | str, error: Exception, remedy: str = OTHER_OUTPUT)
 
 
 def check_output(path: Path, overwrite: bool) -> None:
-    """Refuses a path where an output file cannot or should not be written.
-
-    Raises:
-        UserError: if it is a folder, a device or a pipe, exists and may not be replaced, or its folder does not exist.
-    """
+    """Refuses a folder, a device, a pipe, a file that may not be replaced, and one whose folder does not exist."""
     try:
         if not path.name or path.is_dir():
             raise UserError(f"{path}: a folder; --output names a file")
@@ -153,12 +132,7 @@ def check_output(path: Path, overwrite: bool) -> None:
 
 
 def check_output_folder(path: Path, overwrite: bool) -> None:
-    """Refuses a path where an output folder cannot or should not be written.
-
-    Raises:
-        UserError: if it is a file, a folder that export did not write or that may not be replaced, or its parent does
-            not exist.
-    """
+    """Refuses a file, a folder that `export` did not write or that may not be replaced, and one without a parent."""
     if path.is_dir() and not any(path.iterdir()):
         return
     if path.exists() and not (overwrite and path.is_dir()):
@@ -171,10 +145,6 @@ def check_output_folder(path: Path, overwrite: bool) -> None:
 
 
 def refuse_input(path: Path, inputs: Iterable[Path]) -> None:
-    """Refuses to overwrite a file that the command reads.
-
-    Raises:
-        UserError: if one of the inputs is the same file.
-    """
+    """Refuses to overwrite a file that the command reads."""
     if path.exists() and any(file.exists() and path.samefile(file) for file in inputs):
         raise UserError(f"{path}: is an input of this command; --output names another file")

@@ -15,15 +15,7 @@ Spec = str | Mapping[str, Any]
 
 
 def split_spec(spec: Spec, option: str) -> tuple[str, dict[str, Any]]:
-    """Splits a spec into the dotted name and the arguments, without importing anything.
-
-    Args:
-        spec: see :data:`Spec`.
-        option: the option it was given to, for messages.
-
-    Raises:
-        UserError: if it is neither a dotted name nor a mapping with `class_path`.
-    """
+    """Splits the spec of an option into the dotted name and the arguments, without importing anything."""
     path: Any = spec
     arguments: Any = {}
     if not isinstance(spec, str):
@@ -40,11 +32,7 @@ def split_spec(spec: Spec, option: str) -> tuple[str, dict[str, Any]]:
 
 
 def load_class(spec: Spec, option: str) -> Any:
-    """Imports the class or function that a spec names.
-
-    Args:
-        spec: see :data:`Spec`; `init_args` are ignored.
-        option: the option it was given to, for messages.
+    """Imports the class or function that the spec of an option names.
 
     Raises:
         UserError: if the module or the name in it does not exist, or the module cannot be imported.
@@ -53,13 +41,11 @@ def load_class(spec: Spec, option: str) -> Any:
     module_name, _, name = path.rpartition(".")
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
             raise UserError(
                 f"{option} {path}: no module {error.name!r}; install it, or add its folder to PYTHONPATH"
             ) from None
-        raise UserError(f"{option} {path}: importing {module_name} failed: {first_line(error)}") from error
-    except ImportError as error:
         raise UserError(f"{option} {path}: importing {module_name} failed: {first_line(error)}") from error
     found = getattr(module, name, None)
     if found is None:
@@ -70,13 +56,7 @@ def load_class(spec: Spec, option: str) -> Any:
 
 
 def load_named(name: str, table: Mapping[str, type[T]], base: type[Any], option: str) -> type[T]:
-    """The class that an option names: one of a table, or a subclass of its base by dotted path.
-
-    Args:
-        name: what the user typed.
-        table: classes by their short names.
-        base: what a user's class must inherit from.
-        option: the option, for messages.
+    """The class that an option names: one of a table, or a subclass of `base` by dotted path.
 
     Raises:
         UserError: if the table has no such name, or the class cannot be imported or is not a subclass.
@@ -95,12 +75,7 @@ def load_named(name: str, table: Mapping[str, type[T]], base: type[Any], option:
 
 
 def instantiate(spec: Spec, option: str, **kwargs: Any) -> Any:
-    """Calls what a spec names with its `init_args`.
-
-    Args:
-        spec: see :data:`Spec`.
-        option: the option it was given to, for messages.
-        **kwargs: further arguments of ours; `init_args` may not repeat them.
+    """Calls what the spec of an option names with its `init_args`, and with `kwargs`, which they may not repeat.
 
     Raises:
         UserError: as :func:`load_class`, or if the arguments do not fit.

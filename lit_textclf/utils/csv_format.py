@@ -18,19 +18,16 @@ def csv_lines(rows: Iterable[Iterable[Any]]) -> str:
 
     `csv` quotes what contains a character of the line end: with "\r\n" a lone "\r" in a text is quoted too.
     """
-    made: list[str] = []
-    csv.writer(_Appender(made), lineterminator="\r\n").writerows(rows)
-    return "".join(made)
+    lines = _Lines()
+    csv.writer(lines, lineterminator="\r\n").writerows(rows)
+    return "".join(lines)
 
 
-class _Appender:
+class _Lines(list[str]):
     """A file to `csv.writer`."""
 
-    def __init__(self, lines: list[str]) -> None:
-        self._lines = lines
-
     def write(self, line: str) -> None:
-        self._lines.append(line[:-2] + "\n")
+        self.append(line[:-2] + "\n")
 
 
 def format_float32(values: Tensor) -> list[str]:

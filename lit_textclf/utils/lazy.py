@@ -8,13 +8,9 @@ from typing import Any
 
 
 def lazy_attributes(package: str, **modules: str) -> Callable[[str], Any]:
-    """A `__getattr__` for a package that imports its attributes on first use (PEP 562).
+    """A `__getattr__` (PEP 562) that imports a package's attributes on first use, each from its module in the package.
 
     `lit-textclf --help` is then fast, and modules of a package can be used without Lightning.
-
-    Args:
-        package: the package's `__name__`.
-        **modules: for each attribute the module that defines it, relative to the package.
     """
 
     def get(name: str) -> Any:

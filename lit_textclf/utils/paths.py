@@ -50,10 +50,6 @@ def resolve_path(path: str, option: str = "the path") -> Path:
 def resolve_files(files: str | Sequence[str], option: str) -> list[Path]:
     """Lists the files and folders that a `data.*_file` option names; the matches of a glob are sorted.
 
-    Args:
-        files: a path, a glob or a list of them.
-        option: the option's name, for the messages.
-
     Raises:
         UserError: if a path does not exist or a glob matches nothing.
     """

@@ -26,21 +26,8 @@ OTHER_ROOT = "change trainer.default_root_dir"
 # Folders --------------------------------------------------------------------------------------------------------------
 
 
-def new_run_folder(root: Path) -> Path:
-    """Makes the next `lightning_logs/version_N` below a folder; two runs started together get two.
-
-    Raises:
-        UserError: if it cannot be made.
-    """
-    return new_folder(root / LOGS, "version_")
-
-
 def new_folder(parent: Path, prefix: str) -> Path:
-    """Makes the folder with the next number, as `version_3`.
-
-    Raises:
-        UserError: if it cannot be made.
-    """
+    """Makes the folder with the next number, as `version_3`; two runs started together get two."""
     start = len(prefix)
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -72,11 +59,7 @@ def folder_of(checkpoint: Path, root: Path) -> Path | None:
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
-    """The options in `config.yaml`, by section; None if the folder has no such file.
-
-    Raises:
-        UserError: if it cannot be read.
-    """
+    """The options in `config.yaml`, by section; None if the folder has no such file."""
     path = folder / CONFIG
     if not path.is_file():
         return None
@@ -114,11 +97,7 @@ def options_of_run(checkpoint: Path) -> dict[str, Any]:
 
 
 def read_metrics(folder: Path) -> dict[str, float]:
-    """The metrics in `metrics.json`; NaN for null.
-
-    Raises:
-        UserError: if the file does not exist or cannot be read.
-    """
+    """The metrics in `metrics.json`; NaN for null."""
     path, remedy = folder / METRICS, "run the command that wrote it again"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -131,11 +110,7 @@ def read_metrics(folder: Path) -> dict[str, float]:
 
 
 def write_metrics(metrics: Mapping[str, float], folder: Path) -> Path:
-    """Writes `metrics.json`.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Writes `metrics.json`."""
     # JSON has no NaN: the area under the curve of rows that all have the same label is null.
     values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     write_file(folder / METRICS, json.dumps(values, indent=2, allow_nan=False) + "\n", remedy=OTHER_ROOT)

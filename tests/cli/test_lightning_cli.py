@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningCLI
 from sklearn.metrics import accuracy_score, f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -423,3 +424,39 @@ def test_label_sets(capfd: pytest.CaptureFixture[str], fit_args: list[str], fail
     Path("u.jsonl").write_text('{"text": "a", "label": ["hot"]}\n', encoding="utf-8")
     message = fails(["test", "--ckpt_path", path, "--data.test_file", "u.jsonl"])
     assert "u.jsonl: row 0, column 'label': the label 'hot' is unknown" in message
+
+
+class Remembers(Callback):
+    """A callback with a state, whose key has arguments as those of Lightning's checkpoints have."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    @property
+    def state_key(self) -> str:
+        return self._generate_state_key(every=1)
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.steps += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps = state["steps"]
+
+
+def test_a_state_that_is_not_restored_is_named(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    main([*fit_args, "--trainer.max_epochs", "1"], callbacks=[Remembers()])
+    more = ["--ckpt_path", "lightning_logs/version_0/checkpoints/best.ckpt", "--trainer.max_epochs", "2"]
+    capfd.readouterr()
+    main([*fit_args, *more])
+    err = capfd.readouterr().err
+    assert "fit: the checkpoint's state of Remembers is not restored: this run has no such callback\n" in err
+    assert "callbacks used to create the checkpoint" not in err
+    callback = Remembers()
+    main([*fit_args, *more], callbacks=[callback])
+    assert callback.steps == 12
+    assert "is not restored" not in capfd.readouterr().err
+    main(["validate", "--ckpt_path", "last", "--data.validation_file", "validation.csv"])
+    assert "is not restored" not in capfd.readouterr().err

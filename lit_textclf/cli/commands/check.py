@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
-from lit_textclf.check.examine import CHECKS
+from lit_textclf.check import CHECKS
 from lit_textclf.check.findings import Examination, Finding
 from lit_textclf.check.suggest import suggested
 from lit_textclf.check.tables import show
+from lit_textclf.classifier.module import DEFAULT_MODEL
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
 from lit_textclf.cli.sections import add_options
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from lit_textclf.models.config import load_config, max_positions
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     """Prints what the data contains, what is wrong with it, and which options fit it.
 
-    Args:
-        args: the command and its options.
-
     Returns:
         What `--format json` prints; no files.
 
@@ -48,11 +45,11 @@ def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     parser.add_argument("--format", choices=["table", "json"], default="table", help="json is for programs")
     parser.add_argument("--strict", type=bool, default=False, help="exit with 1 if a finding is severe")
     options, _ = parsed(parser, args)
-    found, unit, most_tokens = look(options)
+    found, most_tokens = look(options)
     if options.format == "json":
         print(json.dumps(found.to_dict(), indent=2))
     else:
-        show(found, suggested(found, most_tokens), unit)
+        show(found, suggested(found, most_tokens))
         _say_next(list(args[1:]))
     if options.strict and (severe := found.severe()):
         note(f"{len(severe)} severe: {', '.join(dict.fromkeys(finding.kind for finding in severe))}")
@@ -72,16 +69,15 @@ def _say_next(typed: Sequence[str]) -> None:
     note(f"next: lit-textclf {command} {options}" + ("" if configured else ", for a config with these options"))
 
 
-def look(options: Any) -> tuple[Examination, str, int | None]:
-    """Reads the rows and runs all checks on them.
-
-    Returns:
-        What was found, the unit of lengths (`tokens` or `words`), and the longest sequence that the model reads.
-    """
+def look(options: Any) -> tuple[Examination, int | None]:
+    """Reads the rows and runs all checks; returns what was found, and the longest sequence that the model reads."""
     data = TextDataModule(**options.data.as_dict())
     splits, problem = data.read_leniently()
-    tokenizer = tokenizer_of(options.model)
-    _check_long_text(data, splits["train"], tokenizer)
+    tokenizer = _tokenizer_of(options.model)
+    # Raises the errors that `fit` would raise about options for long texts.
+    pair = splits["train"].text_pair is not None
+    special = 0 if tokenizer is None else SpecialTokens.from_tokenizer(tokenizer).special_tokens(pair=pair)
+    data.long_text.budget(data.max_length, special, pair=pair)
     found = Examination(splits, data.target, data, tokenizer)
     found.run(CHECKS)
     unlabelled = any(finding.kind == "unlabelled" and finding.split == "train" for finding in found.findings)
@@ -89,14 +85,7 @@ def look(options: Any) -> tuple[Examination, str, int | None]:
         rows = len(splits["train"])
         message = f"{plural(rows, 'row')} cannot be trained on: {problem}"
         found.findings.insert(0, Finding("severe", "target", "train", rows, message, "fix it"))
-    return found, "words" if tokenizer is None else "tokens", _most_tokens(options.model, tokenizer)
-
-
-def _check_long_text(data: TextDataModule, rows: Rows, tokenizer: PreTrainedTokenizerFast | None) -> None:
-    """Raises the errors that `fit` would raise about options for long texts."""
-    pair = rows.text_pair is not None
-    special = 0 if tokenizer is None else SpecialTokens.from_tokenizer(tokenizer).special_tokens(pair=pair)
-    data.long_text.budget(data.max_length, special, pair=pair)
+    return found, _most_tokens(options.model, tokenizer)
 
 
 def _most_tokens(model: Any, tokenizer: PreTrainedTokenizerFast | None) -> int | None:
@@ -109,10 +98,8 @@ def _most_tokens(model: Any, tokenizer: PreTrainedTokenizerFast | None) -> int |
     return min((number for number in known if number is not None), default=None)
 
 
-def tokenizer_of(model: Any) -> PreTrainedTokenizerFast | None:
+def _tokenizer_of(model: Any) -> PreTrainedTokenizerFast | None:
     """The tokenizer that the options name, or the default model's; None, with a note, if it is not on this machine."""
-    from lit_textclf.classifier.module import DEFAULT_MODEL
-
     if model.tokenizer_name_or_path is not None:
         return load_tokenizer(model.tokenizer_name_or_path, "model.tokenizer_name_or_path")
     if model.model_name_or_path != DEFAULT_MODEL:

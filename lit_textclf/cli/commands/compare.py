@@ -23,9 +23,6 @@ FEWEST_RESAMPLES = 100
 def compare(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     """Compares runs: settings that differ, metrics, and whether the differences are significant.
 
-    Args:
-        args: the command, the runs' folders and options.
-
     Returns:
         What `--format json` prints, and the figure's path with `--output`.
 

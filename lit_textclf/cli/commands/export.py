@@ -22,12 +22,6 @@ from lit_textclf.utils.run_folder import options_of_run
 def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     """Writes a checkpoint as a folder for other tools: weights, configuration, tokenizer, model card.
 
-    Args:
-        args: the command and its options.
-
-    Returns:
-        An empty dictionary, and the folder that was written.
-
     Raises:
         UserError: for anything wrong in the options, or if the folder exists and `--overwrite` is not set.
     """

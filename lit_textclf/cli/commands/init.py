@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from lit_textclf.cli.commands.check import look, parsed, parser_of
 from lit_textclf.cli.sections import NOT_OPTIONS
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
-from lit_textclf.training.trainer import Trainer
 from lit_textclf.utils.atomic import check_output, refuse_input, write_file
 from lit_textclf.utils.messages import note, plural
 from lit_textclf.utils.paths import expand_path, resolve_files
@@ -41,9 +39,6 @@ TRAINER = {
 def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     """Writes a config whose columns, task, labels, `max_length`, `batch_size` and class weights fit the data.
 
-    Args:
-        args: the command and its options.
-
     Returns:
         The options that the data decides, and the file that was written.
 
@@ -59,7 +54,7 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     refuse_input(
         path, [file for name in INPUTS if options.data[name] for file in resolve_files(options.data[name], name)]
     )
-    found, unit, most_tokens = look(options)
+    found, most_tokens = look(options)
     decided = suggested(found, most_tokens)
     columns = found.rows["train"].columns
     decided["data"] |= {"text_column": columns.text, "text_pair_column": columns.text_pair}
@@ -67,7 +62,7 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     for section, chosen in decided.items():
         decided[section] = {name: value for name, value in chosen.items() if not given.set_by_user(f"{section}.{name}")}
         values[section] |= decided[section]
-    text = _config(values, decided, found, unit)
+    text = _config(values, decided, found)
     write_file(path, text)
     for finding in found.severe():
         note(f"severe: {finding.line()}")
@@ -75,34 +70,28 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     return decided, [path]
 
 
-def _config(
-    values: dict[str, dict[str, Any]], decided: dict[str, dict[str, Any]], found: Examination, unit: str
-) -> str:
+def _config(values: dict[str, dict[str, Any]], decided: dict[str, dict[str, Any]], found: Examination) -> str:
     """The text of the file: what was found, then each option under its explanation."""
-    file = io.StringIO()
     rows = ", ".join(f"{plural(numbers['rows'], 'row')} {split}" for split, numbers in found.splits.items())
     tokens = found.splits["train"]["tokens"]
     lengths = f"median {tokens['p50']}, 99 % up to {tokens['p99']}, most {tokens['max']}"
-    file.writelines(_comment(f"{rows}; {unit} of a training row: {lengths}.", ""))
-    for severity in ("severe", "warning"):
-        for finding in found.findings:
-            if finding.severity == severity:
-                file.writelines(_comment(f"{severity}: {finding.line()}", ""))
-    file.writelines(
-        _comment("Options marked (found) come from the data; the others are defaults, or were set by you.", "")
-    )
-    file.write("\n")
-    file.write("seed_everything: 42\n")
-    owners = {
-        "data": TextDataModule, "model": TextClassifier, "trainer": Trainer, "tensorboard": TensorBoardOptions,
+    lines = _comment(f"{rows}; {found.unit} of a training row: {lengths}.")
+    for finding in found.findings:
+        if finding.severity != "note":
+            lines += _comment(f"{finding.severity}: {finding.line()}")
+    lines += _comment("Options marked (found) come from the data; the others are defaults, or were set by you.")
+    lines += ["", "seed_everything: 42"]
+    sections = {
+        "data": _meanings(TextDataModule), "model": _meanings(TextClassifier), "trainer": TRAINER,
+        "tensorboard": _meanings(TensorBoardOptions),
     }  # fmt: skip
-    for section, owner in owners.items():
-        file.write(f"\n{section}:\n")
-        for name, meaning in _options(section, owner):
+    for section, meanings in sections.items():
+        lines += ["", f"{section}:"]
+        for name, meaning in meanings.items():
             mark = "(found) " if name in decided.get(section, {}) else ""
-            file.writelines(_comment(mark + meaning, "  "))
-            file.write(f"  {name}: {_formatted(values[section].get(name))}\n")
-    return file.getvalue()
+            lines += _comment(mark + meaning, "  ")
+            lines.append(f"  {name}: {_formatted(values[section].get(name))}")
+    return "\n".join(lines) + "\n"
 
 
 def _formatted(value: Any) -> str:
@@ -114,17 +103,12 @@ def _formatted(value: Any) -> str:
     return str(line.strip()[1:-1])
 
 
-def _options(section: str, owner: type) -> Iterator[tuple[str, str]]:
-    """A section's options with their explanations, in the order of the class's signature."""
-    if section == "trainer":
-        yield from TRAINER.items()
-        return
+def _meanings(owner: type) -> dict[str, str]:
+    """The explanations of a class's options, in the order of its signature."""
     meanings = {part.arg_name: part.description or "" for part in docstring_parser.parse(owner.__doc__ or "").params}
-    for name in inspect.signature(owner).parameters:
-        if name not in NOT_OPTIONS:
-            yield name, " ".join(meanings[name].split())
+    return {name: meanings[name] for name in inspect.signature(owner).parameters if name not in NOT_OPTIONS}
 
 
-def _comment(text: str, indent: str) -> Iterator[str]:
-    for line in textwrap.wrap(" ".join(text.split()), 116 - len(indent)):
-        yield f"{indent}# {line}\n"
+def _comment(text: str, indent: str = "") -> list[str]:
+    start = f"{indent}# "
+    return textwrap.wrap(" ".join(text.split()), 118, initial_indent=start, subsequent_indent=start)
