@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -25,14 +25,7 @@ from lit_textclf.evaluation.outcomes import Outcomes
 
 @dataclass(frozen=True)
 class LabelScores:
-    """One label's scores.
-
-    Attributes:
-        label: its name.
-        rows: number of rows with the label.
-        predicted: number of rows for which it is predicted.
-        right: number of rows with the label for which it is also predicted.
-    """
+    """One label's scores: how many rows have it, for how many it is predicted, and for how many rightly."""
 
     label: str
     rows: int
@@ -76,21 +69,14 @@ class Evaluation:
 
     Attributes:
         outcomes: of the split.
-        calibration: turns raw logits into probabilities.
+        calibration: turns raw logits into probabilities; the default leaves them uncalibrated.
         thresholds: decision thresholds by label; None takes the most probable label, or all labels with a probability
             of at least 0.5.
     """
 
     outcomes: Outcomes
-    calibration: Calibration
-    thresholds: Mapping[str, float] | None
-
-    @classmethod
-    def from_outcomes(
-        cls, outcomes: Outcomes, calibration: Calibration | None = None, thresholds: Mapping[str, float] | None = None
-    ) -> Evaluation:
-        """An evaluation without thresholds, and without calibration, unless they are passed."""
-        return cls(outcomes, calibration or Calibration(), thresholds)
+    calibration: Calibration = field(default_factory=Calibration)
+    thresholds: Mapping[str, float] | None = None
 
     @cached_property
     def probabilities(self) -> Tensor:
@@ -105,18 +91,23 @@ class Evaluation:
 
     @cached_property
     def losses(self) -> Tensor:
-        """The loss of each row before calibration, float32 `(rows,)`."""
-        return self.outcomes.losses
+        """The loss of each row before calibration, float32 `(rows,)`; their mean is `val_loss` or `test_loss`."""
+        return rules_of(self.target).row_losses(self.outcomes.logits, self.outcomes.targets)
 
     @cached_property
     def uncalibrated(self) -> Evaluation:
         """The same rows without calibration and thresholds."""
-        return Evaluation.from_outcomes(self.outcomes)
+        return Evaluation(self.outcomes)
 
     @cached_property
     def without_thresholds(self) -> Evaluation:
         """The same rows, calibrated, without thresholds; scores and reliability refer to these decisions."""
-        return self if self.thresholds is None else Evaluation.from_outcomes(self.outcomes, self.calibration)
+        return self if self.thresholds is None else Evaluation(self.outcomes, self.calibration)
+
+    @cached_property
+    def images(self) -> dict[str, bytes | None]:
+        """The figures that have been drawn, as PNG by name; :meth:`FigureKind.image` draws them once."""
+        return {}
 
     def __len__(self) -> int:
         return len(self.outcomes.rows)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 
@@ -43,15 +42,7 @@ class Outcomes:
 
     @classmethod
     def from_rows(cls, data: TextDataModule, split: str, row: Tensor, logits: Tensor, targets: Tensor) -> Outcomes:
-        """The outcomes of some of a split's rows.
-
-        Args:
-            data: has the rows.
-            split: `validation` or `test`.
-            row: indices in the split, sorted, int64 `(rows,)`.
-            logits: float32 `(rows, outputs)`.
-            targets: as :meth:`Target.encode` gives them.
-        """
+        """The outcomes of some of a split's rows, whose indices in the split, int64 `(rows,)`, are sorted."""
         assert data.target is not None
         rows, encoded = data.rows[split], data.encoded[split]
         lengths = torch.from_numpy(encoded.full_lengths)[row] + encoded.max_length - encoded.budget
@@ -61,12 +52,7 @@ class Outcomes:
 
     @classmethod
     def joined(cls, parts: Sequence[Outcomes], split: str) -> Outcomes:
-        """Joins the outcomes of parts of one file, in the order of its rows.
-
-        Args:
-            parts: with the row numbers of the file.
-            split: the name of the result.
-        """
+        """Joins the outcomes of parts of one file, in the order of its rows, under another name."""
         rows = Rows.of_parts([part.rows for part in parts])
         assert rows.row_numbers is not None
         order = rows.row_numbers.argsort(kind="stable")
@@ -75,8 +61,3 @@ class Outcomes:
             for name in ("logits", "targets", "lengths")
         )
         return cls(split, parts[0].target, rows.take(order), logits, targets, lengths, parts[0].max_length)
-
-    @property
-    def losses(self) -> Tensor:
-        """The loss of each row, float32 `(rows,)`; their mean is `val_loss` or `test_loss`."""
-        return rules_of(self.target).row_losses(self.logits, self.targets)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lit_textclf.evaluation.evaluation import Evaluation
 
@@ -16,19 +16,8 @@ _NAME = 16
 """Characters on a line of a text and of a name in Markdown."""
 
 
-@dataclass(frozen=True)
-class WrongRow:
-    """A misclassified row.
-
-    Attributes:
-        where: the file's name, and the row in it.
-        id: the row's value of `data.id_column`, or None.
-        true: the true label, label set or value.
-        predicted: the predicted one.
-        score: see :attr:`Evaluation.score`; None for regression.
-        loss: of this row.
-        text: the text, or both texts of a pair, on one line and shortened.
-    """
+class WrongRow(NamedTuple):
+    """A misclassified row: file and row number, `data.id_column`, and what :func:`describe_row` and the model say."""
 
     where: str
     id: str | None
@@ -40,12 +29,7 @@ class WrongRow:
 
 
 def worst_errors(evaluation: Evaluation, limit: int = 20) -> list[WrongRow]:
-    """The misclassified rows with the highest losses, highest first; for regression all rows count.
-
-    Args:
-        evaluation: of a split.
-        limit: maximum number of rows.
-    """
+    """At most `limit` misclassified rows with the highest losses, highest first; for regression all rows count."""
     outcomes, score = evaluation.outcomes, evaluation.score
     rows, found = outcomes.rows, []
     for index in evaluation.worst[:limit].tolist():

@@ -20,7 +20,7 @@ NAMES = tuple(f"name {number}" for number in range(25))
     "target", [Target("single_label", NAMES[:2]), Target("single_label", NAMES), Target("multi_label", NAMES[:4])]
 )
 def test_figures_of_labels(target: Target) -> None:
-    evaluation = Evaluation.from_outcomes(outcomes(target), Calibration(1.7))
+    evaluation = Evaluation(outcomes(target), Calibration(1.7))
     true = evaluation.outcomes.targets.long().numpy()
     logits = evaluation.outcomes.logits.numpy()
     predicted = logits.argmax(1) if target.task == "single_label" else (logits >= 0).astype(int)
@@ -48,7 +48,7 @@ def test_the_worst_labels_and_those_that_are_not_there() -> None:
     there = torch.isin(given.targets, torch.tensor([7, 9]), invert=True)
     given.targets[~there] = 3
     given.logits[:, [7]] = -100.0  # neither given nor predicted
-    evaluation = Evaluation.from_outcomes(given)
+    evaluation = Evaluation(given)
     unseen = evaluation.label_scores[7]
     assert (unseen.rows, unseen.predicted, unseen.seen) == (0, 0, False)
     worst = evaluation.worst_labels(5)
@@ -62,11 +62,11 @@ def test_the_worst_labels_and_those_that_are_not_there() -> None:
 
 
 def test_wrong_rows_by_their_loss() -> None:
-    evaluation = Evaluation.from_outcomes(outcomes(Target("single_label", NAMES[:3]), better=0.5))
+    evaluation = Evaluation(outcomes(Target("single_label", NAMES[:3]), better=0.5))
     losses = evaluation.losses[torch.from_numpy(evaluation.worst)].tolist()
     assert losses == sorted(losses, reverse=True)
     assert sorted(evaluation.worst) == np.flatnonzero(evaluation.wrong).tolist()
-    numbers = Evaluation.from_outcomes(outcomes(Target("regression")))
+    numbers = Evaluation(outcomes(Target("regression")))
     assert sorted(numbers.worst) == list(range(200))
     assert not numbers.wrong.any()
     assert numbers.score is numbers.label_issues is numbers.confusion is None
@@ -75,23 +75,23 @@ def test_wrong_rows_by_their_loss() -> None:
 def test_thresholds_decide() -> None:
     given = outcomes(Target("single_label", ("no", "yes"), "yes"))
     chances = given.logits.softmax(-1)[:, 1]
-    evaluation = Evaluation.from_outcomes(given, None, {"yes": 0.2})
+    evaluation = Evaluation(given, thresholds={"yes": 0.2})
     assert evaluation.predicted == ["yes" if chance >= 0.2 else "no" for chance in chances.tolist()]
     sure = torch.where(chances >= 0.2, chances, 1 - chances)
     assert evaluation.score is not None
     torch.testing.assert_close(evaluation.score, sure)
     assert (confusion_matrix(given.targets, chances.numpy() >= 0.2) == evaluation.confusion).all()
-    assert evaluation.without_thresholds.predicted == Evaluation.from_outcomes(given).predicted != evaluation.predicted
+    assert evaluation.without_thresholds.predicted == Evaluation(given).predicted != evaluation.predicted
     assert (confusion_matrix(given.targets, given.logits.argmax(1)) != evaluation.confusion).any()
     sets = outcomes(Target("multi_label", ("joy", "fear")))
-    decided = Evaluation.from_outcomes(sets, None, {"joy": 0.9}).decided
+    decided = Evaluation(sets, thresholds={"joy": 0.9}).decided
     assert (decided[:, 0].bool() == (sets.logits[:, 0].sigmoid() >= 0.9)).all()
     assert (decided[:, 1].bool() == (sets.logits[:, 1] >= 0)).all()
 
 
 def test_sets_are_as_sure_as_their_least_sure_label() -> None:
     given = outcomes(Target("multi_label", ("a|b", "c")))
-    evaluation = Evaluation.from_outcomes(given)
+    evaluation = Evaluation(given)
     chances = given.logits.sigmoid()
     assert evaluation.score is not None
     torch.testing.assert_close(evaluation.score, torch.maximum(chances, 1 - chances).min(1).values)

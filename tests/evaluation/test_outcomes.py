@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lit_textclf import TextClassifier, main
+from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from tests.conftest import sentences
 
@@ -33,8 +34,9 @@ def test_rows_in_order_with_their_losses(fit_args: list[str], reviews: dict[str,
     for row, answer in zip(chances.tolist(), answers, strict=True):
         assert row == pytest.approx(list(answer["probabilities"].values()), abs=1e-6)
     expected = -outcomes.logits.softmax(-1)[torch.arange(len(texts)), outcomes.targets].log()
-    torch.testing.assert_close(outcomes.losses, expected)
-    assert float(outcomes.losses.mean()) == pytest.approx(metrics["test_loss"], abs=1e-6)
+    losses = Evaluation(outcomes).losses
+    torch.testing.assert_close(losses, expected)
+    assert float(losses.mean()) == pytest.approx(metrics["test_loss"], abs=1e-6)
     # [CLS], four words and the number's pieces, as many "very" as the row has, [SEP]; "the" stands once in each.
     assert outcomes.lengths.tolist() == [len(text.split()) + 2 for text in texts]
 

@@ -149,7 +149,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     file = file or PredictionFile(root / "predictions.csv")
     outcomes = Outcomes.joined(held_out, "train")
     write_predictions(file, outcomes)
-    evaluation = Evaluation.from_outcomes(outcomes)
+    evaluation = Evaluation(outcomes)
     suspects = [write_outcomes(evaluation, root), *write_label_errors(evaluation, root)]
     summary = _summary(metrics)
     _print(metrics, summary)

@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from lit_textclf.data.rows.holdout import text_keys
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.evaluation.report.figure_style import png
-from lit_textclf.evaluation.report.figures import confusion_figure, reliability_figure
+from lit_textclf.evaluation.report.figures import FIGURES
 from lit_textclf.utils.atomic import write_file
 from lit_textclf.utils.csv_format import csv_lines, format_float32
 from lit_textclf.utils.messages import note, plural
@@ -76,35 +74,19 @@ def confusion_csv(evaluation: Evaluation) -> str | None:
     return csv_lines([[r"true \ predicted", *names], *rows])
 
 
-def _as_png(draw: Callable[[Evaluation], Figure | None]) -> Callable[[Evaluation], bytes | None]:
-    def content(evaluation: Evaluation) -> bytes | None:
-        figure = draw(evaluation)
-        return None if figure is None else png(figure)
-
-    return content
-
-
 FILES: Mapping[str, Callable[[Evaluation], str | bytes | None]] = {
     "outcomes.csv": outcomes_csv,
     "errors.csv": errors_csv,
     "per_class.csv": per_class_csv,
     "confusion_matrix.csv": confusion_csv,
-    "confusion_matrix.png": _as_png(confusion_figure),
-    "calibration.png": _as_png(reliability_figure),
+    **{figure.file: figure.image for figure in FIGURES if figure.file},
 }
 """The files of `validate` and `test`; a function returns None if the task does not have its file."""
 
 
 # Writing --------------------------------------------------------------------------------------------------------------
 def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Writes the :data:`FILES` that the task has.
-
-    Args:
-        evaluation: of a split.
-        folder: the run's.
-
-    Returns:
-        The files, each of which appears complete or not at all.
+    """Writes the :data:`FILES` that the task has, each of which appears complete or not at all; returns them.
 
     Raises:
         UserError: if a file cannot be written.
@@ -134,14 +116,9 @@ def write_outcomes(evaluation: Evaluation, folder: Path) -> Path:
 
 
 def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Writes `label_errors.csv`: the rows that may be mislabelled, most severe first, with file and row.
+    """Writes and returns `label_errors.csv`: the rows that may be mislabelled, most severe first; none for regression.
 
-    Args:
-        evaluation: of rows that the model was not trained on.
-        folder: for the file.
-
-    Returns:
-        The file; empty for regression.
+    The model of the evaluation must not have been trained on the rows.
     """
     issues = evaluation.label_issues
     if issues is None:

@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -38,12 +37,7 @@ def _families() -> list[str]:
 
 @contextmanager
 def canvas(title: str, height: float = 3.6) -> Iterator[tuple[Figure, Axes]]:
-    """A figure with one pair of axes to draw on.
-
-    Args:
-        title: above the axes; each of its lines is wrapped.
-        height: in inches.
-    """
+    """A figure with one pair of axes to draw on, a title whose lines are wrapped, and a height in inches."""
     style: Any = {
         "font.family": _families(),
         "font.size": 10,
@@ -58,12 +52,10 @@ def canvas(title: str, height: float = 3.6) -> Iterator[tuple[Figure, Axes]]:
         figure = Figure((WIDTH, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
-        figure.suptitle(_wrapped(title), fontsize=10.5)
+        figure.suptitle(
+            "\n".join(part for line in title.splitlines() for part in textwrap.wrap(line, 56)), fontsize=10.5
+        )
         yield figure, axes
-
-
-def _wrapped(title: str, width: int = 56) -> str:
-    return "\n".join(part for line in title.splitlines() for part in textwrap.wrap(line, width))
 
 
 def legend_below(figure: Figure, axes: Axes) -> None:
@@ -86,28 +78,12 @@ def short_names(names: Sequence[str], length: int = NAME_LENGTH) -> list[str]:
     ]
 
 
-@contextmanager
-def _without_missing_glyphs() -> Iterator[None]:
-    # Matplotlib draws boxes for scripts that no installed font has; the tables next to the figure have the names.
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=r"(?s).*Glyph .* missing from (current )?font.*", category=UserWarning
-        )
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
-        yield
-
-
 def png(figure: Figure) -> bytes:
     """A figure as PNG, 720 pixels wide."""
     buffer = io.BytesIO()
-    with _without_missing_glyphs():
+    with warnings.catch_warnings():
+        # Matplotlib draws boxes for scripts that no installed font has; the tables next to the figure have the names.
+        warnings.filterwarnings("ignore", message=r"(?s).*Glyph .* missing from (current )?font.*")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
         figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def pixels(figure: Figure) -> np.ndarray:
-    """A figure as pixels, uint8 `(height, width, 3)`."""
-    canvas: Any = figure.canvas
-    with _without_missing_glyphs():
-        canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

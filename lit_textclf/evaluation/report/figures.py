@@ -19,7 +19,7 @@ from torchmetrics.functional.classification import (
 
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.curves import curves, reliability, thinned
-from lit_textclf.evaluation.report.figure_style import canvas, legend_below, short_names
+from lit_textclf.evaluation.report.figure_style import canvas, legend_below, png, short_names
 from lit_textclf.utils.messages import plural
 
 MAX_CONFUSED = 20
@@ -33,12 +33,7 @@ def _title(evaluation: Evaluation, what: str) -> str:
 
 # Classes --------------------------------------------------------------------------------------------------------------
 def confusion_figure(evaluation: Evaluation, *, normalize: bool = False) -> Figure | None:
-    """The confusion matrix: true labels in rows, predicted labels in columns.
-
-    Args:
-        evaluation: of a single-label task.
-        normalize: percentages of each true label's rows instead of numbers of rows.
-    """
+    """The confusion matrix, true labels in rows: numbers of rows, or normalized, percentages of each true label's."""
     matrix = evaluation.confusion
     if matrix is None:
         return None
@@ -109,22 +104,17 @@ def per_class_f1_figure(evaluation: Evaluation) -> Figure | None:
 def precision_recall_figure(evaluation: Evaluation) -> Figure | None:
     """Precision against recall, of the positive label or of each label against the others."""
 
-    def curve(scores: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-        precision, recall, _ = binary_precision_recall_curve(scores, true)
-        return recall, precision
+    def points(scores: Tensor, true: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        precision, recall, thresholds = binary_precision_recall_curve(scores, true)
+        return recall, precision, thresholds
 
     what = "Precision and recall"
-    return _curves(evaluation, what, "AP", binary_average_precision, curve, ("recall", "precision"))
+    return _curves(evaluation, what, "AP", binary_average_precision, points, ("recall", "precision"))
 
 
 def roc_figure(evaluation: Evaluation) -> Figure | None:
     """True against false positive rate, of the positive label or of each label against the others."""
-
-    def curve(scores: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-        false_positives, true_positives, _ = binary_roc(scores, true)
-        return false_positives, true_positives
-
-    return _curves(evaluation, "ROC", "AUC", binary_auroc, curve, ("false positive rate", "true positive rate"))
+    return _curves(evaluation, "ROC", "AUC", binary_auroc, binary_roc, ("false positive rate", "true positive rate"))
 
 
 def _curves(
@@ -132,7 +122,7 @@ def _curves(
     what: str,
     measure: str,
     area: Callable[[Tensor, Tensor], Tensor],
-    points: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    points: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
     axis_names: tuple[str, str],
 ) -> Figure | None:
     if evaluation.decisions is None:
@@ -142,7 +132,7 @@ def _curves(
         return None
     with canvas(_title(evaluation, what + note), 3.8) as (figure, axes):
         for number, (name, scores, true, size) in enumerate(drawn):
-            x, y = (thinned(values.numpy()) for values in points(scores, true))
+            x, y, _ = (thinned(values.numpy()) for values in points(scores, true))
             first = number == 0
             axes.plot(
                 x, y, color="black" if first else f"C{(number - 1) % 10}", linewidth=1.8 if first else 1.1,
@@ -266,7 +256,7 @@ def length_histogram_figure(evaluation: Evaluation) -> Figure | None:
     return figure
 
 
-# All of them ----------------------------------------------------------------------------------------------------------
+# Table ----------------------------------------------------------------------------------------------------------------
 class FigureKind(NamedTuple):
     """A kind of figure.
 
@@ -274,20 +264,29 @@ class FigureKind(NamedTuple):
         name: in TensorBoard; stays the same between versions.
         title: in report.html.
         draw: draws the figure; returns None if the task does not have it.
+        file: its name in the folder of `validate` and `test`; empty for none.
     """
 
     name: str
     title: str
     draw: Callable[[Evaluation], Figure | None]
+    file: str = ""
+
+    def image(self, evaluation: Evaluation) -> bytes | None:
+        """The figure as PNG, drawn once for TensorBoard, report.html and the files."""
+        if self.name not in evaluation.images:
+            figure = self.draw(evaluation)
+            evaluation.images[self.name] = None if figure is None else png(figure)
+        return evaluation.images[self.name]
 
 
 FIGURES = (
-    FigureKind("confusion", "Confusion matrix", confusion_figure),
+    FigureKind("confusion", "Confusion matrix", confusion_figure, "confusion_matrix.png"),
     FigureKind("confusion_normalized", "Confusion matrix, in per cent", partial(confusion_figure, normalize=True)),
     FigureKind("per_class_f1", "F1 of each label", per_class_f1_figure),
     FigureKind("precision_recall", "Precision and recall", precision_recall_figure),
     FigureKind("roc", "ROC", roc_figure),
-    FigureKind("reliability", "Reliability", reliability_figure),
+    FigureKind("reliability", "Reliability", reliability_figure, "calibration.png"),
     FigureKind("score_histogram", "Scores", score_histogram_figure),
     FigureKind("coverage", "Coverage", coverage_figure),
     FigureKind("prediction", "Predictions", prediction_figure),
@@ -295,9 +294,3 @@ FIGURES = (
     FigureKind("length_histogram", "Lengths", length_histogram_figure),
 )
 """A new figure is a function and a line here: TensorBoard and report.html then show it."""
-
-
-def figures_of(evaluation: Evaluation) -> dict[str, Figure]:
-    """All figures of the evaluation's task, by name."""
-    drawn = {kind.name: kind.draw(evaluation) for kind in FIGURES}
-    return {name: figure for name, figure in drawn.items() if figure is not None}

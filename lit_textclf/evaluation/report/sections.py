@@ -17,7 +17,6 @@ from markupsafe import Markup, escape
 
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.csv_files import row_numbers
-from lit_textclf.evaluation.report.figure_style import png
 from lit_textclf.evaluation.report.figures import FIGURES
 
 MAX_ROWS = 50
@@ -138,8 +137,8 @@ def _figures(page: Page) -> list[Block]:
                 "decisions without thresholds."
             )
         )
-    drawn = [(kind.title, figure) for kind in FIGURES if (figure := kind.draw(evaluation)) is not None]
-    data = [(title, f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}") for title, figure in drawn]
+    drawn = [(kind.title, image) for kind in FIGURES if (image := kind.image(evaluation)) is not None]
+    data = [(title, f"data:image/png;base64,{base64.b64encode(image).decode()}") for title, image in drawn]
     return [*blocks, Figures(data)]
 
 

@@ -34,7 +34,7 @@ class CollectOutcomes(Callback):
             classifier: has the calibration and thresholds, which must not change before the next evaluation.
         """
         if self._evaluation is None and self.outcomes is not None:
-            self._evaluation = Evaluation.from_outcomes(self.outcomes, classifier.calibration, classifier.thresholds)
+            self._evaluation = Evaluation(self.outcomes, classifier.calibration, classifier.thresholds)
         return self._evaluation
 
     def _add(self, trainer: pl.Trainer, outputs: Any) -> None:

@@ -189,7 +189,7 @@ def _inputs(features: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:
     These are label indices for single-label tasks, zeros and ones for label sets, and floats for regression. The
     feature `prediction_scores` gets probabilities; with two labels, those of the positive label.
     """
-    evaluation, index = Evaluation.from_outcomes(outcomes), outcomes.target.positive_index
+    evaluation, index = Evaluation(outcomes), outcomes.target.positive_index
     references, scores = outcomes.targets.to(evaluation.decided.dtype), evaluation.probabilities
     if "prediction_scores" not in features:
         return {"predictions": evaluation.decided.numpy(), "references": references.numpy()}

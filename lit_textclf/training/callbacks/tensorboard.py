@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
 from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_average_precision
 
@@ -24,8 +27,7 @@ from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.tokens.long_text import pool
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.curves import curves
-from lit_textclf.evaluation.report.figure_style import pixels
-from lit_textclf.evaluation.report.figures import figures_of
+from lit_textclf.evaluation.report.figures import FIGURES
 from lit_textclf.evaluation.worst_errors import describe_row, markdown_table, worst_errors
 from lit_textclf.models.layers import last_linear
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
@@ -225,9 +227,10 @@ def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -
         step: the training step.
     """
     group = evaluation.split
-    figures = figures_of(evaluation)
-    for name, figure in figures.items():
-        writer.add_image(f"{group}/{name}", pixels(figure), step, dataformats="HWC")
+    images = {kind.name: image for kind in FIGURES if (image := kind.image(evaluation)) is not None}
+    for name, image in images.items():
+        pixels = np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))
+        writer.add_image(f"{group}/{name}", pixels, step, dataformats="HWC")
     histograms = {"tokens_of_a_row": evaluation.outcomes.lengths}
     if (found := evaluation.without_thresholds.decisions) is not None:
         for curve in curves(evaluation, binary_average_precision)[0]:
@@ -238,7 +241,7 @@ def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -
             writer.add_histogram(f"{group}/{name}", values, step, bins=30)
     errors = worst_errors(evaluation)
     writer.add_text(f"{group}/worst_errors", markdown_table(errors) if errors else "no row is wrong", step)
-    return len(figures)
+    return len(images)
 
 
 class _Graph(nn.Module):

@@ -140,7 +140,7 @@ def test_label_sets(tmp_path: Path) -> None:
     given = outcomes(target)
     given.targets[:, 2] = 0
     given.logits[:, 2] = -5
-    evaluation = Evaluation.from_outcomes(given)
+    evaluation = Evaluation(given)
     names = {path.name for path in write_evaluation(evaluation, tmp_path)}
     assert names == {"outcomes.csv", "errors.csv", "per_class.csv", "calibration.png"}
     true, said = given.targets.int().tolist(), (given.logits > 0).int().tolist()
@@ -158,7 +158,7 @@ def test_label_sets(tmp_path: Path) -> None:
 
 
 def test_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluation = Evaluation.from_outcomes(outcomes(Target("regression"), rows=MAX_VALUES + 200))
+    evaluation = Evaluation(outcomes(Target("regression"), rows=MAX_VALUES + 200))
     names = {path.name for path in write_evaluation(evaluation, tmp_path)}
     assert names == {"outcomes.csv", "errors.csv"}
     assert "the 1,000 rows with the largest errors of 1,200" in capsys.readouterr().err
@@ -175,7 +175,7 @@ def test_pairs_and_an_id_column_whose_name_is_taken(tmp_path: Path) -> None:
     given = outcomes(Target("single_label", ("no", "yes")), better=0.0)
     plain = rows_of_texts(["first"] * 200, ["second"] * 200)
     rows = replace(plain, id=plain.text, columns=replace(plain.columns, id="label"))
-    write_evaluation(Evaluation.from_outcomes(replace(given, rows=rows)), tmp_path)
+    write_evaluation(Evaluation(replace(given, rows=rows)), tmp_path)
     row = read(tmp_path / "errors.csv")[0]
     assert list(row)[:5] == ["row", "input_label", "text", "text_pair", "label"]
     assert (row["input_label"], row["text"], row["text_pair"]) == ("first", "first", "second")

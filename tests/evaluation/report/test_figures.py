@@ -20,11 +20,11 @@ from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.curves import reliability, thinned
-from lit_textclf.evaluation.report.figure_style import pixels, png, short_names
+from lit_textclf.evaluation.report.figure_style import png, short_names
 from lit_textclf.evaluation.report.figures import (
+    FIGURES,
     confusion_figure,
     coverage_figure,
-    figures_of,
     length_histogram_figure,
     per_class_f1_figure,
     precision_recall_figure,
@@ -36,7 +36,11 @@ CLASSES = {
     "length_histogram",
 }  # fmt: skip
 
-evaluated = Evaluation.from_outcomes
+evaluated = Evaluation
+
+
+def figures_of(evaluation: Evaluation) -> dict[str, Figure]:
+    return {kind.name: figure for kind in FIGURES if (figure := kind.draw(evaluation)) is not None}
 
 
 def outcomes(target: Target, rows: int = 200, max_length: int = 64, better: float = 2.0) -> Outcomes:
@@ -86,13 +90,12 @@ def numpy(values: Tensor) -> np.ndarray:
     ],
 )
 def test_each_task_has_its_figures(target: Target, names: set[str]) -> None:
-    figures = figures_of(Evaluation.from_outcomes(outcomes(target), Calibration(1.5)))
+    figures = figures_of(Evaluation(outcomes(target), Calibration(1.5)))
     assert figures.keys() == names
     for figure in figures.values():
         image = Image.open(io.BytesIO(png(figure)))
         assert image.width == 720
         assert len(image.convert("RGB").getcolors(1 << 20)) > 10
-        assert pixels(figure).shape[1:] == (720, 3)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +108,8 @@ def test_each_task_has_its_figures(target: Target, names: set[str]) -> None:
     ],
 )
 def test_nothing_is_cut_off_and_ticks_do_not_overlap(target: Target) -> None:
-    for name, figure in figures_of(Evaluation.from_outcomes(outcomes(target, 400), Calibration(1.2))).items():
-        pixels(figure)
+    for name, figure in figures_of(Evaluation(outcomes(target, 400), Calibration(1.2))).items():
+        figure.canvas.draw()  # type: ignore[attr-defined]
         renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
         tight = figure.get_tightbbox(renderer)
         width, height = figure.get_size_inches()
@@ -124,7 +127,7 @@ def test_nothing_is_cut_off_and_ticks_do_not_overlap(target: Target) -> None:
 def test_confusion_numbers() -> None:
     found = two()
     expected = metrics.confusion_matrix(numpy(found.targets), numpy(found.logits.argmax(-1)))
-    evaluation = Evaluation.from_outcomes(found)
+    evaluation = Evaluation(found)
     shown = texts(confusion_figure(evaluation))
     assert {str(value) for value in expected.flatten()} <= set(shown)
     percent = 100 * expected / expected.sum(1, keepdims=True)
@@ -189,7 +192,7 @@ def test_labels_without_rows_have_no_curve() -> None:
         found.split, found.target, found.rows, found.logits, torch.ones_like(found.targets), found.lengths, 9
     )
     assert precision_recall_figure(evaluated(one)) is None
-    assert {"roc", "precision_recall"}.isdisjoint(figures_of(Evaluation.from_outcomes(one)))
+    assert {"roc", "precision_recall"}.isdisjoint(figures_of(Evaluation(one)))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
@@ -197,7 +200,7 @@ def test_calibration_error(temperature: float) -> None:
     found = outcomes(Target("single_label", tuple("abcde")))
     chances = (found.logits / temperature).softmax(-1)
     expected = multiclass_calibration_error(chances, found.targets, 5, n_bins=15)
-    drawn = reliability(Evaluation.from_outcomes(found, Calibration(temperature)))
+    drawn = reliability(Evaluation(found, Calibration(temperature)))
     assert drawn.error == pytest.approx(float(expected), abs=1e-6)
     assert drawn.share.sum() == pytest.approx(1)
 
@@ -228,7 +231,7 @@ def test_rows_that_are_too_long_are_counted() -> None:
 def test_names_of_all_kinds() -> None:
     """No warning of missing glyphs or of hidden legend entries, and no formula where a name has dollar signs."""
     names = ("差评", "$5_and_$6^{", "_hidden", "a\nb", "مرحبا", "🙂", "x" * 90)
-    for figure in figures_of(Evaluation.from_outcomes(outcomes(Target("single_label", names)))).values():
+    for figure in figures_of(Evaluation(outcomes(Target("single_label", names)))).values():
         png(figure)
     assert any(
         "_hidden" in entry for entry in of_legend(roc_figure(evaluated(outcomes(Target("single_label", names[:4])))))

@@ -63,7 +63,7 @@ def written(tmp_path: Path) -> Callable[..., Path]:
         given = outcomes(target, rows, better=better)
         texts = [f"{number} {HARMFUL} & more" for number in range(rows)]
         texts[3] = "long " * MAX_CHARS
-        evaluation = Evaluation.from_outcomes(replace(given, rows=rows_of_texts(texts)), Calibration(temperature))
+        evaluation = Evaluation(replace(given, rows=rows_of_texts(texts)), Calibration(temperature))
         (tmp_path / "config.yaml").write_text(f"data:\n  labels: ['{HARMFUL}']\n", encoding="utf-8")
         return write_report(evaluation, {"val_loss": 0.25, "val_auroc": float("nan")}, tmp_path, f"<b>{HARMFUL}.ckpt")
 
@@ -109,7 +109,7 @@ def test_alone_and_harmless(target: Target, figures: int, written: Callable[...,
 
 def test_what_the_tables_say(written: Callable[..., Path]) -> None:
     target = Target("single_label", ("no", "yes", "maybe"))
-    evaluation = Evaluation.from_outcomes(outcomes(target, better=0.5))
+    evaluation = Evaluation(outcomes(target, better=0.5))
     assert len(evaluation.worst) > MAX_ROWS
     cells = Read(written(target, better=0.5).read_text(encoding="utf-8")).cells
     assert ["val_loss", "0.2500"] in cells
@@ -182,13 +182,7 @@ def test_thresholds_are_named(tmp_path: Path) -> None:
     target = Target("single_label", ("no", HARMFUL), HARMFUL)
     pages = []
     for thresholds in (None, {HARMFUL: 0.3}):
-        pages.append(
-            Read(
-                write_report(
-                    Evaluation.from_outcomes(outcomes(target), None, thresholds), {}, tmp_path, "m"
-                ).read_text()
-            )
-        )
+        pages.append(Read(write_report(Evaluation(outcomes(target), thresholds=thresholds), {}, tmp_path, "m").read_text()))
     texts = ["".join(found.texts) for found in pages]
     assert "Labels are assigned by threshold" not in texts[0]
     assert f"Labels are assigned by threshold ({HARMFUL}: 0.3)" in texts[1]

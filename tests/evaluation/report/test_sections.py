@@ -26,7 +26,7 @@ def _nothing(page: Page) -> list[Block]:
 def test_a_new_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     added = (Section("longest", "Longest row", _longest), Section("nothing", "Nothing", _nothing))
     monkeypatch.setattr(html, "SECTIONS", (*SECTIONS, *added))
-    evaluation = Evaluation.from_outcomes(outcomes(Target("regression")))
+    evaluation = Evaluation(outcomes(Target("regression")))
     page = html.write_report(evaluation, {"val_mae": 0.5}, tmp_path, "model").read_text(encoding="utf-8")
     assert '<a href="#longest">Longest row</a>' in page
     assert '<h2 id="longest">Longest row</h2>' in page
@@ -42,7 +42,7 @@ def test_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return "\n".join(map(str, evaluation.outcomes.lengths.tolist()))
 
     monkeypatch.setattr(csv_files, "FILES", {**csv_files.FILES, "lengths.txt": lengths, "no.txt": lambda _: None})
-    evaluation = Evaluation.from_outcomes(outcomes(Target("regression")))
+    evaluation = Evaluation(outcomes(Target("regression")))
     names = [path.name for path in csv_files.write_evaluation(evaluation, tmp_path)]
     assert names == ["outcomes.csv", "errors.csv", "lengths.txt"]
     assert len((tmp_path / "lengths.txt").read_text().splitlines()) == 200

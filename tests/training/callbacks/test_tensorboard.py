@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util.tensor_util import make_ndarray
@@ -50,7 +53,9 @@ def hparams(found: EventAccumulator) -> dict[str, object]:
     return {name: getattr(value, value.WhichOneof("kind")) for name, value in values.items()}
 
 
-def test_fit_and_test(fit_args: list[str], reviews: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_and_test(
+    fit_args: list[str], reviews: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     metrics = main([*fit_args, *FIGURES, "--data.id_column", "id"])
     found = events()
     reached = [event.value for event in found.Scalars("val_f1_macro")]
@@ -76,8 +81,20 @@ def test_fit_and_test(fit_args: list[str], reviews: dict[str, Path], capsys: pyt
     assert len(scalars["speed/tokens_per_second"]) == len(scalars["speed/padding_share"]) == 2
     shares = [event.value for event in scalars["speed/padding_share"]]
     assert min(shares) - 1e-6 <= metrics["padding_share"] <= max(shares) + 1e-6  # events are float32
+    saved, save = list[Figure](), Figure.savefig
+
+    def count(figure: Figure, *args: Any, **kwargs: Any) -> None:
+        saved.append(figure)
+        save(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", count)
     main(["test", "--ckpt_path", "best", "--data.test_file", str(reviews["test"]), *FIGURES])
     assert images(events(1)) == {"test": CLASSES}
+    assert len(saved) == len(CLASSES)  # once for TensorBoard, report.html and the files
+    page = Path("lightning_logs/version_1/report.html").read_text(encoding="utf-8")
+    for name in ("confusion_matrix.png", "calibration.png"):
+        content = Path("lightning_logs/version_1", name).read_bytes()
+        assert base64.b64encode(content).decode() in page
 
 
 @pytest.mark.parametrize("labels", ["sets", "numbers"])
