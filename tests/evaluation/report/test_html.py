@@ -182,7 +182,9 @@ def test_thresholds_are_named(tmp_path: Path) -> None:
     target = Target("single_label", ("no", HARMFUL), HARMFUL)
     pages = []
     for thresholds in (None, {HARMFUL: 0.3}):
-        pages.append(Read(write_report(Evaluation(outcomes(target), thresholds=thresholds), {}, tmp_path, "m").read_text()))
+        pages.append(
+            Read(write_report(Evaluation(outcomes(target), thresholds=thresholds), {}, tmp_path, "m").read_text())
+        )
     texts = ["".join(found.texts) for found in pages]
     assert "Labels are assigned by threshold" not in texts[0]
     assert f"Labels are assigned by threshold ({HARMFUL}: 0.3)" in texts[1]
