@@ -14,7 +14,7 @@ from lightning.pytorch import LightningDataModule
 
 from lit_textclf.data.labels.table import TaskOption
 from lit_textclf.data.labels.target import Target, decide_target, label_counts, missing_labels
-from lit_textclf.data.readers.custom import custom_readers
+from lit_textclf.data.readers.formats import custom_readers
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.holdout import folds_of, hold_out, stratified_sample, text_keys

@@ -16,9 +16,6 @@ from lit_textclf.utils.messages import UserError, note, plural
 def read_folder(folder: Path, options: ReadOptions) -> Iterator[pa.Table]:
     """Reads one row per file, sorted by class and file name: `text`, `label` (the sub-folder's name) and `file`.
 
-    Yields:
-        Tables of up to :data:`CHUNK_ROWS` rows.
-
     Raises:
         UserError: if the folder has no `.txt` file, or a file cannot be read or decoded.
     """

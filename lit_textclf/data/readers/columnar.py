@@ -107,28 +107,17 @@ def _says_why_not(path: Path, kind: str) -> Iterator[None]:
     """Turns pyarrow's errors for a file that it cannot read into one line."""
     try:
         yield
-    except OSError as error:
-        if error.errno:
-            raise UserError(f"{path}: cannot be read ({reason_of(error)})") from None
-        raise UserError(_damaged(path, kind, error)) from None
-    except (pa.ArrowException, ValueError, OverflowError) as error:
-        raise UserError(_damaged(path, kind, error)) from None
-
-
-def _damaged(path: Path, kind: str, error: Exception) -> str:
-    return f"{path}: not {kind} file, or cut short or damaged ({reason_of(error)}); write it again"
+    except (OSError, pa.ArrowException, ValueError, OverflowError) as error:
+        reason = reason_of(error)
+        if isinstance(error, OSError) and error.errno:
+            raise UserError(f"{path}: cannot be read ({reason})") from None
+        raise UserError(f"{path}: not {kind} file, or cut short or damaged ({reason}); write it again") from None
 
 
 def string_tables(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, start: int = 0
 ) -> Iterator[pa.Table]:
     """Turns batches of typed columns into tables of strings, and checks everything that pyarrow does not.
-
-    Args:
-        batches: of the schema's columns.
-        schema: names and types.
-        path: the file, for messages.
-        start: the first row's number in it.
 
     Yields:
         An empty table first, so that the column names are known without a row; then one for each batch.
@@ -162,28 +151,23 @@ def string_tables(
 def as_strings(table: pa.Table, where: str = "the data set", start: int = 0) -> pa.Table:
     """Turns numbers into digits, booleans, lists and objects into JSON, and decodes bytes as UTF-8.
 
-    Args:
-        table: columns of any type.
-        where: the file or data set, for messages.
-        start: the first row's number in it.
-
     Raises:
         UserError: naming row and column of the first bytes that are not UTF-8.
     """
     columns, fields = [], []
     for field in table.schema:
-        values = table[field.name]
+        values, as_string = table[field.name], pa.field(field.name, pa.string())
         if pa.types.is_dictionary(values.type):
             values = _decoded(values)
         if any(matches(values.type) for matches in _BYTES):
-            columns.append(_from_bytes(values, f"{where}: row", field.name, start))
-            fields.append(pa.field(field.name, pa.string()))
+            values = _from_bytes(values, where, field.name, start)
         elif any(matches(values.type) for matches in _CAST):
-            columns.append(values.cast(pa.string()))
-            fields.append(pa.field(field.name, pa.string()))
+            values = values.cast(pa.string())
         else:
-            columns.append(pa.chunked_array([pa.array([_as_json(value) for value in values.to_pylist()], pa.string())]))
-            fields.append(nested_field(field.name, str(values.type)))
+            as_string = nested_field(field.name, str(values.type))
+            values = pa.chunked_array([pa.array([_as_json(value) for value in values.to_pylist()], pa.string())])
+        columns.append(values)
+        fields.append(as_string)
     return pa.table(columns, schema=pa.schema(fields))
 
 
@@ -200,8 +184,8 @@ def _from_bytes(values: pa.ChunkedArray, where: str, name: str, start: int) -> p
             texts.append(None if value is None else value.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise UserError(
-                f"{where} {row}, column {name!r}: byte 0x{value[error.start]:02x} at byte {error.start} is not utf-8; "
-                "write the column as strings or leave it out"
+                f"{where}: row {row}, column {name!r}: byte 0x{value[error.start]:02x} at byte {error.start} is not "
+                "utf-8; write the column as strings or leave it out"
             ) from None
     return pa.chunked_array([pa.array(texts, pa.string())])
 

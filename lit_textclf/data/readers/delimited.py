@@ -21,15 +21,7 @@ csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is too shor
 
 
 def read_delimited(path: Path, options: ReadOptions, usual: str = ",") -> Iterator[pa.Table]:
-    """Reads a file with a header row; every value is a string.
-
-    Args:
-        path: the file.
-        options: encodings, delimiter and quote character.
-        usual: the delimiter if the options have none.
-
-    Yields:
-        Tables of up to :data:`CHUNK_ROWS` rows.
+    """Reads a file with a header row; every value is a string, and `usual` the delimiter if the options have none.
 
     Raises:
         UserError: naming file, row (from 0, without the header) and line of the first mistake, or the option that

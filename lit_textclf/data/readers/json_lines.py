@@ -23,9 +23,6 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
     lists and objects become strings as JSON writes them. JSON lines of more than a chunk are read twice, first for
     their keys alone, so that only one chunk is in memory.
 
-    Yields:
-        Tables of up to :data:`CHUNK_ROWS` rows.
-
     Raises:
         UserError: naming file and line of the first mistake.
     """
@@ -35,9 +32,9 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
     pending = list(itertools.islice(records, CHUNK_ROWS))
     if not pending:
         raise UserError(f"{path}: the file has no rows; it needs one object a line, or a list of objects")
-    names = _keys(pending)
+    names = keys_of(pending)
     if len(pending) == CHUNK_ROWS:
-        names = _keys(itertools.chain(pending, records))
+        names = keys_of(itertools.chain(pending, records))
         records = _lines(path, encoding, quiet=True) if listed is None else iter(listed)
         pending = list(itertools.islice(records, CHUNK_ROWS))
     done = 0
@@ -122,19 +119,13 @@ def _object(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-def _keys(records: Iterable[dict[str, Any]]) -> list[str]:
+def keys_of(records: Iterable[dict[str, Any]]) -> list[str]:
+    """The keys of all objects, in order of appearance."""
     return list(dict.fromkeys(key for record in records for key in record))
 
 
 def records_table(records: list[dict[str, Any]], names: list[str], path: Path, encoding: str, start: int) -> pa.Table:
-    """A table of strings from objects.
-
-    Args:
-        records: the objects, one for each row.
-        names: the columns.
-        path: the file, for messages.
-        encoding: its encoding, for messages.
-        start: the first row's number in the file.
+    """A table of strings from objects, one for each row; the first row's number in the file is for messages.
 
     Raises:
         UserError: naming row and column of the first value that cannot be a string.

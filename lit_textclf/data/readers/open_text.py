@@ -13,13 +13,12 @@ from typing import BinaryIO, TextIO
 
 import pyarrow as pa
 
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import UserError, first_line, note
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 """Endings of compressed text files, with pyarrow's names of the compressions."""
 _BLOCK = 1 << 20
-_NO_FILES = ("idna", "punycode")
-"""Codecs that `codecs` lists among the encodings, but that are for host names, not for files."""
+_FOR_HOST_NAMES = ("idna", "punycode")  # `codecs` lists them among the encodings
 
 
 def _codec(encoding: str) -> str:
@@ -28,7 +27,7 @@ def _codec(encoding: str) -> str:
         codec = codecs.lookup(encoding)
         name = codec.name
         # Private, but what open() itself uses: base64, hex, rot13 and zlib are codecs too.
-        if name in _NO_FILES or not codec._is_text_encoding:
+        if name in _FOR_HOST_NAMES or not codec._is_text_encoding:
             raise UserError(f"data.encoding: {encoding!r} is not a text encoding; try utf-8, latin-1 or gb18030")
         "text".encode(name)  # the codec `undefined` refuses everything
         codecs.getincrementaldecoder(name)
@@ -84,7 +83,7 @@ def _says_why_not(path: Path) -> Iterator[None]:
 def reason_of(error: Exception) -> str:
     """One line on what went wrong, in the system's words where it has any."""
     system = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
-    return system or (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return system or first_line(error)[:120]
 
 
 @contextmanager
@@ -127,9 +126,9 @@ def undecodable(text: str, encoding: str) -> str | None:
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
         if 0xDC80 <= code <= 0xDCFF:
-            return f"byte 0x{code - 0xDC00:02x} at character {error.start} is not {encoding}; {_ENCODING_REMEDY}"
+            return (
+                f"byte 0x{code - 0xDC00:02x} at character {error.start} is not {encoding}; save the file as UTF-8 or "
+                "set --data.encoding, for example to [utf-8, latin-1]"
+            )
         return f"a lone surrogate U+{code:04X} at character {error.start}; remove it"
     return None
-
-
-_ENCODING_REMEDY = "save the file as UTF-8 or set --data.encoding, for example to [utf-8, latin-1]"

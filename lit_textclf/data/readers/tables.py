@@ -37,10 +37,7 @@ class Reader(Protocol):
     """Reads files of one format."""
 
     def __call__(self, path: Path, options: ReadOptions, /) -> Iterator[pa.Table]:
-        """Reads one file.
-
-        Yields:
-            Tables of string columns, all with the same columns, of about :data:`CHUNK_ROWS` rows.
+        """Reads a file into tables of string columns, all with the same columns, of about :data:`CHUNK_ROWS` rows.
 
         Raises:
             UserError: naming the file and the row of the first mistake.
@@ -56,12 +53,7 @@ def string_table(
 ) -> pa.Table:
     """Builds a table of string columns.
 
-    Args:
-        columns: the values by column name.
-        path: the file, for messages.
-        encoding: its encoding, for messages.
-        start: the first row's number in the file.
-        files: each row's own file, where it has one.
+    Path, encoding, the first row's number and each row's own file, where it has one, are for messages.
 
     Raises:
         UserError: naming row and column of the first value with a NUL, a bad byte or a lone surrogate.
@@ -70,17 +62,19 @@ def string_table(
         if reason := undecodable(name, encoding):
             raise UserError(f"{path}: the column name {name!a}: {reason}")
         for row, value in enumerate(values):
-            if (value is not None and not value.isascii()) or (value and "\0" in value):
-                reason = undecodable(value, encoding)
-                if reason:
-                    where = f"{files[row]}" if files else f"{path}: row {start + row}, column {name!r}"
-                    raise UserError(f"{where}: {reason}")
+            if (
+                value is not None
+                and (not value.isascii() or "\0" in value)
+                and (reason := undecodable(value, encoding))
+            ):
+                where = f"{files[row]}" if files else f"{path}: row {start + row}, column {name!r}"
+                raise UserError(f"{where}: {reason}")
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
 
 
-def nested_field(name: str, holds: str) -> pa.Field:
+def nested_field(name: str, contents: str) -> pa.Field:
     """A string column of JSON lists or objects: fine for labels and kept columns, but not text for a model."""
-    return pa.field(name, pa.string(), metadata={"nested": holds})
+    return pa.field(name, pa.string(), metadata={"nested": contents})
 
 
 def is_nested(field: pa.Field) -> str:
