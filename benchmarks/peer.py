@@ -42,11 +42,12 @@ def hold_out_validation(folder: Path, rows: dict[str, list[dict[str, Any]]], sha
     """Moves the training rows that lit_textclf would hold out to `validation`, so that both sides have the same."""
     from lit_textclf.data.readers.tables import ReadOptions
     from lit_textclf.data.rows.columns import ColumnNames
-    from lit_textclf.data.rows.holdout import hold_out, label_codes, text_keys
+    from lit_textclf.data.rows.holdout import hold_out, text_keys
     from lit_textclf.data.rows.read import read_files
 
     read = read_files(str(folder / "train.csv"), ColumnNames(), ReadOptions(), option="--data_dir")
-    train, _, validation = hold_out(text_keys(read), label_codes(read), None, share)
+    codes = np.unique([row["label"] for row in rows["train"]], return_inverse=True)[1]
+    train, _, validation = hold_out(text_keys(read), codes, None, share)
     rows["train"], rows["validation"] = [rows["train"][i] for i in train], [rows["train"][i] for i in validation]
 
 

@@ -17,7 +17,7 @@ from lit_textclf.data.batches.collate import Collator
 from lit_textclf.data.batches.dataset import TokenizedDataset
 from lit_textclf.data.batches.loaders import ResumableLoader
 from lit_textclf.data.batches.predict_dataset import PredictDataset, part_rows_for
-from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSampler, batches_from, make_sampler
+from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSampler, make_sampler
 from lit_textclf.data.labels.table import TaskOption
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.options import CARRIED, check_data
@@ -200,11 +200,7 @@ class TextDataModule(SplitsModule):
             )
 
     def setup(self, stage: str) -> None:
-        """Reads, tokenizes and encodes the rows of a stage; called by the Trainer, or by hand without one.
-
-        Raises:
-            UserError: for anything wrong in the options or the files, or an unknown label.
-        """
+        """Reads, tokenizes and encodes the rows of a stage; called by the Trainer, or by hand without one."""
         self.prepare(stage, self.trainer.lightning_module if self.trainer is not None else None)  # type: ignore[arg-type]
 
     def _encode(self, split: str) -> TokenizedDataset:
@@ -213,9 +209,7 @@ class TextDataModule(SplitsModule):
         targets = self.target.encode(rows)
         if empty := len(self.target.label_task.empty_sets(targets)):
             note(f"{split}: {plural(empty, 'row')} with an empty label set, which is a label set like any other")
-        encoded = TokenizedDataset.from_rows(
-            rows, self.tokenizer, self.max_length, self.long_text, targets, self.cache_dir
-        )
+        encoded = TokenizedDataset(rows, self.tokenizer, self.max_length, self.long_text, targets, self.cache_dir)
         note(f"{split}: {encoded.report()}")
         return encoded
 
@@ -263,7 +257,7 @@ class TextDataModule(SplitsModule):
         part_rows, left = self._parts or (part_rows_for(stream.total, self.eval_batch_size, replicas), None)
         parts = range(-(-stream.total // part_rows))
         encode = partial(
-            TokenizedDataset.from_rows, tokenizer=self.tokenizer, max_length=self.max_length, long_text=self.long_text
+            TokenizedDataset, tokenizer=self.tokenizer, max_length=self.max_length, long_text=self.long_text
         )
         batches = PredictDataset(
             stream, target, encode, self._collator(), self.eval_batch_size, self.batch_by_length,
@@ -272,12 +266,7 @@ class TextDataModule(SplitsModule):
         return DataLoader(batches, batch_size=None, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
 
     def predict_parts(self, part_rows: int, left: Sequence[int]) -> None:
-        """Sets which parts of the rows `predict` still has to predict.
-
-        Args:
-            part_rows: rows of a part.
-            left: the numbers of the parts, from 0.
-        """
+        """Sets how many rows a part has, and which parts (from 0) `predict` still has to predict."""
         self._parts = part_rows, set(left)
 
     def predict_report(self, tally: Mapping[str, int]) -> str:
@@ -309,11 +298,14 @@ class TextDataModule(SplitsModule):
 
     def _loader(self, split: str, batch_size: int, sampler: Sampler[Any]) -> DataLoader[Any]:
         kind = ResumableLoader if split == "train" else DataLoader
+        batches: dict[str, Any] = {"sampler": sampler, "batch_size": batch_size}
+        if getattr(sampler, "yields_batches", False):
+            batches = {"batch_sampler": sampler}
         return kind(
             self.encoded[split],
             collate_fn=self._collator(),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            **batches_from(sampler, batch_size),
+            **batches,
         )

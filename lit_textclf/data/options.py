@@ -24,15 +24,10 @@ CARRIED = (
     "max_windows",
 )
 """Options that determine what the model sees; a checkpoint stores them."""
-_NUMBERS = ("batch_size", "eval_batch_size")
-_NUMBERS_OR_NULL = ("max_tokens_per_batch", "max_train_samples", "max_eval_samples", "max_predict_samples")
 
 
 def check_data(options: Mapping[str, Any]) -> None:
-    """Raises an error for values of `data.*` that cannot work.
-
-    Args:
-        options: the data module's arguments by name.
+    """Raises an error for the data module's arguments that cannot work.
 
     Raises:
         UserError: naming the first such value.
@@ -40,7 +35,7 @@ def check_data(options: Mapping[str, Any]) -> None:
     _check_numbers(options)
     if options["max_tokens_per_batch"] is not None and options["long_text"] == "window":
         raise UserError(
-            "data.max_tokens_per_batch does not go with data.long_text window; use --data.batch_size instead"
+            "data.max_tokens_per_batch does not go with data.long_text window; type --data.batch_size ROWS instead"
         )
     quote_char = options["quote_char"]
     if len(quote_char) > 1:
@@ -50,16 +45,18 @@ def check_data(options: Mapping[str, Any]) -> None:
         near = did_you_mean(unknown[0], SPLITS)
         raise UserError(f"data.dataset_splits: no split {unknown[0]!r}{near}; the splits are {', '.join(SPLITS)}")
     if names and options["dataset_name"] is None:
-        raise UserError("data.dataset_splits is for data.dataset_name, which is not set")
+        raise UserError("data.dataset_splits is for a data set: type --data.dataset_name NAME, too")
     _check_shares(options)
     if options["sampler"] is not None:
         check_sampler(options["sampler"], options["max_tokens_per_batch"])
 
 
 def _check_numbers(options: Mapping[str, Any]) -> None:
-    for name in (*_NUMBERS, *_NUMBERS_OR_NULL):
+    required = ("batch_size", "eval_batch_size")
+    nullable = ("max_tokens_per_batch", "max_train_samples", "max_eval_samples", "max_predict_samples")
+    for name in (*required, *nullable):
         value = options[name]
-        if value is None and name in _NUMBERS:
+        if value is None and name in required:
             raise UserError(f"data.{name} null: must be a number")
         if value is not None and value < 1:
             raise UserError(f"data.{name} {value}: must be at least 1")

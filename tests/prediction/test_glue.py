@@ -146,7 +146,7 @@ def test_what_cannot_be(fit_args: list[str], reviews: dict[str, Path], fails: Ca
     assert {line[-1] for line in Path("SST-2.tsv").read_text(encoding="utf-8").splitlines()[1:]} == {"0"}
     assert "exists already" in fails([*predict, "--output", "SST-2.tsv"])
     line = fails([*fit_args, "--data.dataset_splits", "{validation: x}"])
-    assert "data.dataset_splits is for data.dataset_name" in line
+    assert "data.dataset_splits is for a data set: type --data.dataset_name NAME, too" in line
 
 
 def test_splits_that_are_not_there(tiny_bert: Path, fails: Callable[[Sequence[str]], str]) -> None:

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class Batch(TypedDict, total=False):
     """What a data loader yields.
 
-    `inputs` holds the model's arguments (`input_ids`, `attention_mask` and, where the tokenizer has them,
+    `inputs` are the model's arguments (`input_ids`, `attention_mask` and, where the tokenizer has them,
     `token_type_ids`), each int64 `(batch, tokens)`; `target` is int64 or float32 `(batch,)`, for multi-label tasks
-    float32 `(batch, outputs)`, and missing for rows without labels; `row` is the row's place in the input, int64
+    float32 `(batch, outputs)`, and missing for rows without labels; `row` is the row's index in the input, int64
     `(batch,)`; `tokens` counts the real tokens. Where long texts are read in windows the inputs are
     `(windows, tokens)`, and `windows`, int64 `(batch,)`, says how many of them each row has. In prediction the first
-    batch of each part of the input has it as `part` (see `part_batches.py`).
+    batch of each part of the input has it as `part` (see `predict_dataset.py`).
     """
 
     inputs: dict[str, Tensor]
@@ -59,11 +59,11 @@ class Collator:
         ids = np.full((len(sequences), width), self.padding["pad_id"], np.int64)
         mask = np.zeros((len(sequences), width), np.int64)
         types = np.full((len(sequences), width), self.padding["pad_type_id"], np.int64)
-        for place, ((of_row, types_of_row), length) in enumerate(zip(sequences, lengths, strict=True)):
+        for index, ((of_row, types_of_row), length) in enumerate(zip(sequences, lengths, strict=True)):
             span = slice(width - length, width) if self.padding["left"] else slice(0, length)
-            ids[place, span] = of_row
-            mask[place, span] = 1
-            types[place, span] = types_of_row
+            ids[index, span] = of_row
+            mask[index, span] = 1
+            types[index, span] = types_of_row
         inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         if self.with_type_ids:
             inputs["token_type_ids"] = torch.from_numpy(types)

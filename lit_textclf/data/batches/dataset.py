@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.tokens.long_text import LongText
 from lit_textclf.data.tokens.special_tokens import SpecialTokens, truncated_lengths
-from lit_textclf.data.tokens.token_cache import TokenColumn, tokenize
+from lit_textclf.data.tokens.token_cache import tokenize
 from lit_textclf.utils.messages import plural
 
 if TYPE_CHECKING:
@@ -33,14 +33,16 @@ class TokenizedDataset(Dataset[Encoded]):
     """Rows ready for the collator.
 
     Args:
-        tokens: the first texts' tokens.
-        pair_tokens: the second texts' tokens, or None.
-        template: the special tokens.
+        rows: the rows.
+        tokenizer: the tokenizer.
         max_length: the most tokens of a sequence, special tokens included.
         long_text: how longer texts are read.
         targets: `(rows,)` or `(rows, outputs)`, or None.
+        cache_dir: the folder of the token files, see :func:`tokenize`.
 
     Attributes:
+        tokens: the first texts' tokens.
+        pair_tokens: the second texts' tokens, or None.
         budget: tokens of text in a sequence.
         full_lengths: tokens of each row's text before truncation, `(rows,)`.
         lengths: tokens of each row as the model reads it, special tokens included, `(rows,)`.
@@ -48,36 +50,25 @@ class TokenizedDataset(Dataset[Encoded]):
 
     def __init__(
         self,
-        tokens: TokenColumn,
-        pair_tokens: TokenColumn | None,
-        template: SpecialTokens,
-        max_length: int,
-        long_text: LongText | None = None,
-        targets: np.ndarray | None = None,
-    ) -> None:
-        self.tokens, self.pair_tokens, self.template = tokens, pair_tokens, template
-        self.long_text, self.max_length, self.targets = long_text or LongText(), max_length, targets
-        pair = pair_tokens is not None
-        special = template.special_tokens(pair=pair)
-        self.budget = self.long_text.budget(max_length, special, pair=pair)
-        self.full_lengths = tokens.lengths if pair_tokens is None else tokens.lengths + pair_tokens.lengths
-        windows = self.long_text.windows(self.full_lengths, self.budget)
-        self.lengths = self.long_text.read(self.full_lengths, self.budget) + special * windows
-
-    @classmethod
-    def from_rows(
-        cls,
         rows: Rows,
         tokenizer: PreTrainedTokenizerFast,
         max_length: int,
         long_text: LongText | None = None,
         targets: np.ndarray | None = None,
         cache_dir: Path | None = None,
-    ) -> TokenizedDataset:
-        """Tokenizes rows; see :func:`tokenize` for the cache."""
-        tokens = tokenize(rows.text, tokenizer, cache_dir)
-        pairs = None if rows.text_pair is None else tokenize(rows.text_pair, tokenizer, cache_dir)
-        return cls(tokens, pairs, SpecialTokens.from_tokenizer(tokenizer), max_length, long_text, targets)
+    ) -> None:
+        self.long_text, self.max_length, self.targets = long_text or LongText(), max_length, targets
+        self.tokens = tokenize(rows.text, tokenizer, cache_dir)
+        self.pair_tokens = None if rows.text_pair is None else tokenize(rows.text_pair, tokenizer, cache_dir)
+        self._template = SpecialTokens.from_tokenizer(tokenizer)
+        pair = self.pair_tokens is not None
+        special = self._template.special_tokens(pair=pair)
+        self.budget = self.long_text.budget(max_length, special, pair=pair)
+        self.full_lengths = self.tokens.lengths
+        if self.pair_tokens is not None:
+            self.full_lengths = self.full_lengths + self.pair_tokens.lengths
+        windows = self.long_text.windows(self.full_lengths, self.budget)
+        self.lengths = self.long_text.read(self.full_lengths, self.budget) + special * windows
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -85,12 +76,12 @@ class TokenizedDataset(Dataset[Encoded]):
     def __getitem__(self, index: int) -> Encoded:
         first = self.tokens[index]
         if self.pair_tokens is None:
-            sequences = [self.template.build(piece, None) for piece in self.long_text.pieces(first, self.budget)]
+            sequences = [self._template.build(piece, None) for piece in self.long_text.pieces(first, self.budget)]
         else:
             second = self.pair_tokens[index]
             keep = truncated_lengths(len(first), len(second), self.budget)
             ends = [self.long_text.pieces(text, size)[0] for text, size in zip((first, second), keep, strict=True)]
-            sequences = [self.template.build(*ends)]
+            sequences = [self._template.build(*ends)]
         return Encoded(index, sequences, None if self.targets is None else self.targets[index])
 
     def tally(self) -> dict[str, int]:

@@ -24,24 +24,19 @@ def batches_of(
 ) -> DataLoader[Any]:
     """Batches of rows sorted by length, the longest first.
 
-    Args:
-        rows: the rows.
-        tokenizer: the tokenizer.
-        max_length: the most tokens that are read of a row.
-        read_as: `long_text`, `window_stride` and `max_windows`, as far as they are not the defaults.
-        batch_size: rows of a batch.
+    `read_as` has `long_text`, `window_stride` and `max_windows`, as far as they are not the defaults.
     """
     long_text = LongText(
         read_as.get("long_text", "truncate"), read_as.get("window_stride"), read_as.get("max_windows", 8)
     )
-    encoded = TokenizedDataset.from_rows(rows, tokenizer, max_length, long_text)
+    encoded = TokenizedDataset(rows, tokenizer, max_length, long_text)
     collator = Collator(tokenizer, windows=long_text.mode == "window")
     order = SortedWindowSampler(encoded.lengths, max(1, len(encoded)))
     return DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=collator)
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A loader that knows how many batches of which epoch it has given, and goes on with the next one.
+    """A loader that knows how many batches of which epoch it has yielded, and resumes with the next one.
 
     :class:`ExactResume` restores the state. Lightning would too, but not where a schedule asked for the number of steps
     before (lightning 2.6.6, `_FitLoop.setup_data` returns early then). Nothing is read before the first batch is asked
@@ -55,7 +50,7 @@ class ResumableLoader(DataLoader[Any]):
         self._given, self._skip = self._skip, 0
         skipped = self._given
         ours = self._source
-        if hasattr(ours, "skip"):  # nothing is read of the batches that were given before
+        if hasattr(ours, "skip"):  # nothing is read of the batches before
             ours.skip, skipped = skipped, 0
         for batch in itertools.islice(super().__iter__(), skipped, None):
             self._given += 1
@@ -84,7 +79,7 @@ class ResumableLoader(DataLoader[Any]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a state.
+        """Resumes from a state.
 
         Raises:
             UserError: if it stopped in the middle of an epoch of other rows, batches or ranks.

@@ -31,13 +31,13 @@ class Part:
 
     Attributes:
         index: its number, from 0.
-        start: the place of its first row in the input.
+        start: the index of its first row in the input.
         rows: its rows.
         targets: what they are labelled with, `(rows,)` or `(rows, outputs)`, or None.
         unmeasured: why the targets are missing although there are labels, or None.
         taken: for each row the row of the part that stands for it, `(rows,)`: itself, or an equal one.
         known: rows that an earlier part has computed, and where: its number and the row there.
-        tally: counts of what was done with the rows, to be added up and said.
+        tally: counts of what was done with the rows, to be added up and reported.
     """
 
     def __init__(self, index: int, start: int, rows: Rows, target: Target) -> None:
@@ -58,10 +58,10 @@ class Part:
 
 
 class SeenTexts:
-    """Which texts stand in the last parts, and where; by a digest of 16 bytes, for which no two texts are known."""
+    """Which texts the last parts contain, and where; by a digest of 16 bytes, for which no two texts are known."""
 
     def __init__(self) -> None:
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._found: dict[bytes, tuple[int, int]] = {}
         self._parts: deque[list[bytes]] = deque()
 
     def take_equal_rows_once(self, part: Part) -> None:
@@ -70,14 +70,14 @@ class SeenTexts:
         for row, text in enumerate(joined(part.rows.text, part.rows.text_pair).to_pylist()):
             digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
             part.taken[row] = first.setdefault(digest, row)
-        part.known = {row: self._places[digest] for digest, row in first.items() if digest in self._places}
+        part.known = {row: self._found[digest] for digest, row in first.items() if digest in self._found}
         part.tally["equal"] = len(part.rows) - len(first) + len(part.known)
         new = [digest for digest, row in first.items() if row not in part.known]
-        self._places.update((digest, (part.index, first[digest])) for digest in new)
+        self._found.update((digest, (part.index, first[digest])) for digest in new)
         self._parts.append(new)
         if len(self._parts) > REMEMBERED:
             for digest in self._parts.popleft():
-                self._places.pop(digest, None)
+                self._found.pop(digest, None)
 
 
 @dataclass
@@ -87,13 +87,7 @@ class PredictDataset(IterableDataset[Batch]):
     The batch that begins a part has it as `part`. With several workers each makes whole parts.
 
     Attributes:
-        stream: the rows.
-        target: task and labels.
-        encode: makes tokens of rows.
-        collate: makes batches of tokens.
-        batch_size: rows of a batch.
         by_length: whether a part's rows are sorted by length, and equal ones computed once.
-        part_rows: rows of a part.
         indices: the parts that this process makes, in order.
         left: those of them that are still to be made; the texts of the others are known.
     """

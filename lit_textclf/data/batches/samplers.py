@@ -88,9 +88,9 @@ class LengthGroupedSampler(ShuffledSampler):
         for start in range(0, len(shuffled), window):
             part = shuffled[start : start + window]
             part = part[_by_about_length(self.lengths[part], generator)]
-            whole = len(part) // together * together
-            if whole < len(part):  # only in the last window: its longest rows would always be the smaller batch
-                left_out = generator.permutation(len(part))[: len(part) - whole]
+            if left := len(part) % together:
+                # Only in the last window, whose longest rows would otherwise always be the smaller batch.
+                left_out = generator.permutation(len(part))[:left]
                 rest, part = part[np.sort(left_out)], np.delete(part, left_out)
             batches.extend(part.reshape(-1, together))
         generator.shuffle(batches)
@@ -103,12 +103,7 @@ class TokenBudgetBatchSampler(Sampler[list[int]]):
     All rows are sorted by approximate length and cut at the same indices each epoch, and the batches are shuffled. The
     number of batches stays constant, because Lightning asks for it only once, and so does the schedule.
 
-    Args:
-        lengths: tokens of each row, `(rows,)`.
-        batch_size: the most tokens of a batch: its rows times the tokens of its longest row.
-        seed: the same seed gives the same order.
-        replicas: the number of ranks; only one works.
-        rank: this rank.
+    `batch_size` is the most tokens of a batch: its rows times the tokens of its longest row.
 
     Raises:
         UserError: if the longest row does not fit, or with several ranks.
@@ -151,17 +146,13 @@ class TokenBudgetBatchSampler(Sampler[list[int]]):
 class SortedWindowSampler(DistributedSampler[int]):
     """Evaluation order: sorted by length within windows of input order. Each row once, with any number of ranks.
 
-    To restore input order, no more than one window has to be held: rows `k * window` to `(k + 1) * window` come
+    Restoring input order takes the memory of one window: rows `k * window` to `(k + 1) * window` come
     together.
 
     This is a `DistributedSampler`, so that Lightning does not replace it by its own, which repeats rows that do not
     divide evenly; here some ranks take one row less.
 
-    Args:
-        lengths: tokens of each row, `(rows,)`.
-        window: rows of a window; 1 is input order.
-        replicas: the number of ranks.
-        rank: this rank.
+    Windows of one row are input order.
     """
 
     def __init__(self, lengths: np.ndarray, window: int, replicas: int = 1, rank: int = 0) -> None:
@@ -188,12 +179,8 @@ SAMPLERS: dict[str, Callable[..., Sampler[Any]]] = {
 def check_sampler(sampler: Spec, max_tokens: int | None) -> None:
     """Refuses values of `data.sampler` that cannot work.
 
-    Args:
-        sampler: a name of :data:`SAMPLERS`, or a class path.
-        max_tokens: `data.max_tokens_per_batch`.
-
     Raises:
-        UserError: for an unknown name or class, or one that contradicts `max_tokens`.
+        UserError: for an unknown name or class, or one that contradicts `data.max_tokens_per_batch`.
     """
     if not isinstance(sampler, str) or "." in sampler:
         load_class(sampler, "data.sampler")
@@ -214,15 +201,7 @@ def check_sampler(sampler: Spec, max_tokens: int | None) -> None:
 def make_sampler(
     sampler: Spec, lengths: np.ndarray, batch_size: int, seed: int, replicas: int, rank: int
 ) -> Sampler[Any]:
-    """Makes the training sampler that `data.sampler` names.
-
-    Args:
-        sampler: a name of :data:`SAMPLERS`, or a class path.
-        lengths: tokens of each row, `(rows,)`.
-        batch_size: rows of a batch, per rank; `data.max_tokens_per_batch` where that is set.
-        seed: the same seed gives the same order.
-        replicas: the number of ranks.
-        rank: this rank.
+    """Makes the training sampler that `data.sampler` names; `batch_size` may be `data.max_tokens_per_batch`.
 
     Raises:
         UserError: if its class cannot be imported or constructed, or does not work with several ranks.
@@ -238,10 +217,3 @@ def make_sampler(
             "set --trainer.devices 1"
         )
     return made
-
-
-def batches_from(sampler: Sampler[Any], batch_size: int) -> dict[str, Any]:
-    """The arguments that make a `DataLoader` read rows, or batches of rows, in a sampler's order."""
-    if getattr(sampler, "yields_batches", False):
-        return {"batch_sampler": sampler}
-    return {"sampler": sampler, "batch_size": batch_size}

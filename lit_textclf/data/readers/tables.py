@@ -62,11 +62,9 @@ def string_table(
         if reason := undecodable(name, encoding):
             raise UserError(f"{path}: the column name {name!a}: {reason}")
         for row, value in enumerate(values):
-            if (
-                value is not None
-                and (not value.isascii() or "\0" in value)
-                and (reason := undecodable(value, encoding))
-            ):
+            if value is None or (value.isascii() and "\0" not in value):
+                continue
+            if reason := undecodable(value, encoding):
                 where = f"{files[row]}" if files else f"{path}: row {start + row}, column {name!r}"
                 raise UserError(f"{where}: {reason}")
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})

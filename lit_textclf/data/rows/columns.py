@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import UserError, did_you_mean, note
 
 KNOWN_TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
     ("text", None),
@@ -44,10 +43,7 @@ class ColumnNames:
     def found_in(self, names: Sequence[str], where: str, *, label_required: bool) -> ColumnNames:
         """Fills in the text columns from a file's column names, and checks that the other columns exist.
 
-        Args:
-            names: the file's columns.
-            where: the file, for messages.
-            label_required: with False, a missing label column becomes `label=None`.
+        Without `label_required`, a missing label column becomes `label=None`.
 
         Raises:
             UserError: if a column is missing, with the file's columns and the nearest name.
@@ -80,17 +76,14 @@ class ColumnNames:
         ):
             if name is not None and name not in names:
                 raise UserError(f"{where}: no column {name!r} ({_listed(names, name)}); change --{option}")
-        used = [columns.text, columns.text_pair, columns.label, *columns.labels]
-        used = [name for name in used if name is not None]
+        used = [name for name in (columns.text, columns.text_pair, columns.label, *columns.labels) if name is not None]
         if len(set(used)) != len(used):
-            raise UserError(f"{where}: one column is named twice, as text, pair or label: {', '.join(map(str, used))}")
+            raise UserError(f"{where}: one column is named twice, as text, pair or label: {', '.join(used)}")
         return columns
 
 
 def _listed(names: Sequence[str], wanted: str) -> str:
-    nearest = difflib.get_close_matches(wanted, names, n=1)
-    listed = f"the columns are: {', '.join(map(repr, names))}"
-    return f"{listed}; did you mean {nearest[0]!r}?" if nearest else listed
+    return f"the columns are: {', '.join(map(repr, names))}{did_you_mean(wanted, names)}"
 
 
 _ON = ("1", "1.0", "true", "True", "TRUE")
@@ -100,13 +93,8 @@ _OFF = ("0", "0.0", "false", "False", "FALSE")
 def lists_of_columns(table: pa.Table, names: Sequence[str], where: str, start: int) -> pa.ChunkedArray:
     """Turns columns of zeros and ones into JSON lists of the names whose column is 1, `(rows,)`.
 
-    A row whose columns are all null has no label, as in a file to predict.
-
-    Args:
-        table: strings.
-        names: the columns, each the name of a label.
-        where: the file, for messages.
-        start: the row number of the table's first row in its file.
+    A row whose columns are all null has no label, as in a file to predict. The file and the number of the table's first
+    row in it are for messages.
 
     Raises:
         UserError: naming the first row and column that is neither 0 nor 1.

@@ -44,7 +44,7 @@ def folds_of(keys: np.ndarray, strata: np.ndarray | None, folds: int) -> np.ndar
     Args:
         keys: :func:`text_keys`, `(rows,)`.
         strata: class indices, `(rows,)`, or None.
-        folds: the number of folds.
+        folds: how many.
 
     Raises:
         UserError: if there are fewer different texts than folds; lower `data.folds`.
@@ -117,11 +117,7 @@ def _texts_for(sizes: np.ndarray, share: float, most: int) -> int:
 def stratified_sample(codes: np.ndarray | None, rows: int, size: int, seed: int) -> np.ndarray:
     """Sorted indices of a seeded sample; each class keeps its share, and at least one row.
 
-    Args:
-        codes: class indices, `(rows,)`, or None for a plain sample.
-        rows: the number of rows.
-        size: the number of rows wanted.
-        seed: the same seed gives the same sample.
+    `codes` are class indices, `(rows,)`, or None for a plain sample.
     """
     order = np.random.default_rng(seed).permutation(rows)
     if codes is None:
@@ -132,13 +128,3 @@ def stratified_sample(codes: np.ndarray | None, rows: int, size: int, seed: int)
         of_class = order[codes[order] == code]
         position[of_class] = np.arange(len(of_class)) / len(of_class)
     return np.sort(order[np.argsort(position[order], kind="stable")[:size]])
-
-
-def label_codes(rows: Rows) -> np.ndarray:
-    """Indices of the labels in sorted order, `(rows,)`, as strata; -1 without a label."""
-    assert rows.label is not None
-    encoded = rows.label.combine_chunks().dictionary_encode()
-    names = encoded.dictionary.to_pylist()
-    rank = {name: index for index, name in enumerate(sorted(names))}
-    ranks = np.array([rank[name] for name in names] + [-1])
-    return np.asarray(ranks[encoded.indices.fill_null(len(names)).to_numpy()])

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from lit_textclf.data.readers.columnar import as_strings
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.rows import Rows, rows_from_tables, select_columns
-from lit_textclf.utils.messages import UserError, did_you_mean, note
+from lit_textclf.utils.messages import UserError, did_you_mean, first_line, note
 from lit_textclf.utils.paths import expand_path
 
 
@@ -32,20 +32,16 @@ def load_dataset(name: str, config_name: str | None) -> Mapping[str, Any]:
             return loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
         return datasets.load_dataset(name, config_name)  # type: ignore[no-any-return]
     except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"data.dataset_name {name!r} cannot be loaded: {reason[0]}") from None
+        raise UserError(f"data.dataset_name {name!r} cannot be loaded: {first_line(error)}") from None
 
 
 def read_dataset(
     name: str, config_name: str | None, split: str, columns: ColumnNames, *, label_required: bool = True,
     keep_columns: bool = False, split_required: bool = False,
 ) -> Rows | None:  # fmt: skip
-    """Reads a split of a data set of the Hub, or of a folder that `datasets` can load.
+    """Reads a split of a data set of the Hub, or of a folder that `datasets` can load; None if it lacks the split.
 
     Class numbers become names; -1, which means 'no label', becomes null.
-
-    Returns:
-        The rows; None if the data set does not have the split.
 
     Raises:
         UserError: if the data set cannot be loaded, or lacks a split that `data.dataset_splits` names.

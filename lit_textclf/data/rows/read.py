@@ -48,8 +48,7 @@ def stream_files(
 ) -> Iterator[Rows]:
     """Reads files as :func:`read_files` does, but one chunk at a time and without requiring labels.
 
-    Yields:
-        Rows with their row numbers in the complete input; `kept` has the columns of one file.
+    The rows know their row numbers in the complete input; `kept` has the columns of one file.
     """
     sources: list[tuple[str, int]] = []
     start = 0
@@ -69,8 +68,8 @@ def _tables(
     for path in resolve_files(files, option):
         sources.append((str(path), total))
         rows_of_file = 0
-        for position, table in enumerate(reader_of(path, options)(path, options)):
-            if position == 0:
+        for chunk, table in enumerate(reader_of(path, options)(path, options)):
+            if chunk == 0:
                 found = asked.found_in(table.column_names, str(path), label_required=label_required)
                 if len(sources) > 1:
                     _same_columns(columns, found, sources[0][0], str(path))

@@ -61,9 +61,7 @@ class Rows:
     def once(self, name: Hashable, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """A value for each row, `(rows,)` or `(rows, values)`, computed once and carried by `take` and `slice`.
 
-        Args:
-            name: identifies the values.
-            compute: computes them, each row's independently of the others.
+        `compute` computes each row's value independently of the other rows.
         """
         if name not in self.derived:
             self.derived[name] = compute()
@@ -136,10 +134,8 @@ def text_digest(texts: pa.ChunkedArray) -> str:
 
 def rows_of_texts(texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Rows:
     """Rows of texts in memory, as for `--text`."""
-    columns = {"text": pa.array(texts, pa.string())}
-    if text_pairs is not None:
-        columns["text_pair"] = pa.array(text_pairs, pa.string())
-    table = pa.table(columns)
+    columns = {"text": texts} if text_pairs is None else {"text": texts, "text_pair": text_pairs}
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
     names = ColumnNames("text", "text_pair" if text_pairs is not None else None, None)
     return rows_from_tables([select_columns(table, names, False, "--text", 0)], names, [("--text", 0)], keep=False)
 

@@ -57,16 +57,12 @@ class RowStream:
         self.split = split
 
     def parts(self, size: int, wanted: Container[int]) -> Iterator[tuple[int, Rows]]:
-        """Reads the rows again, and yields the wanted parts of `size` rows each.
-
-        Yields:
-            The index of a part and its rows; the last part may be smaller.
+        """Reads the rows again, and yields index and rows of the wanted parts; the last part may be smaller.
 
         Raises:
             UserError: if the input has fewer rows than before; do not change it while predicting.
         """
-        index, held, have = 0, list[Rows](), 0
-        seen = 0
+        index, held, have, seen = 0, list[Rows](), 0, 0
         for chunk in quietly(self._read()):  # the first pass has printed all notes
             rows = chunk.slice(0, min(len(chunk), self.total - seen))
             seen += len(rows)

@@ -42,12 +42,7 @@ class LongText:
             raise UserError(f"data.max_windows {self.max_windows}: must be at least 1")
 
     def budget(self, max_length: int, special_tokens: int, *, pair: bool) -> int:
-        """How many tokens of text fit into a sequence.
-
-        Args:
-            max_length: the most tokens of a sequence.
-            special_tokens: how many of them are special tokens.
-            pair: whether the text is a pair.
+        """How many tokens of text, or of a pair, fit into a sequence of `max_length` with these special tokens.
 
         Raises:
             UserError: if no text fits (raise `data.max_length`), or for windows of pairs.
@@ -109,8 +104,7 @@ class LongText:
 
     def tally(self, lengths: np.ndarray, budget: int) -> dict[str, int]:
         """Counts rows, rows and tokens that are cut off, and windows of texts of these lengths."""
-        cut = self.cut_off(lengths, budget)
-        windows = self.windows(lengths, budget)
+        cut, windows = self.cut_off(lengths, budget), self.windows(lengths, budget)
         return {
             "rows": len(lengths),
             "cut_rows": int((cut > 0).sum()),

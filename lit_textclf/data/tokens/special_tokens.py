@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
+Template = tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]
+"""The special tokens before, between and after the texts: token ids, and segment ids. Those after a text begin with the
+segment id of the text itself."""
+
+
 @dataclass(frozen=True)
 class SpecialTokens:
     """The special tokens around one text or two, and the segment ids of each part.
@@ -19,21 +24,18 @@ class SpecialTokens:
     `<s> A </s></s> B </s>` and XLNet's `A <sep> B <sep> <cls>` all come out exactly as the tokenizer makes them.
     """
 
-    single: tuple[np.ndarray, ...]
-    single_types: tuple[np.ndarray, ...]
-    pair: tuple[np.ndarray, ...]
-    pair_types: tuple[np.ndarray, ...]
+    single: Template
+    pair: Template
 
     @classmethod
     def from_tokenizer(cls, tokenizer: PreTrainedTokenizerFast) -> SpecialTokens:
         """Encodes one text and one pair to find its special tokens."""
-        single = _parts(tokenizer, pair=False)
-        pair = _parts(tokenizer, pair=True)
-        return cls(single[0], single[1], pair[0], pair[1])
+        return cls(_template(tokenizer, pair=False), _template(tokenizer, pair=True))
 
     def special_tokens(self, *, pair: bool) -> int:
         """How many special tokens are added to a text, or to a pair."""
-        return sum(len(part) for part in (self.pair if pair else self.single))
+        ids, _ = self.pair if pair else self.single
+        return sum(map(len, ids))
 
     def build(self, first: np.ndarray, second: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Puts the special tokens around one text or two.
@@ -42,17 +44,15 @@ class SpecialTokens:
             Token ids and segment ids, each `(tokens,)`.
         """
         texts = [first] if second is None else [first, second]
-        around, types = (self.single, self.single_types) if second is None else (self.pair, self.pair_types)
+        around, types = self.single if second is None else self.pair
         ids, type_ids = [around[0]], [types[0]]
         for index, text in enumerate(texts, 1):
-            # The first element of the types after a text is the segment id of the text itself.
             ids += [text, around[index]]
             type_ids += [np.full(len(text), types[index][0], np.int64), types[index][1:]]
         return np.concatenate(ids), np.concatenate(type_ids)
 
 
-def _parts(tokenizer: PreTrainedTokenizerFast, *, pair: bool) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """The ids and segment ids around the texts of an encoding, in the form that :meth:`SpecialTokens.build` reads."""
+def _template(tokenizer: PreTrainedTokenizerFast, *, pair: bool) -> Template:
     encoding = tokenizer("a", "a") if pair else tokenizer("a")
     backend = encoding.encodings[0]
     sequence, ids, types = backend.sequence_ids, np.array(backend.ids), np.array(backend.type_ids)

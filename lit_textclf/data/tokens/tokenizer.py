@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.messages import UserError, first_line
 from lit_textclf.utils.paths import is_local, local_or_hub
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def load_tokenizer(name_or_path: str, option: str, *, local_only: bool = False) 
     Args:
         name_or_path: a folder, `package:NAME/PATH` or a Hub name.
         option: the option that names it, for messages.
-        local_only: whether to search a Hub name only in this machine's cache.
+        local_only: whether to search for a Hub name only in this machine's cache.
 
     Raises:
         UserError: if it cannot be loaded or is not fast; choose a model with a tokenizer.json.
@@ -37,7 +37,7 @@ def load_tokenizer(name_or_path: str, option: str, *, local_only: bool = False) 
             return BertTokenizer(vocab=str(folder / "vocab.txt"))
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_only)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         remedy = "name a folder with a tokenizer's files"
         if not is_local(name_or_path):
             remedy = "check the name and the network, or name a folder or package:NAME/PATH on this machine"

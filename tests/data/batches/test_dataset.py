@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import tokenizers
 import torch
@@ -18,8 +17,8 @@ from transformers import BertTokenizer, DataCollatorWithPadding, PreTrainedToken
 
 from lit_textclf.data.batches.collate import Batch, Collator
 from lit_textclf.data.batches.dataset import TokenizedDataset
+from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.data.tokens.special_tokens import SpecialTokens, truncated_lengths
-from lit_textclf.data.tokens.token_cache import tokenize
 from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from lit_textclf.utils.messages import UserError
 
@@ -100,12 +99,7 @@ def encoded(
     max_length: int,
     **more: object,
 ) -> TokenizedDataset:
-    first, second = (
-        None if of is None else tokenize(pa.chunked_array([pa.array(of, pa.string())]), tokenizer)
-        for of in (texts, pairs)
-    )
-    assert first is not None
-    return TokenizedDataset(first, second, SpecialTokens.from_tokenizer(tokenizer), max_length, **more)
+    return TokenizedDataset(rows_of_texts(texts, pairs), tokenizer, max_length, **more)
 
 
 def batch_of(
