@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-import unicodedata
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lit_textclf import main
-from lit_textclf.check.duplicates import beyond_first, text_codes
-from lit_textclf.check.lengths import histogram, lengths_of
-from lit_textclf.data.rows.rows import rows_of_texts
-from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from tests.conftest import sentences, write_csv
 
 
@@ -67,30 +58,6 @@ def test_numbers_by_hand(tokenizer: list[str], capfd: pytest.CaptureFixture[str]
     assert [finding["severity"] for finding in result["findings"]] == sorted(
         (finding["severity"] for finding in result["findings"]), key=["severe", "warning", "note"].index
     )
-
-
-def plain(text: str) -> str:
-    kept = "".join(char for char in text.casefold() if not unicodedata.category(char).startswith("P"))
-    return " ".join(kept.split()) or text.casefold()
-
-
-texts = st.lists(st.text(st.sampled_from("aB.,-_ \u00df\u4e2d\u3002\u2014\U0001f600\u0130"), max_size=4), min_size=1)
-
-
-@settings(max_examples=150, deadline=None, database=None, derandomize=True)
-@given(texts, texts)
-def test_equal_and_nearly_equal_texts_against_plain_python(first: list[str], second: list[str]) -> None:
-    splits = {"train": rows_of_texts(first), "test": rows_of_texts(second)}
-    for near, key in ((False, str), (True, plain)):
-        codes = text_codes(splits, near=near)
-        by_code: dict[int, set[str]] = defaultdict(set)
-        for code, text in zip([*codes["train"], *codes["test"]], [*first, *second], strict=True):
-            by_code[int(code)].add(key(text))
-        assert all(len(of_code) == 1 for of_code in by_code.values())
-        assert len(by_code) == len({key(text) for text in [*first, *second]})
-        repeated, earliest = beyond_first(codes["train"])
-        assert len(repeated) == len(first) - len({key(text) for text in first})
-        assert all(earliest[index] < index for index in repeated)
 
 
 def test_pairs_are_compared_by_both_texts(tokenizer: list[str]) -> None:
@@ -267,23 +234,6 @@ def test_a_config_of_fit_is_taken(tokenizer: list[str], reviews: dict[str, Path]
     assert "no tokenizer could be loaded" in fails([
         "check", "--data.train_file", str(reviews["train"]), "--model.tokenizer_name_or_path", "org/none"
     ])  # fmt: skip
-
-
-def test_lengths_of_a_sample_are_scaled_up(tiny_bert: Path) -> None:
-    rows = rows_of_texts(["good film"] * 300 + ["a very very bad film"] * 100)
-    tokenizer = load_tokenizer(str(tiny_bert), "x")
-    whole, part = lengths_of(rows, tokenizer, 5, None), lengths_of(rows, tokenizer, 5, None, sample=200)
-    assert (whole.truncated, whole.sampled) == (100, None)
-    assert part.sampled == len(part.lengths) == 200
-    assert part.truncated == pytest.approx(100, abs=25)
-    assert part.to_dict()["tokens"]["sampled_rows"] == 200
-
-
-def test_the_histogram_holds_every_row() -> None:
-    for lengths in (np.array([5]), np.arange(1, 300), np.array([1] * 50 + [9999]), np.array([3, 3, 4])):
-        bins = histogram(lengths)
-        assert sum(rows for *_, rows in bins) == len(lengths)
-        assert [end + 1 for _, end, _ in bins[:-1]] == [start for start, _, _ in bins[1:]]
 
 
 def test_the_next_command_is_named_and_runs(reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,67 @@
+"""Labels: missing, rare, absent, and those that look like something else."""
+
+from __future__ import annotations
+
+from lit_textclf.check.labels import check_absent_labels, check_balance, check_label_names, check_labels
+from tests.check.conftest import examination
+
+
+def labelled(*labels: str) -> list[tuple[str, str]]:
+    return [(f"text {index}", label) for index, label in enumerate(labels)]
+
+
+def test_missing_and_unknown_labels() -> None:
+    found = examination({
+        "train": [("a", "x"), ("b", ""), ("c", "y"), ("d", "y")],
+        "validation": [("e", "x"), ("f", "strange")],
+        "test": [("g", ""), ("h", "")],
+    })  # fmt: skip
+    found.run([check_labels])
+    missing, unknown, unlabelled = found.findings
+    assert (missing.severity, missing.kind, missing.split, missing.count) == ("severe", "unlabelled", "train", 1)
+    assert (missing.message, missing.examples) == ("1 row has no label", ["train.csv: row 1: 'b'"])
+    assert (unknown.severity, unknown.kind, unknown.split) == ("severe", "labels", "validation")
+    assert unknown.message.startswith("training refuses 1 label or more: validation.csv: row 1, column 'label'")
+    assert (unlabelled.severity, unlabelled.split, unlabelled.message) == ("note", "test", "2 rows have no label")
+    labels = {split: numbers["labels"] for split, numbers in found.splits.items()}
+    assert labels == {"train": {"x": 1, "y": 2}, "validation": {"x": 1, "strange": 1}, "test": {}}
+
+
+def test_the_ratio_and_the_number_at_which_labels_are_reported() -> None:
+    kinds = {}
+    for common, rare in ((30, 10), (29, 10), (10, 9)):
+        found = examination({"train": labelled(*["a"] * common, *["b"] * rare)})
+        found.run([check_labels, check_balance])
+        kinds[common, rare] = [finding.kind for finding in found.findings]
+        if common == 30:
+            message = found.findings[0].message
+            assert message == "10 rows have the label 'b', 30 have 'a': 3.0 times as many"
+    assert kinds == {(30, 10): ["imbalance"], (29, 10): [], (10, 9): ["rare_labels"]}
+
+
+def test_many_labels_look_like_ids_and_integers_like_a_scale() -> None:
+    found = examination({"train": labelled(*(f"id{index}" for index in range(51)))})
+    found.run([check_labels, check_balance])
+    severe = found.findings[0]
+    assert (severe.severity, severe.kind, severe.count) == ("severe", "label_column", 51)
+    assert severe.message == "51 different labels in 51 rows look like texts, ids or numbers"
+    found = examination({"train": labelled(*map(str, range(-3, 8)))})
+    found.run([check_labels, check_balance])
+    assert [(each.kind, each.count) for each in found.findings] == [("rare_labels", 11), ("integer_labels", 11)]
+
+
+def test_training_labels_that_validation_lacks() -> None:
+    found = examination({"train": labelled("a", "b", "c"), "validation": labelled("a"), "test": labelled("b", "")})
+    found.run([check_labels, check_absent_labels])
+    absent = {finding.split: finding.message for finding in found.findings if finding.kind == "absent_labels"}
+    assert absent == {"validation": "2 labels have no row: 'b', 'c'", "test": "2 labels have no row: 'a', 'c'"}
+
+
+def test_names_that_are_numbers_except_for_a_few() -> None:
+    found = examination({"train": labelled("1", "2", "3.5", "-4", "+5", "none")}, task="single_label")
+    found.run([check_labels, check_label_names])
+    (finding,) = found.findings
+    assert finding.message == "1 label is not a number, the other 5 are: 'none'"
+    found = examination({"train": labelled("1", "2", "3", "4", "none", "nil")}, task="single_label")  # a third
+    found.run([check_labels, check_label_names])
+    assert not found.findings

@@ -1,0 +1,77 @@
+"""Help texts and documents name every line of the tables that options choose from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import get_args
+
+import docstring_parser
+import pytest
+
+from lit_textclf import TextClassifier, TextDataModule
+from lit_textclf.cli.commands import COMMANDS
+from lit_textclf.cli.commands.export import export
+from lit_textclf.cli.sections import NOT_OPTIONS
+from lit_textclf.data.batches.samplers import SAMPLERS
+from lit_textclf.data.labels.table import TASKS
+from lit_textclf.data.readers.formats import READERS
+from lit_textclf.data.tokens.long_text import Mode, Pooling
+from lit_textclf.export.formats import EXPORTERS
+from lit_textclf.prediction.formats import FORMATS
+from lit_textclf.prediction.options import PredictOptions
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+ENDINGS = [ending for ending in READERS if ending.count(".") == 1]
+
+
+def help_of(owner: type, option: str) -> str:
+    """The help text of an option, which is its line in the class's docstring."""
+    params = docstring_parser.parse(owner.__doc__ or "").params
+    return next(param.description or "" for param in params if param.arg_name == option)
+
+
+def missing(names: Iterable[str], text: str) -> list[str]:
+    """The names that are not words of a text."""
+    return [name for name in names if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
+
+
+@pytest.mark.parametrize(
+    ("owner", "option", "names"),
+    [
+        (TextDataModule, "train_file", ENDINGS),
+        (TextDataModule, "sampler", SAMPLERS),
+        (TextDataModule, "task", [*TASKS, "auto"]),
+        (TextDataModule, "long_text", get_args(Mode)),
+        (TextClassifier, "window_pooling", get_args(Pooling)),
+        (PredictOptions, "format", FORMATS),
+    ],
+)
+def test_help_texts_name_all_that_an_option_takes(owner: type, option: str, names: Iterable[str]) -> None:
+    assert not missing(names, help_of(owner, option))
+
+
+def test_the_help_of_export_names_all_formats_and_quantizations(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        export(["export", "--help"])
+    text = capsys.readouterr().out.partition("Writes a checkpoint")[2]  # after the usage
+    own = text[text.index("--format") : text.index("--max_accuracy_drop")]
+    assert not missing([*EXPORTERS, *(each for kind in EXPORTERS.values() for each in kind.quantizations)], own)
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("index.md", COMMANDS), ("data.md", [*ENDINGS, *TASKS]), ("extending.md", SAMPLERS), ("prediction.md", FORMATS),
+        ("exporting.md", EXPORTERS),
+    ],
+)  # fmt: skip
+def test_documents_name_every_line_of_a_table(page: str, names: Iterable[str]) -> None:
+    assert not missing(names, (DOCS / page).read_text(encoding="utf-8"))
+
+
+def test_every_option_has_a_help_text() -> None:
+    for owner in (TextDataModule, TextClassifier, PredictOptions):
+        documented = {param.arg_name for param in docstring_parser.parse(owner.__doc__ or "").params}
+        assert documented | NOT_OPTIONS >= set(owner.__init__.__annotations__) - {"return"}
