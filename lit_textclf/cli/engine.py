@@ -29,13 +29,7 @@ def add_engine_options(parser: ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Engine:
-    """ONNX Runtime, used instead of torch.
-
-    Attributes:
-        folder: the folder that `export --format onnx` wrote.
-        execution_provider: its name in onnxruntime.
-        stored: target, options and tokenizer from the folder, as from a checkpoint.
-    """
+    """ONNX Runtime, used instead of torch; `stored` has what a checkpoint would have."""
 
     folder: Path
     execution_provider: str
@@ -69,11 +63,7 @@ class Engine:
             trainer[name] = ours
 
     def attach_to(self, classifier: TextClassifier) -> None:
-        """Lets the folder's model compute a classifier's logits.
-
-        Raises:
-            UserError: if onnxruntime cannot run it.
-        """
+        """Lets the folder's model compute a classifier's logits."""
         model = OnnxModel(self.stored.path, self.execution_provider, folded=classifier.calibration)
         classifier.attach(model, digest_of_folder(self.folder, self.execution_provider))
         note(f"engine: onnxruntime, {self.execution_provider}, {self.stored.path}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from lit_textclf.utils.messages import UserError, did_you_mean
+from lit_textclf.utils.messages import UserError, did_you_mean, either
 
 
 class Parser(ArgumentParser):
@@ -39,4 +39,4 @@ def one_line(message: str, known: list[str]) -> str:
     names = ["null" if name == "NoneType" else name for name in names]
     names = [re.sub(r"^Literal\[(.*)\]$", r"one of \1", name) for name in names]
     quotes = "; put numbers and words such as yes or null in quotes" if key[1] == "data.labels" else ""
-    return f"{key[1]}: {f'{value[1]:.80}' if value else 'this'} is not {' or '.join(names)}{quotes}"
+    return f"{key[1]}: {f'{value[1]:.80}' if value else 'this'} is not {either(names)}{quotes}"

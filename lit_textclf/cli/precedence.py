@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lit_textclf.utils.messages import SHOW_TRACEBACK, UserError, did_you_mean
 from lit_textclf.utils.run_folder import SECTIONS
 
@@ -110,8 +112,6 @@ def read_config(file: str, known: Sequence[str], command: str) -> tuple[str, lis
         UserError: naming the file, the line or the key, if the file is missing or not YAML, or has an unknown or a
             repeated key.
     """
-    import yaml
-
     path = Path(file).expanduser()
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8-sig"))
@@ -128,10 +128,10 @@ def read_config(file: str, known: Sequence[str], command: str) -> tuple[str, lis
         return "", []
     if not isinstance(content, dict):
         raise UserError(f"{file}: a config is a mapping of keys such as 'data:', this is {type(content).__name__}")
-    keys = []
-    for key, value in _keys(content, known):
+    options = list(_keys(content, known))
+    for key, value in options:
         _check_key(key, value, known, command, file)
-        keys.append(key)
+    keys = [key for key, _ in options]
     empty = [name for name in (*SECTIONS, "seed_everything") if name in content and content[name] in (None, {})]
     if not empty or node is None:
         return str(path), keys
@@ -171,14 +171,11 @@ def _check_key(key: str, value: Any, known: Sequence[str], command: str, file: s
         return
     if key not in known:
         raise UserError(f"{file}: {command} has no key {key!r}{did_you_mean(key, known)}")
+    names: Iterable[Any] = []
     if key == "data.labels" and value is not None:
-        for name in value if isinstance(value, list) else [value]:
-            _check_name(name, key, file)
-    if key == "model.class_weights" and isinstance(value, dict):
-        for name in value:
-            _check_name(name, key, file)
-
-
-def _check_name(name: Any, key: str, file: str) -> None:
-    if not isinstance(name, str):
-        raise UserError(f"{file}: {key}: YAML reads a name as {name!r}, a {type(name).__name__}; put it in quotes")
+        names = value if isinstance(value, list) else [value]
+    elif key == "model.class_weights" and isinstance(value, dict):
+        names = value
+    for name in names:
+        if not isinstance(name, str):
+            raise UserError(f"{file}: {key}: YAML reads a name as {name!r}, a {type(name).__name__}; put it in quotes")

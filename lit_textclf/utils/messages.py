@@ -48,7 +48,7 @@ def note(message: str) -> None:
 
 
 def quietly(items: Iterator[T]) -> Iterator[T]:
-    """The items, while what making them has to :func:`note` is left out: for what was done, and said, before."""
+    """The items, made without the lines that :func:`note` would print: they were printed when first made."""
     global _hushed
     while True:
         _hushed = True

@@ -206,7 +206,7 @@ def test_a_saved_config_runs_every_command(run: Path, reviews: dict[str, Path]) 
     main(["predict", "--config", saved, "--ckpt_path", "best", "--data.predict_file", str(reviews["test"])])
 
 
-def test_resume_goes_on_in_the_run_and_says_a_changed_learning_rate(
+def test_resume_continues_the_run_and_reports_a_changed_learning_rate(
     fit_args: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     main(fit_args)
@@ -254,7 +254,7 @@ def test_regression_and_pairs(tiny_bert: Path, tmp_path: Path) -> None:
     assert predicted["predict_mse"] == pytest.approx(sum(error) / len(error), rel=1e-4)
 
 
-def test_equal_texts_never_stand_on_two_sides(
+def test_equal_texts_are_never_in_two_splits(
     tiny_bert: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     rows = [(f"film {i % 30}", ["a", "b", "c"][i % 3]) for i in range(120)]

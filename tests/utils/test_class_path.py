@@ -50,7 +50,7 @@ def test_splitting_imports_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "expected"),
     [
         ("Loss", "must be a dotted name"),
         ("my_losses.Lo ss", "must be a dotted name"),
@@ -69,10 +69,10 @@ def test_splitting_imports_nothing() -> None:
         ("my_losses.function", "missing a required argument: 'logits'"),
     ],
 )
-def test_each_mistake_is_one_line_that_names_the_option(package: str, spec: object, said: str) -> None:
+def test_each_mistake_is_one_line_that_names_the_option(package: str, spec: object, expected: str) -> None:
     with pytest.raises(UserError) as raised:
         instantiate(spec, "model.loss", **({} if spec == "my_losses.function" else {"labels": 2}))  # type: ignore[arg-type]
     message = str(raised.value)
     assert message.startswith("model.loss")
-    assert said in message
+    assert expected in message
     assert "\n" not in message

@@ -38,7 +38,6 @@ def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         What `--format json` prints; no files.
 
     Raises:
-        UserError: if the files cannot be read at all.
         SystemExit: with code 1, with `--strict`, if a finding is severe.
     """
     parser = parser_of("check", "Prints what the data contains, what is wrong with it, and which options fit it.")

@@ -21,14 +21,7 @@ FEWEST_RESAMPLES = 100
 
 
 def compare(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
-    """Compares runs: settings that differ, metrics, and whether the differences are significant.
-
-    Returns:
-        What `--format json` prints, and the figure's path with `--output`.
-
-    Raises:
-        UserError: if a folder is not a run's, or the runs' tasks differ.
-    """
+    """Compares runs; returns what `--format json` prints, and the figure's path with `--output`."""
     parser = Parser(
         prog="lit-textclf compare",
         description="Shows runs side by side: settings that differ, metrics, and, on the rows that all runs were "

@@ -33,14 +33,7 @@ BLOCK_ROWS = 4096
 
 
 class FoldCLI(TextCLI):
-    """`fit` on all folds but one.
-
-    Args:
-        args: of the command.
-        fold: index of the held-out fold, from 0.
-        root: the folder of all folds' runs; None creates one.
-        output: the file of predictions; None puts it into `root`.
-    """
+    """`fit` on all folds except `fold`, from 0, in the folder `root` of all folds' runs; None creates it."""
 
     def __init__(self, args: Sequence[str], fold: int, root: Path | None, output: Path | None = None) -> None:
         self.fold, self.root, self.output = fold, root, output
@@ -84,7 +77,7 @@ class FoldCLI(TextCLI):
         options.default_root_dir = str(self.root)
 
     def _note_next(self, folder: Path, checkpoints: list[Path]) -> None:
-        """Prints nothing: the next fold follows."""
+        """Prints nothing, because the next fold follows."""
 
     @torch.inference_mode()
     def out_of_fold(self) -> Outcomes:
@@ -112,16 +105,12 @@ class FoldCLI(TextCLI):
 def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     """Runs `fit` for each fold.
 
-    Args:
-        args: the command, the options of `fit`, `--output` (the CSV file of the out-of-fold predictions; by default
-            in the folder of the runs) and `--overwrite`.
+    Besides the options of `fit` it takes `--output` (the CSV file of the out-of-fold predictions; by default in the
+    folder of the runs) and `--overwrite`.
 
     Returns:
         The mean and the standard deviation of each validation metric over the folds (`val_accuracy_mean`,
         `val_accuracy_std`), and the files that were written.
-
-    Raises:
-        UserError: for anything wrong in options or files.
     """
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--output")

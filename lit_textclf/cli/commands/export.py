@@ -20,11 +20,7 @@ from lit_textclf.utils.run_folder import options_of_run
 
 
 def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
-    """Writes a checkpoint as a folder for other tools: weights, configuration, tokenizer, model card.
-
-    Raises:
-        UserError: for anything wrong in the options, or if the folder exists and `--overwrite` is not set.
-    """
+    """Writes a checkpoint as a folder for other tools: weights, configuration, tokenizer, model card."""
     parser = _parser()
     options = parser.parse_args(list(args[1:]))
     if options.ckpt_path is None or options.output is None:
@@ -70,20 +66,14 @@ def _parser() -> Parser:
 
 
 def _validation_rows(parser: Parser, args: Sequence[str], stored: CheckpointInfo) -> TextDataModule:
-    """The rows to measure `--quantize` on: those of the run's config, unless `data.*` sets others.
-
-    Raises:
-        UserError: if neither has rows.
-    """
+    """The rows to measure `--quantize` on: those of the run's config, unless `data.*` sets others."""
     known = set(parser.option_keys)
     of_run = {key: value for key, value in options_of_run(stored.path).items() if key.startswith("data.")}
     carried = {f"data.{name}": value for name, value in stored.data.items()}
     typed = {argument.partition("=")[0].removeprefix("--") for argument in args}
-    sources = {f"data.{name}" for name in ("train_file", "validation_file", "dataset_name")}
-    if typed & sources:  # other rows: the run's files and splits do not apply to them
+    if typed & {"data.train_file", "data.validation_file", "data.dataset_name"}:  # the run's splits do not apply
         of_run = {}
-    defaults = {name: value for name, value in {**of_run, **carried}.items() if name in known}
-    parser.set_defaults(defaults)
+    parser.set_defaults({name: value for name, value in {**of_run, **carried}.items() if name in known})
     data = TextDataModule(**parser.parse_args(list(args[1:])).data.as_dict())
     if not any(data.has(split) for split in ("train", "validation")):
         raise UserError(

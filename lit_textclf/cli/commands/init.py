@@ -41,9 +41,6 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
 
     Returns:
         The options that the data decides, and the file that was written.
-
-    Raises:
-        UserError: if the file exists (pass `--overwrite`), or the data cannot be read.
     """
     parser = parser_of("init", "Writes a complete, commented config for this data.")
     parser.add_argument("--output", type=str, default="config.yaml", help="the file to write")

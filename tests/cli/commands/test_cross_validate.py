@@ -24,8 +24,8 @@ from tests.conftest import sentences, write_csv
 @pytest.fixture
 def args(fit_args: list[str]) -> list[str]:
     """`cross_validate` on the training rows alone."""
-    place = fit_args.index("--data.validation_file")
-    return ["cross_validate", *fit_args[1:place], *fit_args[place + 2 :], "--model.learning_rate", "3e-3"]
+    index = fit_args.index("--data.validation_file")
+    return ["cross_validate", *fit_args[1:index], *fit_args[index + 2 :], "--model.learning_rate", "3e-3"]
 
 
 def test_out_of_fold_predictions_and_spread(args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
@@ -97,10 +97,10 @@ def test_labels_that_were_changed_are_suspected(args: list[str], capfd: pytest.C
     with (root / "predictions.csv").open(encoding="utf-8", newline="") as file:
         predicted = list(csv.DictReader(file, strict=True))
     for row in found:
-        place = int(row["row"]) + {"first.csv": 0, "second.csv": 20}[Path(row["file"]).name]
-        assert (row["text"], row["label"], row["id"]) == rows[place]
-        assert row["predicted"] == predicted[place]["label"] != row["label"]
-        assert row["score"] == predicted[place]["score"]
+        index = int(row["row"]) + {"first.csv": 0, "second.csv": 20}[Path(row["file"]).name]
+        assert (row["text"], row["label"], row["id"]) == rows[index]
+        assert row["predicted"] == predicted[index]["label"] != row["label"]
+        assert row["score"] == predicted[index]["score"]
     assert {row["id"] for row in found[:2]} == {"r5", "r8"}
     assert f"{len(found)} of 120 rows may be mislabelled" in capfd.readouterr().err
 

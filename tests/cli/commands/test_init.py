@@ -53,7 +53,7 @@ def test_labels_that_yaml_would_misread_and_what_was_given(tiny_bert: Path, fail
     main([*args, "--overwrite"])
 
 
-def test_severe_findings_are_written_and_said(tiny_bert: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_severe_findings_are_written_and_reported(tiny_bert: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rows = [*sentences(20), ("the film was very good 0", "negative"), (sentences(1)[0][0], "negative")]
     write_csv(Path("data.csv"), ["text", "label"], rows)
     main(["init", "--data.train_file", "data.csv", "--model.model_name_or_path", str(tiny_bert)])
