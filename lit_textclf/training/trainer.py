@@ -19,7 +19,7 @@ from lit_textclf.training import hardware
 from lit_textclf.training.callbacks.calibrate import Calibrate
 from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, StepCheckpoint
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.training.callbacks.stop_and_resume import ExactResume, SaveOnSigterm, stop_on_sigterm
+from lit_textclf.training.callbacks.stop_and_resume import ExactResume
 from lit_textclf.training.hardware import Precision, choose_precision, device_kind
 from lit_textclf.utils.messages import UserError
 
@@ -83,15 +83,13 @@ class Trainer(pl.Trainer):
         def missing(kind: type[Callback]) -> bool:
             return not any(isinstance(callback, kind) for callback in self._callbacks)
 
-        resume = ExactResume()
-        first: list[Callback] = [resume, SaveOnSigterm()]
+        first: list[Callback] = [ExactResume()]
         if missing(Calibrate):
             collected = CollectOutcomes()
             first += [collected, Calibrate(collected)]
         if self.checkpoint_every_n_steps is not None and missing(StepCheckpoint):
             self._callbacks.append(StepCheckpoint(self.checkpoint_every_n_steps))  # Lightning wants checkpoints last
         self._callbacks[:0] = first
-        stop_on_sigterm(self, resume)
 
     def predict(  # type: ignore[override]
         self,

@@ -68,3 +68,22 @@ def test_predict(sent: signal.Signals, fit_args: list[str]) -> None:
     assert done.stdout == ""
     assert not Path("predictions.csv").exists()
     assert not list(Path().glob(".predictions.csv*"))
+
+
+RANKS = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [[], RANKS], ids=["one", "ranks"])
+@pytest.mark.parametrize(("command", "split"), [("validate", "validation"), ("test", "test")])
+def test_evaluation(command: str, split: str, ranks: list[str], fit_args: list[str]) -> None:
+    main(fit_args)
+    rows = [(f"the film was good {number}", "positive") for number in range(200_000)]
+    write_csv(Path("many.csv"), ["text", "label"], rows)
+    args = [command, "--ckpt_path", "last", f"--data.{split}_file", "many.csv", "--data.eval_batch_size", "4"]
+    done = stopped([*args, "--trainer.accelerator", "cpu", *ranks], signal.SIGTERM, f"{split}: 200,000 rows, ")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines().count(f"{command} was stopped by SIGTERM") == 1
+    assert done.stdout == ""
+    assert not Path("lightning_logs/version_1/metrics.json").exists()

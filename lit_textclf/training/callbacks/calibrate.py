@@ -27,15 +27,8 @@ class Calibrate(Callback):
     def __init__(self, collected: CollectOutcomes) -> None:
         self.collected = collected
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Learns, in `fit`, and logs."""
-        self._calibrate(trainer, pl_module, "val_")
-
-    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Logs."""
-        self._calibrate(trainer, pl_module, "test_")
-
-    def _calibrate(self, trainer: pl.Trainer, pl_module: Any, prefix: str) -> None:
         outcomes = self.collected.outcomes
         if trainer.sanity_checking or outcomes is None or not outcomes.target.has_probabilities:
             return
@@ -54,17 +47,13 @@ class Calibrate(Callback):
             values["temperature"] = calibration.temperature
         for name, value in values.items():
             # All ranks have the same value; Lightning asks for a reduction.
-            pl_module.log(f"{prefix}{name}", value, sync_dist=trainer.world_size > 1)
+            pl_module.log(f"{'test' if trainer.testing else 'val'}_{name}", value, sync_dist=trainer.world_size > 1)
+
+    on_test_epoch_end = on_validation_epoch_end
 
 
 def note_calibration(best: Mapping[str, float], thresholds: Mapping[str, float], rows: int) -> None:
-    """Notes the best epoch's temperature, its effect on the calibration error, and the chosen thresholds.
-
-    Args:
-        best: the best epoch's metrics.
-        thresholds: its thresholds by label.
-        rows: number of validation rows.
-    """
+    """Notes the best epoch's temperature and its effect, learned on `rows` validation rows, and its thresholds."""
     if best.get("val_temperature", 1.0) != 1:
         note(
             f"calibration: temperature {best['val_temperature']:.3g}; expected calibration error "

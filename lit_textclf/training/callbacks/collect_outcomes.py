@@ -27,40 +27,28 @@ class CollectOutcomes(Callback):
         self._evaluation: Evaluation | None = None
         self._batches: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def evaluation(self, classifier: TextClassifier) -> Evaluation | None:
+    def evaluation(self, pl_module: pl.LightningModule) -> Evaluation | None:
         """The evaluation of the outcomes, computed once; None before the first validation or test.
 
-        Args:
-            classifier: has the calibration and thresholds, which must not change before the next evaluation.
+        The classifier's calibration and thresholds must not change before the next one.
         """
+        assert isinstance(pl_module, TextClassifier)
         if self._evaluation is None and self.outcomes is not None:
-            self._evaluation = Evaluation(self.outcomes, classifier.calibration, classifier.thresholds)
+            self._evaluation = Evaluation(self.outcomes, pl_module.calibration, pl_module.thresholds)
         return self._evaluation
 
-    def _add(self, trainer: pl.Trainer, outputs: Any) -> None:
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """Keeps a batch."""
         # Without a data module, the rows of a batch are unknown.
         if isinstance(outputs, dict) and getattr(trainer, "datamodule", None) is not None:
             self._batches.append((outputs["row"], outputs["logits"].float(), outputs["target"]))
 
-    def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
-    ) -> None:
-        """Keeps a batch."""
-        self._add(trainer, outputs)
-
-    def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
-        """Keeps a batch."""
-        self._add(trainer, outputs)
+    on_test_batch_end = on_validation_batch_end
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Gathers the batches."""
-        self._gather(trainer, "validation")
-
-    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Gathers the batches."""
-        self._gather(trainer, "test")
-
-    def _gather(self, trainer: pl.Trainer, split: str) -> None:
         batches, self._batches = self._batches, []
         if trainer.sanity_checking or not batches:
             return
@@ -70,5 +58,8 @@ class CollectOutcomes(Callback):
         row, logits, targets = (part.cpu() for part in parts)
         order = row.argsort()
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        split = "test" if trainer.testing else "validation"
         self.outcomes = Outcomes.from_rows(data, split, row[order], logits[order], targets[order])
         self._evaluation = None
+
+    on_test_epoch_end = on_validation_epoch_end

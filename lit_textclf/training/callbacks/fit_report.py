@@ -32,10 +32,7 @@ class EpochReport(Callback):
         best_evaluation: its evaluation; None if the epoch ended before this process began.
         best_thresholds: its thresholds by label; empty if the epoch ended before this process began.
         best_epoch: its number, from 1; 0 if it ended before this process began.
-        rows: number of rows that this process has trained on.
-        tokens: number of tokens in these rows.
-        positions: number of positions in their batches, including padding.
-        steps: number of batches.
+        rows: number of rows that this process has trained on; as `tokens`, `positions` (tokens and padding), `steps`.
         training_seconds: duration of training, without validation.
     """
 

@@ -57,29 +57,22 @@ class EvaluateMetrics(Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Computes and logs."""
-        if not trainer.sanity_checking:
-            self._log(trainer, pl_module, "val_evaluate_")
-
-    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Computes and logs."""
-        self._log(trainer, pl_module, "test_evaluate_")
-
-    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, prefix: str) -> None:
+        if trainer.sanity_checking:
+            return
+        prefix = "test_evaluate_" if trainer.testing else "val_evaluate_"
         if self.collected is None or self.collected.outcomes is None:
             raise UserError(f"{OPTION}: no rows; give the Trainer a TextDataModule (datamodule=...)")
         for name, value in self.compute(self.collected.outcomes, lenient=trainer.state.fn == "fit").items():
             # All ranks have the same value; Lightning asks for a reduction.
             pl_module.log(f"{prefix}{name}", value, sync_dist=trainer.world_size > 1)
 
+    on_test_epoch_end = on_validation_epoch_end
+
     def compute(self, outcomes: Outcomes, *, lenient: bool = False) -> dict[str, float]:
         """All metrics by name.
 
-        Args:
-            outcomes: the rows.
-            lenient: report a metric that cannot be computed instead of raising, so that training continues.
-
         Raises:
-            UserError: if a script cannot compute its metric.
+            UserError: if a script cannot compute its metric; `lenient` only notes it, so that training continues.
         """
         found: dict[str, float] = {}
         for metric in self.metrics:
@@ -91,7 +84,8 @@ class EvaluateMetrics(Callback):
                 note(str(error))
                 continue
             for name, value in results.items():
-                unique = name if name not in found else f"{name}_{metric.arguments_in_words}"
+                arguments = "_".join(map(str, metric.arguments.values())) or "again"
+                unique = name if name not in found else f"{name}_{arguments}"
                 if unique in found:
                     raise UserError(
                         f"{OPTION}: two entries give {unique!r}; give one of them another name: {{name: ...}}"
@@ -113,11 +107,6 @@ class _EvaluateMetric:
         self.name: str | None = values.pop("name", None)
         self.arguments = values
         self.module: Any = None
-
-    @property
-    def arguments_in_words(self) -> str:
-        """The arguments' values, for a name; `again` without any."""
-        return "_".join(str(value) for value in self.arguments.values()) or "again"
 
     def load(self, target: Target) -> None:
         """Loads the script.

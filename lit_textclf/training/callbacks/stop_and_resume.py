@@ -20,7 +20,7 @@ from lit_textclf.utils.messages import note
 class ExactResume(Callback):
     """Makes a resumed run bit-identical: seeds each training step, and restores the position in the training rows.
 
-    On SIGTERM it stops all ranks after the same step, see :func:`stop_on_sigterm`.
+    On SIGTERM it stops all ranks after the same step, and writes `last.ckpt`.
     """
 
     def __init__(self) -> None:
@@ -41,6 +41,18 @@ class ExactResume(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores the seed and the position of the stopped run."""
         self.seed, self._loader_state = state_dict["seed"], state_dict["loader"]
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Makes SIGTERM end `fit` between two steps, on all ranks together, and other commands between two batches."""
+        connector = trainer._signal_connector
+
+        def stop(signum: int, frame: Any) -> None:
+            if not self.asked_to_stop and trainer.strategy.launcher is not None:
+                trainer.strategy.launcher.kill(signum)  # type: ignore[arg-type]
+            self.asked_to_stop = True
+            connector.received_sigterm = connector.received_sigterm or not trainer.training
+
+        connector._sigterm_notifier_fn = stop  # type: ignore[method-assign,assignment]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Takes the run's seed, unless the checkpoint has one, and skips the batches that are done.
@@ -78,33 +90,12 @@ class ExactResume(Callback):
             trainer._signal_connector.received_sigterm = True
 
     def on_predict_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Stops after SIGTERM, which Lightning itself checks only in training."""
+        """Stops after SIGTERM, which Lightning checks after each batch of other commands (lightning 2.6.6)."""
         if trainer.received_sigterm:
             raise SIGTERMException
 
-    def on_test_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Stops after SIGTERM, as :meth:`on_predict_batch_start` does."""
-        self.on_predict_batch_start(trainer)
-
-
-def stop_on_sigterm(trainer: pl.Trainer, callback: ExactResume) -> None:
-    """Makes SIGTERM end `fit` between two steps, on all ranks together, and other commands between two batches."""
-    connector = trainer._signal_connector
-
-    def stop(signum: int, frame: Any) -> None:
-        if not callback.asked_to_stop and trainer.strategy.launcher is not None:
-            trainer.strategy.launcher.kill(signum)  # type: ignore[arg-type]
-        callback.asked_to_stop = True
-        connector.received_sigterm = connector.received_sigterm or not trainer.training
-
-    connector._sigterm_notifier_fn = stop  # type: ignore[method-assign,assignment]
-
-
-class SaveOnSigterm(Callback):
-    """Writes `last.ckpt` when SIGTERM stops a fit between two steps."""
-
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Saves on all ranks, which stop after the same step."""
+        """Writes `last.ckpt` when SIGTERM stops a fit, on all ranks, which stop after the same step."""
         last = _last_checkpoint(trainer)
         if isinstance(exception, SIGTERMException) and last is not None:
             last.save_now(trainer)

@@ -144,12 +144,11 @@ class ShowInTensorBoard(Callback):
         if writer is None or self.report is None or not self.report.rows:
             return
         assert isinstance(pl_module, TextClassifier)
-        last = self._evaluation(pl_module)
-        if self.report.best_evaluation is not None:  # that of best.ckpt and of the results below
-            what = f"the validation after epoch {self.report.best_epoch}"
-            self._show(writer, trainer, self.report.best_evaluation, what)
-        else:
-            self._show(writer, trainer, last, f"the validation after epoch {self._epoch}")
+        last = self.collected.evaluation(pl_module)
+        evaluation, epoch = self.report.best_evaluation, self.report.best_epoch  # of best.ckpt and the results below
+        if evaluation is None:
+            evaluation, epoch = last, self._epoch
+        self._show(writer, trainer, evaluation, f" after epoch {epoch}")
         if self.options.graph:
             write_graph(writer, pl_module, trainer)
         if self.options.embeddings and last is not None:
@@ -161,26 +160,20 @@ class ShowInTensorBoard(Callback):
         writer.flush()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draws what `validate` measured."""
-        if trainer.state.fn == "validate" and (writer := _writer(trainer)) is not None:
-            self._show(writer, trainer, self._evaluation(pl_module), "the validation")
+        """Draws what `validate` or `test` measured."""
+        if trainer.state.fn != "fit" and (writer := _writer(trainer)) is not None:
+            self._show(writer, trainer, self.collected.evaluation(pl_module), "")
 
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draws what `test` measured."""
-        if (writer := _writer(trainer)) is not None:
-            self._show(writer, trainer, self._evaluation(pl_module), "the test")
+    on_test_end = on_validation_end
 
-    def _evaluation(self, pl_module: pl.LightningModule) -> Evaluation | None:
-        assert isinstance(pl_module, TextClassifier)
-        return self.collected.evaluation(pl_module)
-
-    def _show(self, writer: SummaryWriter, trainer: pl.Trainer, evaluation: Evaluation | None, what: str) -> None:
+    def _show(self, writer: SummaryWriter, trainer: pl.Trainer, evaluation: Evaluation | None, when: str) -> None:
         if evaluation is None or not self.options.figures:
             return
         started = time.perf_counter()
         figures = write_evaluation(writer, evaluation, _step(trainer))
         writer.flush()
-        note(f"tensorboard: {plural(figures, 'figure')} of {what} in {time.perf_counter() - started:.1f} s")
+        seconds = time.perf_counter() - started
+        note(f"tensorboard: {plural(figures, 'figure')} of the {evaluation.split}{when} in {seconds:.1f} s")
 
 
 def _writer(trainer: pl.Trainer) -> SummaryWriter | None:
@@ -219,13 +212,7 @@ def _plain(value: Any) -> str | float:
 
 # Figures, graph, embeddings -------------------------------------------------------------------------------------------
 def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -> int:
-    """Writes figures, curves, histograms and the worst errors; returns the number of figures.
-
-    Args:
-        writer: TensorBoard's.
-        evaluation: of a split, whose name is the group.
-        step: the training step.
-    """
+    """Writes figures, curves, histograms and the worst errors; returns the number of figures."""
     group = evaluation.split
     images = {kind.name: image for kind in FIGURES if (image := kind.image(evaluation)) is not None}
     for name, image in images.items():
@@ -278,11 +265,7 @@ def write_graph(writer: SummaryWriter, classifier: TextClassifier, trainer: pl.T
 
 
 class _Embeddings:
-    """The inputs of the last layer for the first validation rows.
-
-    Args:
-        texts: number of rows to keep.
-    """
+    """The inputs of the last layer for the first `texts` validation rows."""
 
     def __init__(self, texts: int) -> None:
         self.texts = texts

@@ -215,6 +215,32 @@ def test_sigterm_saves_without_a_report(
     assert steps_of(Path("run/last.ckpt")) == 9
 
 
+class SigtermInEvaluation(Callback):
+    """Sends SIGTERM to its own process in the first batch, and counts the batches."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def on_validation_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.batches += 1
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    on_test_batch_start = on_validation_batch_start
+
+
+@pytest.mark.parametrize(("command", "split"), [("validate", "validation"), ("test", "test")])
+def test_sigterm_ends_an_evaluation(
+    command: str, split: str, fit_args: list[str], reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    main([*fit_args, "--trainer.max_epochs", "1"])
+    sigterm = SigtermInEvaluation()
+    args = [command, "--ckpt_path", "last", f"--data.{split}_file", str(reviews[split]), "--data.eval_batch_size", "2"]
+    with pytest.raises(SystemExit) as raised:
+        main(args, callbacks=[sigterm])
+    assert (raised.value.code, sigterm.batches) == (1, 1)
+    assert capfd.readouterr().err.splitlines()[-1] == f"{command} was stopped by SIGTERM"
+
+
 def test_states_in_checkpoints_do_not_depend_on_the_names_of_classes() -> None:
     """A class that is renamed must go on finding its state in old checkpoints."""
     callbacks: list[type] = []
