@@ -17,13 +17,10 @@ class Comparison:
     """Runs side by side.
 
     Attributes:
-        runs: in the order of the arguments.
         settings: the settings that differ, one value for each run.
         shared: the rows that all runs share; None if they share none.
         intervals: of the metrics on these rows.
         tests: McNemar's test of each other run against the first; empty for regression.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
     """
 
     runs: Sequence[RunResults]
@@ -62,12 +59,7 @@ class Comparison:
 
 
 def compare_runs(runs: Sequence[RunResults], resamples: int, seed: int) -> Comparison:
-    """Compares runs.
-
-    Args:
-        runs: two or more.
-        resamples: draws of the bootstrap.
-        seed: of the bootstrap.
+    """Compares two runs or more, with as many bootstrap samples as `resamples`.
 
     Raises:
         UserError: if the runs' tasks differ, or the files of a run contradict each other.

@@ -10,10 +10,8 @@ from matplotlib.figure import Figure
 from lit_textclf.classifier.metric_table import higher_is_better, shown_in
 from lit_textclf.compare.comparison import Comparison
 from lit_textclf.compare.statistics import LEVEL, Interval
-from lit_textclf.evaluation.report.figure_style import canvas, short_names
+from lit_textclf.evaluation.report.figure_style import BLUE, GREY, canvas, short_names
 from lit_textclf.utils.messages import plural
-
-_BLUE, _GREY = "#1f77b4", "#8c8c8c"
 
 
 def comparison_figure(found: Comparison) -> Figure:
@@ -32,10 +30,10 @@ def comparison_figure(found: Comparison) -> Figure:
             heights = np.arange(len(names))[::-1]
             for height, one in zip(heights, values, strict=True):
                 low, high = (one.value, one.value) if math.isnan(one.low) else (one.low, one.high)
-                axes.plot([low, high], [height, height], color=_BLUE, linewidth=2, solid_capstyle="butt")
-                axes.plot([one.value], [height], "o", color=_BLUE, markersize=5)
+                axes.plot([low, high], [height, height], color=BLUE, linewidth=2, solid_capstyle="butt")
+                axes.plot([one.value], [height], "o", color=BLUE, markersize=5)
             # The first run's value, to compare the others with.
-            axes.axvline(values[0].value, color=_GREY, linestyle=":", linewidth=1)
+            axes.axvline(values[0].value, color=GREY, linestyle=":", linewidth=1)
             axes.set_yticks(heights, names, fontsize=8.5)
             axes.set_ylim(-0.6, len(names) - 0.4)
             axes.margins(x=0.08)

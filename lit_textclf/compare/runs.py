@@ -40,7 +40,7 @@ class RowResults:
     Attributes:
         keys: a hash of each row's text, and the number of earlier rows with that hash; they match rows between runs.
         true: the rows' labels, label sets or values.
-        predicted: the predicted labels, label sets or values.
+        predicted: the predicted ones.
         loss: of each row, float64 `(rows,)`.
     """
 
@@ -56,7 +56,6 @@ class RunResults:
 
     Attributes:
         name: for tables: its path below the common parent of all runs.
-        folder: its folder.
         settings: options by dotted name.
         metrics: as in `metrics.json`; NaN where it has null.
         rows: None if the run wrote no `outcomes.csv`.
@@ -90,10 +89,7 @@ class RunResults:
 
 
 def read_runs(paths: Sequence[str]) -> list[RunResults]:
-    """Reads runs.
-
-    Args:
-        paths: run folders, or folders of runs such as `lightning_logs`.
+    """Reads runs from their folders, or from folders of runs such as `lightning_logs`.
 
     Raises:
         UserError: if a path is not the folder of a finished run, or a file in it cannot be read.
@@ -214,8 +210,6 @@ class SharedRows:
     """The rows that all runs were measured on, with the same labels.
 
     Attributes:
-        true: their labels.
-        predicted: the predictions of each run.
         loss: of each run, float64 `(runs, rows)`.
         relabelled: number of other rows that all runs have, with different labels.
         all_rows: whether no run has other rows.

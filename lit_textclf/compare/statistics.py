@@ -67,7 +67,7 @@ class Measure:
     Args:
         task: a name of `TASKS`.
         true: the rows' labels, label sets or values, as in `outcomes.csv`.
-        predicted: the predictions of each run.
+        predicted: those of each run.
         loss: the rows' losses, `(runs, rows)`.
         positive_label: the label that `f1` refers to, in a binary task.
 
@@ -194,12 +194,7 @@ class Intervals:
 def bootstrap(measure: Measure, resamples: int, seed: int) -> Intervals:
     """Percentile intervals of the paired bootstrap: each draw takes the same rows from every run.
 
-    Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
-
-    Args:
-        measure: has the rows.
-        resamples: number of draws.
-        seed: of the generator; the same seed gives the same intervals.
+    The same seed gives the same intervals. Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
     """
     exact = measure.values()
     drawn = [measure.values(rows) for rows in _draws(measure.rows, resamples, seed)]

@@ -51,12 +51,7 @@ def find_label_issues(labels: np.ndarray, pred_probs: np.ndarray, predicted: np.
 def find_label_set_issues(labels: np.ndarray, pred_probs: np.ndarray, predicted: np.ndarray) -> LabelIssues:
     """Finds rows whose label set may be wrong: the presence or absence of each label is examined.
 
-    A row ranks by its most severe label.
-
-    Args:
-        labels: zeros and ones, int64 `(rows, labels)`.
-        pred_probs: out-of-sample predicted probabilities, float `(rows, labels)`.
-        predicted: zeros and ones, int64 `(rows, labels)`.
+    A row ranks by its most severe label. All arguments are `(rows, labels)`, labels and predicted zeros and ones.
     """
     issues, margins = np.zeros(labels.shape, bool), np.full(labels.shape, np.inf)
     for label in range(labels.shape[1]):

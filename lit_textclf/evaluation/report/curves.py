@@ -33,10 +33,6 @@ def curves(evaluation: Evaluation, area: Callable[[Tensor, Tensor], Tensor]) -> 
     A binary task has one curve, that of the positive label. Other tasks have a curve of all labels together, and one
     for each of the labels with the smallest areas.
 
-    Args:
-        evaluation: of a task with labels.
-        area: computes the area under a curve from scores and true labels.
-
     Returns:
         The curves (none if all rows have the same label), and a note for the title if labels are left out.
     """
@@ -51,11 +47,10 @@ def curves(evaluation: Evaluation, area: Callable[[Tensor, Tensor], Tensor]) -> 
     def curve(name: str, scores: Tensor, true: Tensor) -> Curve:
         return Curve(name, scores, true, float(area(scores, true)))
 
-    each = [curve(names[index], scores[:, index], true[:, index]) for index in drawn]
+    each, note = [curve(names[index], scores[:, index], true[:, index]) for index in drawn], ""
     if target.positive_index is not None or not each:
-        return each, ""
+        return each, note
     limit = MAX_LABELS if target.has_label_sets else MAX_CLASSES
-    note = ""
     if len(each) > limit:
         note = f"\nthe {limit} lowest of {target.num_outputs} labels"
         each = sorted(each, key=lambda curve: curve.area)[:limit]

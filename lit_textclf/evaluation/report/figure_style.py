@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 WIDTH = 4.8
 """Inches. On a phone 390 pixels wide, 10 points of a figure are then 11 pixels high."""
 DPI = 150
-NAME_LENGTH = 30
+BLUE, ORANGE, GREY = "#1f77b4", "#ff7f0e", "#8c8c8c"
+_NAME_LENGTH = 30
 _FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
     "WenQuanYi Zen Hei", "PingFang SC", "Hiragino Sans", "Microsoft YaHei", "SimHei", "Malgun Gothic", "Yu Gothic",
@@ -66,7 +67,7 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower left")
 
 
-def short_names(names: Sequence[str], length: int = NAME_LENGTH) -> list[str]:
+def short_names(names: Sequence[str], length: int = _NAME_LENGTH) -> list[str]:
     """Names on one line, cut to `length` characters at the end, or in the middle where two would look alike."""
     plain = [" ".join(name.split()) for name in names]
     ends = [name if len(name) <= length else name[: length - 1] + "…" for name in plain]

@@ -19,12 +19,11 @@ from torchmetrics.functional.classification import (
 
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.curves import curves, reliability, thinned
-from lit_textclf.evaluation.report.figure_style import canvas, legend_below, png, short_names
+from lit_textclf.evaluation.report.figure_style import BLUE, GREY, ORANGE, canvas, legend_below, png, short_names
 from lit_textclf.utils.messages import plural
 
 MAX_CONFUSED = 20
 MAX_BARS = 150
-_BLUE, _ORANGE, _GREY = "#1f77b4", "#ff7f0e", "#8c8c8c"
 
 
 def _title(evaluation: Evaluation, what: str) -> str:
@@ -90,7 +89,7 @@ def per_class_f1_figure(evaluation: Evaluation) -> Figure | None:
         title += f"\n{plural(len(scores) - len(seen), 'label')} without rows"
     f1 = [label.f1 for label, _ in shown]
     with canvas(_title(evaluation, title), 1.3 + 0.2 * len(shown)) as (figure, axes):
-        bars = axes.barh(range(len(shown)), f1, color=_BLUE, height=0.75)
+        bars = axes.barh(range(len(shown)), f1, color=BLUE, height=0.75)
         axes.bar_label(bars, [f"{score:.2f}" for score in f1], padding=2, fontsize=8)
         axes.set_yticks(range(len(shown)), [f"{name} ({label.rows:,})" for label, name in shown], fontsize=8.5)
         axes.set_xlim(0, 1.12)
@@ -139,7 +138,7 @@ def _curves(
                 label=f"{measure} {size:.3f}  {name}", zorder=3 if first else 2,
             )  # fmt: skip
         if measure == "AUC":
-            axes.plot([0, 1], [0, 1], color=_GREY, linestyle=":", linewidth=1)
+            axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
         axes.set(xlabel=axis_names[0], ylabel=axis_names[1], xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
         legend_below(figure, axes)
     return figure
@@ -151,11 +150,11 @@ def reliability_figure(evaluation: Evaluation) -> Figure | None:
     if evaluation.decisions is None:
         return None
     multi, temperature = evaluation.target.has_label_sets, evaluation.calibration.temperature
-    lines = [("uncalibrated", _BLUE if temperature == 1 else _GREY, reliability(evaluation.uncalibrated))]
+    lines = [("uncalibrated", BLUE if temperature == 1 else GREY, reliability(evaluation.uncalibrated))]
     if temperature != 1:
-        lines.append((f"temperature {temperature:.3g}", _BLUE, reliability(evaluation.without_thresholds)))
+        lines.append((f"temperature {temperature:.3g}", BLUE, reliability(evaluation.without_thresholds)))
     with canvas(_title(evaluation, "Reliability (dot size: number of rows)")) as (figure, axes):
-        axes.plot([0, 1], [0, 1], color=_GREY, linestyle=":", linewidth=1)
+        axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
         for name, color, found in lines:
             axes.plot(found.score, found.right, color=color, linewidth=1, label=f"ECE {found.error:.3f}  {name}")
             axes.scatter(found.score, found.right, s=6 + 120 * found.share, color=color, alpha=0.7, zorder=3)
@@ -178,7 +177,7 @@ def score_histogram_figure(evaluation: Evaluation) -> Figure | None:
     of = "decisions" if evaluation.target.has_label_sets else "rows"
     with canvas(_title(evaluation, "Scores of right and wrong predictions")) as (figure, axes):
         axes.hist(
-            [wrong, right], edges, stacked=True, color=[_ORANGE, _BLUE],
+            [wrong, right], edges, stacked=True, color=[ORANGE, BLUE],
             label=[f"wrong ({len(wrong):,})", f"right ({len(right):,})"],
         )  # fmt: skip
         axes.set(xlabel="score of the prediction", ylabel=of, xlim=(edges[0], edges[-1]))
@@ -197,7 +196,7 @@ def coverage_figure(evaluation: Evaluation) -> Figure | None:
     last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])  # rows with equal scores are kept together
     share = kept[last] / len(score)
     with canvas(_title(evaluation, "Accuracy on the most confident rows")) as (figure, axes):
-        axes.plot(thinned(share.numpy()), thinned(accuracy[last].numpy()), color=_BLUE)
+        axes.plot(thinned(share.numpy()), thinned(accuracy[last].numpy()), color=BLUE)
         for number, threshold in enumerate((0.5, 0.8, 0.9, 0.95, 0.99)):
             above = int((score >= threshold).sum())
             if 0 < above < len(score):
@@ -219,8 +218,8 @@ def prediction_figure(evaluation: Evaluation) -> Figure | None:
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
     opacity = float(np.clip(300 / len(true), 0.08, 0.7))
     with canvas(_title(evaluation, "Predicted and true values"), 4.2) as (figure, axes):
-        axes.plot([low, high], [low, high], color=_GREY, linestyle=":", linewidth=1)
-        axes.scatter(true, predicted, s=8, alpha=opacity, color=_BLUE, linewidths=0, rasterized=True)
+        axes.plot([low, high], [low, high], color=GREY, linestyle=":", linewidth=1)
+        axes.scatter(true, predicted, s=8, alpha=opacity, color=BLUE, linewidths=0, rasterized=True)
         axes.set(xlabel="true", ylabel="predicted")
     return figure
 
@@ -231,9 +230,9 @@ def residual_figure(evaluation: Evaluation) -> Figure | None:
         return None
     residuals = (evaluation.decided.double() - evaluation.outcomes.targets.double()).numpy()
     with canvas(_title(evaluation, "Residuals")) as (figure, axes):
-        axes.hist(residuals, 40, color=_BLUE)
-        axes.axvline(0, color=_GREY, linestyle=":", linewidth=1)
-        axes.axvline(float(residuals.mean()), color=_ORANGE, linewidth=1.5, label=f"mean {residuals.mean():.3g}")
+        axes.hist(residuals, 40, color=BLUE)
+        axes.axvline(0, color=GREY, linestyle=":", linewidth=1)
+        axes.axvline(float(residuals.mean()), color=ORANGE, linewidth=1.5, label=f"mean {residuals.mean():.3g}")
         axes.plot([], [], " ", label=f"standard deviation {residuals.std():.3g}")
         axes.set(xlabel="predicted - true", ylabel="rows")
         legend_below(figure, axes)
@@ -247,10 +246,10 @@ def length_histogram_figure(evaluation: Evaluation) -> Figure | None:
     step = max(1, -(-longest // 40))
     near = limit <= 1.5 * longest
     with canvas(_title(evaluation, "Tokens per row")) as (figure, axes):
-        axes.hist(lengths, [edge - 0.5 for edge in range(0, longest + 2 * step, step)], color=_BLUE)
+        axes.hist(lengths, [edge - 0.5 for edge in range(0, longest + 2 * step, step)], color=BLUE)
         label = f"max_length {limit:,}: {plural(cut, 'row')} longer ({cut / len(lengths):.1%})"
-        axes.axvline(limit if near else longest, color=_ORANGE, linewidth=1.5, alpha=1.0 if near else 0.0)
-        axes.plot([], [], color=_ORANGE, label=label if near else f"{label}, beyond the right edge")
+        axes.axvline(limit if near else longest, color=ORANGE, linewidth=1.5, alpha=1.0 if near else 0.0)
+        axes.plot([], [], color=ORANGE, label=label if near else f"{label}, beyond the right edge")
         axes.set(xlabel=f"tokens (longest row: {longest:,})", ylabel="rows")
         legend_below(figure, axes)
     return figure

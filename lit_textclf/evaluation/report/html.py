@@ -17,13 +17,7 @@ from lit_textclf.version import __version__
 
 
 def write_report(evaluation: Evaluation, metrics: Mapping[str, float], folder: Path, model: str) -> Path:
-    """Writes `report.html`, complete or not at all.
-
-    Args:
-        evaluation: of a split.
-        metrics: as in `metrics.json`.
-        folder: the run's, with its `config.yaml`.
-        model: the checkpoint, or the folder, that was evaluated.
+    """Writes `report.html` into a run's folder, complete or not at all; see :class:`Page` for the arguments.
 
     Raises:
         UserError: if it cannot be written.

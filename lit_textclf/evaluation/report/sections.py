@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -27,16 +26,8 @@ THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _MAX_FILES = 10
 
 
-@dataclass(frozen=True)
-class Page:
-    """The data of all sections.
-
-    Attributes:
-        evaluation: of a split.
-        metrics: as in `metrics.json`.
-        model: the checkpoint, or the folder, that was evaluated.
-        config: text of the run's `config.yaml`.
-    """
+class Page(NamedTuple):
+    """An evaluation, its metrics as in `metrics.json`, the checkpoint or ONNX model, and the text of `config.yaml`."""
 
     evaluation: Evaluation
     metrics: Mapping[str, float]
@@ -61,39 +52,31 @@ class Cell(NamedTuple):
     percent: float | None = None
 
 
-@dataclass(frozen=True)
-class Paragraph:
+class Paragraph(NamedTuple):
     """A paragraph, with an optional class."""
 
-    kind: ClassVar[str] = "paragraph"
     text: str
     css: str = ""
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table; `css` is its class, `frame` that of the box in which it scrolls."""
 
-    kind: ClassVar[str] = "table"
     header: Sequence[Cell]
     rows: Sequence[Sequence[Cell]]
     css: str = "narrow"
     frame: str = "scroll fit"
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(NamedTuple):
     """Figures as pairs of a title and a data URI."""
 
-    kind: ClassVar[str] = "figures"
     figures: Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Details:
+class Details(NamedTuple):
     """Text that opens on a click."""
 
-    kind: ClassVar[str] = "details"
     summary: str
     text: str
 
@@ -235,13 +218,7 @@ def _shortened(text: str, pair: str | None) -> Markup:
 
 
 class Section(NamedTuple):
-    """A section of the page.
-
-    Attributes:
-        id: its anchor.
-        title: its heading, also in the list of sections.
-        blocks: makes its content; an empty list leaves the section out.
-    """
+    """A section: its anchor, its heading, and the function of its content; an empty list leaves the section out."""
 
     id: str
     title: str
