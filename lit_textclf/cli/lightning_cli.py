@@ -302,7 +302,7 @@ class TextCLI(LightningCLI):
             return
         validation = self.datamodule.rows.get("validation")
         if validation is not None:
-            note_calibration(self.metrics, self.report.best_thresholds, len(validation))
+            note_calibration(self.metrics, self.report.best_evaluation, len(validation))
         if self.report.best_evaluation is not None:
             write_outcomes(self.report.best_evaluation, self.folder)
         metrics = write_metrics(self.metrics, self.folder)

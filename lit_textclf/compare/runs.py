@@ -231,9 +231,8 @@ def shared_rows(runs: Sequence[RunResults]) -> SharedRows | None:
     common = [key for key in known[0].keys if all(key in indices for indices in index_of)]
     taken = [[indices[key] for key in common] for indices in index_of]
     true = [[rows.true[index] for index in order] for rows, order in zip(known, taken, strict=True)]
-    if (task := runs[0].task) is not None and TASKS[
-        task
-    ].has_label_sets:  # the order of the labels in a set does not matter
+    task = runs[0].task
+    if task is not None and TASKS[task].has_label_sets:  # the order of the labels in a set does not matter
         true = [[join_names(sorted(split_names(cell))) for cell in cells] for cells in true]
     same = [row for row, labels in enumerate(zip(*true, strict=True)) if len(set(labels)) == 1]
     if not same:

@@ -28,37 +28,29 @@ def show(found: Comparison) -> None:
     names = [run.name for run in found.runs]
     if found.settings:
         console.print("settings that differ")
-        table = _table("setting", names, justify="left")
-        for name, values in found.settings.items():
-            table.add_row(name, *(Text(_short(value)) for value in values))
-        console.print(table)
+        settings = {name: [Text(_short(value)) for value in values] for name, values in found.settings.items()}
+        console.print(_table("setting", names, settings, justify="left"))
     else:
         console.print("no settings differ")
     console.print("metrics; * is the best" if found.same_rows else "metrics")
-    table = _table("metric", names)
+    metrics = {}
     for metric, numbers in metrics_of(found).items():
         best = best_of(metric, numbers) if found.same_rows else set()
-        table.add_row(metric, *(_marked(metric, number, index in best) for index, number in enumerate(numbers)))
-    console.print(table)
+        metrics[metric] = [_marked(metric, number, index in best) for index, number in enumerate(numbers)]
+    console.print(_table("metric", names, metrics))
     if found.shared is None or found.intervals is None:
         return
     console.print(
         f"on the same {len(found.shared.true):,} rows: {LEVEL:.0%} intervals of {found.resamples:,} bootstrap samples"
     )
-    table = _table("metric", names)
-    for metric, intervals in found.intervals.of_runs.items():
-        table.add_row(metric, *map(_formatted, intervals))
-    console.print(table)
-    _show_differences(console, found, names)
-
-
-def _show_differences(console: Console, found: Comparison, names: Sequence[str]) -> None:
-    assert found.intervals is not None
+    values = {metric: list(map(_formatted, intervals)) for metric, intervals in found.intervals.of_runs.items()}
+    console.print(_table("metric", names, values))
     console.print(Text(f"difference from {names[0]}, on the same samples; * is significant ({LEVEL:.0%})"))
-    table = _table("metric", names[1:])
-    for metric, intervals in found.intervals.differences.items():
-        table.add_row(metric, *(_formatted(one, sign=True) for one in intervals))
-    console.print(table)
+    differences = {
+        metric: [_formatted(one, sign=True) for one in intervals]
+        for metric, intervals in found.intervals.differences.items()
+    }
+    console.print(_table("metric", names[1:], differences))
     for name, test in zip(names[1:], found.tests, strict=bool(found.tests)):
         console.print(Text(sentence(names[0], name, test)), soft_wrap=True)
     if len(found.tests) > 1:
@@ -73,10 +65,12 @@ def sentence(first: str, second: str, test: McNemar) -> str:
     )
 
 
-def _table(title: str, names: Sequence[str], justify: Any = "right") -> Table:
+def _table(title: str, names: Sequence[str], rows: Mapping[str, Sequence[Text]], justify: Any = "right") -> Table:
     table = Table(Column(title, overflow="fold"))
     for name in names:
         table.add_column(Text(name), justify=justify, overflow="fold")
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
     return table
 
 

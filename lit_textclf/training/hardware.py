@@ -31,11 +31,7 @@ def device_kind(accelerator: Any) -> str:
 
 
 def choose_precision(precision: str | int, kind: str) -> str:
-    """Resolves `auto`, and refuses or replaces precisions that would silently fail.
-
-    Args:
-        precision: the value of `trainer.precision`.
-        kind: see :func:`device_kind`.
+    """Resolves `auto`, and refuses or replaces precisions that would silently fail on a :func:`device_kind`.
 
     Raises:
         UserError: for 16-true on a CPU, where losses become NaN.
@@ -73,10 +69,7 @@ def keep_freed_memory() -> bool:
 
     By default glibc maps every tensor over 32 MiB again, with a page fault for every 4 KiB. That takes a third of a
     training step at 256 tokens, and nothing measurable on short texts. In return, the process keeps its peak memory
-    until it ends.
-
-    Returns:
-        Whether it took effect, as it does on Linux with glibc.
+    until it ends. Returns whether it took effect, as it does on Linux with glibc.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -24,11 +24,7 @@ _LIMITS = {
 
 
 def check_trainer(trainer: Any, command: str) -> None:
-    """Checks the values of `trainer.*` that a command uses.
-
-    Args:
-        trainer: the section's values, as a parser returns them.
-        command: `fit`, `validate`, `test` or `predict`.
+    """Checks the values of `trainer.*`, as a parser returns them, that a command uses.
 
     Raises:
         UserError: naming the option, its value and what to type instead.

@@ -19,10 +19,10 @@ from lit_textclf.evaluation.report.figures import FIGURES
 from lit_textclf.utils.atomic import write_file
 from lit_textclf.utils.csv_format import csv_lines, format_float32
 from lit_textclf.utils.messages import note, plural
+from lit_textclf.utils.run_folder import OTHER_ROOT, OUTCOMES
 
 MAX_VALUES = 1000
 """Rows in `errors.csv` of a regression."""
-_REMEDY = "change trainer.default_root_dir"
 
 
 # Contents -------------------------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def confusion_csv(evaluation: Evaluation) -> str | None:
 
 
 FILES: Mapping[str, Callable[[Evaluation], str | bytes | None]] = {
-    "outcomes.csv": outcomes_csv,
+    OUTCOMES: outcomes_csv,
     "errors.csv": errors_csv,
     "per_class.csv": per_class_csv,
     "confusion_matrix.csv": confusion_csv,
@@ -93,7 +93,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
     """
     contents = {name: content for name, function in FILES.items() if (content := function(evaluation)) is not None}
     for name, content in contents.items():
-        write_file(folder / name, content, remedy=_REMEDY)
+        write_file(folder / name, content, remedy=OTHER_ROOT)
     _note_errors(evaluation, folder / "errors.csv")
     return [folder / name for name in contents]
 
@@ -110,8 +110,8 @@ def _note_errors(evaluation: Evaluation, path: Path) -> None:
 
 def write_outcomes(evaluation: Evaluation, folder: Path) -> Path:
     """Writes `outcomes.csv` alone."""
-    path = folder / "outcomes.csv"
-    write_file(path, outcomes_csv(evaluation), remedy=_REMEDY)
+    path = folder / OUTCOMES
+    write_file(path, outcomes_csv(evaluation), remedy=OTHER_ROOT)
     return path
 
 
@@ -135,7 +135,7 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
     }
     if issues.labels is not None:
         columns["doubted"] = evaluation.target.texts(issues.labels[found])
-    write_file(path, _table(columns, rows), remedy=_REMEDY)
+    write_file(path, _table(columns, rows), remedy=OTHER_ROOT)
     note(
         f"{evaluation.split}: {len(found):,} of {plural(len(evaluation), 'row')} may be mislabelled (confident "
         f"learning): {path}"

@@ -13,6 +13,7 @@ from lit_textclf.classifier.metric_table import plain_name, shown_in
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.sections import SECTIONS, Page
 from lit_textclf.utils.atomic import write_file
+from lit_textclf.utils.run_folder import CONFIG, OTHER_ROOT
 from lit_textclf.version import __version__
 
 
@@ -22,7 +23,7 @@ def write_report(evaluation: Evaluation, metrics: Mapping[str, float], folder: P
     Raises:
         UserError: if it cannot be written.
     """
-    path, config = folder / "report.html", folder / "config.yaml"
+    path, config = folder / "report.html", folder / CONFIG
     page = Page(evaluation, metrics, model, config.read_text(encoding="utf-8") if config.is_file() else "")
     sections = [(section, blocks) for section in SECTIONS if (blocks := section.blocks(page))]
     html = _template().render(
@@ -34,7 +35,7 @@ def write_report(evaluation: Evaluation, metrics: Mapping[str, float], folder: P
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
     )
-    write_file(path, html, remedy="change trainer.default_root_dir")
+    write_file(path, html, remedy=OTHER_ROOT)
     return path
 
 

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from lit_textclf.classifier.calibration import Calibration, expected_calibration_error, fit_temperature
 from lit_textclf.classifier.tasks.thresholds import thresholds_of
 from lit_textclf.data.labels.target import THRESHOLD
+from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.utils.messages import note
 
@@ -52,13 +53,14 @@ class Calibrate(Callback):
     on_test_epoch_end = on_validation_epoch_end
 
 
-def note_calibration(best: Mapping[str, float], thresholds: Mapping[str, float], rows: int) -> None:
+def note_calibration(best: Mapping[str, float], evaluation: Evaluation | None, rows: int) -> None:
     """Notes the best epoch's temperature and its effect, learned on `rows` validation rows, and its thresholds."""
     if best.get("val_temperature", 1.0) != 1:
         note(
             f"calibration: temperature {best['val_temperature']:.3g}; expected calibration error "
             f"{best['val_ece_uncalibrated']:.3f} without it, {best['val_ece']:.3f} with it, on {rows:,} validation rows"
         )
+    thresholds = {} if evaluation is None else evaluation.calibration.thresholds
     moved = {name: value for name, value in thresholds.items() if value != THRESHOLD}
     if moved:
         shown = ", ".join(f"{name} {value:.3g}" for name, value in list(moved.items())[:3])

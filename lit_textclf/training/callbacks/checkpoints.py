@@ -50,11 +50,7 @@ class LastCheckpoint(ModelCheckpoint):
     """Writes `last.ckpt` at each epoch's end: as a hard link to `best.ckpt` if that was just written.
 
     On file systems without hard links it is a copy. Checkpoints are renamed into place, so that a new one under either
-    name does not change the other.
-
-    Args:
-        best: writes `best.ckpt`, and is called before this callback; None without validation.
-        **kwargs: of `ModelCheckpoint`.
+    name does not change the other. `best` writes `best.ckpt`, and is called before this callback.
     """
 
     def __init__(self, best: ModelCheckpoint | None, **kwargs: Any) -> None:
@@ -90,12 +86,7 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class StepCheckpoint(ModelCheckpoint):
-    """Also writes `last.ckpt` every few steps, except after an epoch's last step, where validation comes first.
-
-    Args:
-        steps: training steps between two checkpoints.
-        **kwargs: of `ModelCheckpoint`.
-    """
+    """Also writes `last.ckpt` every few steps, except after an epoch's last step, where validation comes first."""
 
     def __init__(self, steps: int, **kwargs: Any) -> None:
         super().__init__(filename="last", every_n_train_steps=steps, enable_version_counter=False, **kwargs)

@@ -30,7 +30,6 @@ class EpochReport(Callback):
     Attributes:
         best: the best epoch's metrics.
         best_evaluation: its evaluation; None if the epoch ended before this process began.
-        best_thresholds: its thresholds by label; empty if the epoch ended before this process began.
         best_epoch: its number, from 1; 0 if it ended before this process began.
         rows: number of rows that this process has trained on; as `tokens`, `positions` (tokens and padding), `steps`.
         training_seconds: duration of training, without validation.
@@ -39,7 +38,6 @@ class EpochReport(Callback):
     def __init__(self, collected: CollectOutcomes, *, continues: bool = False) -> None:
         self.collected, self.continues = collected, continues
         self.best_evaluation: Evaluation | None = None
-        self.best_thresholds: dict[str, float] = {}
         self.best_epoch = 0
         self._plan: dict[str, int] = {}
         self._saved_plan: dict[str, int] = {}
@@ -137,7 +135,6 @@ class EpochReport(Callback):
         values = stage_metrics(trainer, "val_")
         if self._is_best(trainer, pl_module.target.task, values):
             self.best, self.best_evaluation = values, self.collected.evaluation(pl_module)
-            self.best_thresholds = dict(pl_module.calibration.thresholds)
             self.best_epoch = trainer.current_epoch + 1
         loss = trainer.callback_metrics.get("train_loss")
         shown = {"train_loss": float(loss)} if loss is not None else {}
@@ -180,7 +177,6 @@ class EpochReport(Callback):
         )
 
     def _padding(self) -> float:
-        """The share of all positions that is padding."""
         return 1 - self.tokens / max(1, self.positions)
 
     def metrics(self, trainer: pl.Trainer) -> dict[str, float]:

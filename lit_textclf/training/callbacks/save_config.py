@@ -16,11 +16,6 @@ class SaveRunConfig(SaveConfigCallback):
 
     For `fit` it has no `ckpt_path`, so that reusing the config does not resume that run. For `validate` and `test` it
     names the checkpoint that was evaluated.
-
-    Args:
-        parser: the command's parser.
-        config: the command's options.
-        folder: the run's folder.
     """
 
     def __init__(self, parser: LightningArgumentParser, config: Any, folder: Path) -> None:

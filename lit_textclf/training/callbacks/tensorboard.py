@@ -38,16 +38,6 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-LAYOUT = {
-    "loss": {"training and validation loss": ["Multiline", ["^train_loss$", "^val_loss$"]]},
-    "quality": {},  # from the table of metrics
-    "speed": {
-        "tokens a second": ["Multiline", ["^speed/tokens_per_second$"]],
-        "padding share": ["Multiline", ["^speed/padding_share$"]],
-        "learning rate": ["Multiline", ["^lr"]],
-    },
-}
-"""The custom scalars: charts by group, each with patterns for names of logged metrics."""
 _DATA_OPTIONS = ("max_length", "batch_size", "max_tokens_per_batch")
 
 
@@ -101,7 +91,18 @@ class ShowInTensorBoard(Callback):
             title: ["Multiline", [f"^val_{name}$" for name in names]]
             for title, names in charts_of(pl_module.target.task).items()
         }
-        writer.add_custom_scalars({**LAYOUT, "quality": quality})
+        # Charts by group, each with patterns for names of logged metrics.
+        writer.add_custom_scalars(
+            {
+                "loss": {"training and validation loss": ["Multiline", ["^train_loss$", "^val_loss$"]]},
+                "quality": quality,
+                "speed": {
+                    "tokens a second": ["Multiline", ["^speed/tokens_per_second$"]],
+                    "padding share": ["Multiline", ["^speed/padding_share$"]],
+                    "learning rate": ["Multiline", ["^lr"]],
+                },
+            }
+        )
         if self.config.is_file():
             text = self.config.read_text(encoding="utf-8")
             writer.add_text("config", "".join(f"    {line}\n" for line in text.splitlines()), _step(trainer))
@@ -274,7 +275,6 @@ class _Embeddings:
         self._rows: dict[int, Tensor] = {}
 
     def begin(self, classifier: pl.LightningModule) -> None:
-        """Hooks the layer."""
         assert isinstance(classifier, TextClassifier)
         assert classifier.model is not None
         assert classifier.target is not None
@@ -295,13 +295,11 @@ class _Embeddings:
         self._rows |= {row: vector for row, vector in zip(batch["row"].tolist(), read, strict=True) if row < self.texts}
 
     def end(self) -> None:
-        """Removes the hook."""
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
 
     def write(self, writer: SummaryWriter, evaluation: Evaluation, step: int) -> None:
-        """Writes the vectors with their texts and labels."""
         if not self._rows:
             note("tensorboard: no embeddings written: this model's head does not read one vector per text")
             return
