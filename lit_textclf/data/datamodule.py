@@ -166,16 +166,14 @@ class TextDataModule(SplitsModule):
     def prepare(self, stage: str, classifier: ReadsText | None = None) -> None:
         """Reads, tokenizes and encodes the rows of a stage, once.
 
-        Args:
-            stage: `fit`, `validate`, `test` or `predict`.
-            classifier: gives the tokenizer, the longest sequence and, from a checkpoint, the target.
+        The classifier gives the tokenizer, the longest sequence and, from a checkpoint, the target.
 
         Raises:
             UserError: for anything wrong in the options or the files, or an unknown label.
         """
         if classifier is not None and self.target is None:
             self.target = classifier.target
-        first = self.stream is None
+        new_stream = self.stream is None
         self.read(stage)
         if classifier is not None:  # after the files: their mistakes show without asking the Hub for a model
             self._use_model(classifier)
@@ -187,7 +185,7 @@ class TextDataModule(SplitsModule):
         for split in STAGE_SPLITS[stage]:
             if split in self.rows and split not in self.encoded:
                 self.encoded[split] = self._encode(split)
-        if stage == "predict" and first and self.stream is not None:
+        if stage == "predict" and new_stream and self.stream is not None:
             note(f"predict: {plural(self.stream.total, 'row')}")
             self._predict_budget()  # what can be wrong with the options shows before a model is loaded
 

@@ -21,7 +21,7 @@ from lit_textclf.data.rows.holdout import folds_of, hold_out, stratified_sample,
 from lit_textclf.data.rows.hub import load_dataset, read_dataset
 from lit_textclf.data.rows.read import read_files, stream_files
 from lit_textclf.data.rows.rows import Rows, note_limit, report_blank, rows_of_texts
-from lit_textclf.data.rows.stream import RowStream, one_chunk
+from lit_textclf.data.rows.stream import RowStream
 from lit_textclf.utils.messages import UserError, note, plural
 
 SPLITS = ("train", "validation", "test", "predict")
@@ -202,14 +202,14 @@ class SplitsModule(LightningDataModule):
         """The rows to predict: texts, files or the data set's test split; None if there are none."""
         read: Callable[[], Iterator[Rows]]
         if self._texts is not None:
-            read = partial(one_chunk, rows_of_texts(self._texts))
+            read = partial(iter, [rows_of_texts(self._texts)])
         elif (files := self._files["predict"]) is not None:
             keep = "predict" in self._keep_columns
             read = partial(
                 stream_files, files, self.columns, self.read_options, option="data.predict_file", keep_columns=keep
             )
         elif (rows := self._rows_of("predict")) is not None:
-            read = partial(one_chunk, rows)
+            read = partial(iter, [rows])
         else:
             return None
         return RowStream(read, "predict", self._limits["predict"])

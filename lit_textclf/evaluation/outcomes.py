@@ -54,7 +54,6 @@ class Outcomes:
     def joined(cls, parts: Sequence[Outcomes], split: str) -> Outcomes:
         """Joins the outcomes of parts of one file, in the order of its rows, under another name."""
         rows = Rows.of_parts([part.rows for part in parts])
-        assert rows.row_numbers is not None
         order = rows.row_numbers.argsort(kind="stable")
         logits, targets, lengths = (
             torch.cat([getattr(part, name) for part in parts])[torch.from_numpy(order)]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,8 +85,7 @@ class CsvFormat(OutputFormat):
 
     def lines(self, rows: Rows, logits: Tensor) -> str:
         """The lines of some rows; raw logits, float32 `(rows, outputs)`."""
-        numbers = np.arange(len(rows)) if rows.row_numbers is None else rows.row_numbers
-        columns: list[Iterable[Any]] = [numbers.tolist()]
+        columns: list[Iterable[Any]] = [rows.row_numbers.tolist()]
         if self.id_column is not None and rows.id is not None:
             columns.append(rows.id.to_pylist())
         columns += self._predictions(logits).values()

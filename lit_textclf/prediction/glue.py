@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from lit_textclf.classifier.calibration import Calibration
@@ -132,7 +131,6 @@ class GlueFormat(OutputFormat):
 
     def lines(self, rows: Rows, logits: Tensor) -> str:
         """The lines of some rows; raw logits, float32 `(rows, outputs)`."""
-        numbers = np.arange(len(rows)) if rows.row_numbers is None else rows.row_numbers
         calibrated = self.calibration.apply(logits.float().cpu())
         decided = rules_of(self.target).decide(self.target, calibrated, self.thresholds)
         if self.task == "stsb":
@@ -141,7 +139,7 @@ class GlueFormat(OutputFormat):
             names = self.target.texts(decided)
             order = LABELS[self.task]
             values = names if self.task in BY_NAME else [str(order.index(name)) for name in names]
-        return "".join(f"{number}\t{value}\n" for number, value in zip(numbers.tolist(), values, strict=True))
+        return "".join(f"{number}\t{value}\n" for number, value in zip(rows.row_numbers.tolist(), values, strict=True))
 
     def tally(self, logits: Tensor) -> dict[str, int]:
         """How many predictions lie outside of the task's values, and are written as the nearest one."""

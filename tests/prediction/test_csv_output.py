@@ -31,7 +31,7 @@ def rows_with(columns: dict[str, list[str | None]], id_column: str | None = None
     table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
     ids = None if id_column is None else table[id_column]
     names = ColumnNames("text", None, None, id_column)
-    return Rows(table["text"], None, None, ids, table, names, (("in.csv", 0),))
+    return Rows(table["text"], None, None, ids, table, names, (("in.csv", 0),), np.arange(len(table)))
 
 
 def logits_of(*probabilities: float) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_textclf.data.batches.dataset import Encoded
-from lit_textclf.data.tokens.tokenizer import special_values
+from lit_textclf.utils.messages import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -43,12 +43,16 @@ class Collator:
     Args:
         tokenizer: gives the padding token, its segment id and side, and which arguments the model takes.
         pad_to: the fixed length in tokens, or None for each batch's longest row.
-        windows: whether rows may have several sequences; their numbers are given then.
+        windows: whether rows may have several sequences, which are counted then.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, pad_to: int | None = None, *, windows: bool = False) -> None:
-        self.padding = special_values(tokenizer)
-        self.with_type_ids = "token_type_ids" in tokenizer.model_input_names
+        if tokenizer.pad_token_id is None:
+            raise UserError("the tokenizer has no padding token; choose a model whose tokenizer has one")
+        self.padding = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0}
+        if "token_type_ids" in tokenizer.model_input_names:
+            self.padding["token_type_ids"] = tokenizer.pad_token_type_id
+        self.pad_left = tokenizer.padding_side == "left"
         self.pad_to, self.windows = pad_to, windows
 
     def __call__(self, rows: list[Encoded]) -> Batch:
@@ -56,17 +60,14 @@ class Collator:
         sequences = [sequence for row in rows for sequence in row.sequences]
         lengths = np.array([len(ids) for ids, _ in sequences])
         width = self.pad_to or int(lengths.max())
-        ids = np.full((len(sequences), width), self.padding["pad_id"], np.int64)
-        mask = np.zeros((len(sequences), width), np.int64)
-        types = np.full((len(sequences), width), self.padding["pad_type_id"], np.int64)
-        for index, ((of_row, types_of_row), length) in enumerate(zip(sequences, lengths, strict=True)):
-            span = slice(width - length, width) if self.padding["left"] else slice(0, length)
-            ids[index, span] = of_row
-            mask[index, span] = 1
-            types[index, span] = types_of_row
-        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-        if self.with_type_ids:
-            inputs["token_type_ids"] = torch.from_numpy(types)
+        padded = {name: np.full((len(sequences), width), value, np.int64) for name, value in self.padding.items()}
+        for index, ((ids, types), length) in enumerate(zip(sequences, lengths, strict=True)):
+            span = slice(width - length, width) if self.pad_left else slice(0, length)
+            padded["input_ids"][index, span] = ids
+            padded["attention_mask"][index, span] = 1
+            if "token_type_ids" in padded:
+                padded["token_type_ids"][index, span] = types
+        inputs = {name: torch.from_numpy(array) for name, array in padded.items()}
         batch = Batch(inputs=inputs, row=torch.tensor([row.row for row in rows]), tokens=int(lengths.sum()))
         if self.windows:
             batch["windows"] = torch.tensor([len(row.sequences) for row in rows])

@@ -33,8 +33,8 @@ class TokenizedDataset(Dataset[Encoded]):
     """Rows ready for the collator.
 
     Args:
-        rows: the rows.
-        tokenizer: the tokenizer.
+        rows: texts, which are tokenized here.
+        tokenizer: the fast tokenizer.
         max_length: the most tokens of a sequence, special tokens included.
         long_text: how longer texts are read.
         targets: `(rows,)` or `(rows, outputs)`, or None.

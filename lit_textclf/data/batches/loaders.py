@@ -69,7 +69,7 @@ class ResumableLoader(DataLoader[Any]):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch, seed and batches given, and what they are counted in."""
+        """Epoch, seed and batches yielded, and what they are counted in."""
         ours = self._source
         return {
             "given": self._given,
@@ -94,8 +94,8 @@ class ResumableLoader(DataLoader[Any]):
             counted = "{batches} batches of {rows} rows on {ranks} ranks"
             then, now = counted.format(**state["plan"]), counted.format(**self._plan())
             raise UserError(
-                f"the checkpoint stopped at batch {given} of an epoch of {then}, now it would be {now}; go on with the "
-                "same rows, data.batch_size and trainer.devices, or from an epoch's end"
+                f"the checkpoint stopped at batch {given} of an epoch of {then}, now it would be {now}; continue with "
+                "the same rows, data.batch_size and trainer.devices, or from an epoch's end"
             )
         if hasattr(ours, "set_epoch"):
             ours.set_epoch(state["epoch"] + ended)

@@ -35,7 +35,7 @@ class Part:
         rows: its rows.
         targets: what they are labelled with, `(rows,)` or `(rows, outputs)`, or None.
         unmeasured: why the targets are missing although there are labels, or None.
-        taken: for each row the row of the part that stands for it, `(rows,)`: itself, or an equal one.
+        taken: the row of the part whose result each row takes, `(rows,)`: itself, or an equal one.
         known: rows that an earlier part has computed, and where: its number and the row there.
         tally: counts of what was done with the rows, to be added up and reported.
     """
@@ -84,7 +84,7 @@ class SeenTexts:
 class PredictDataset(IterableDataset[Batch]):
     """The batches of some parts of a stream of rows, the longest rows of each part first.
 
-    The batch that begins a part has it as `part`. With several workers each makes whole parts.
+    The batch that begins a part has it as `part`. With several workers each makes complete parts.
 
     Attributes:
         by_length: whether a part's rows are sorted by length, and equal ones computed once.

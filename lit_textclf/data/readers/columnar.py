@@ -119,8 +119,7 @@ def string_tables(
 ) -> Iterator[pa.Table]:
     """Turns batches of typed columns into tables of strings, and checks everything that pyarrow does not.
 
-    Yields:
-        An empty table first, so that the column names are known without a row; then one for each batch.
+    The first table is empty, so that the column names are known without a row; then follows one for each batch.
 
     Raises:
         UserError: naming row and column of the first value that cannot be read as text.

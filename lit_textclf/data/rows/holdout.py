@@ -39,12 +39,7 @@ def folds_of(keys: np.ndarray, strata: np.ndarray | None, folds: int) -> np.ndar
     """The fold of each row, `(rows,)`, from 0. Equal texts share a fold, and classes are spread evenly.
 
     Texts are sorted by stratum, then by hash, and dealt to the folds in turn, as scikit-learn's `StratifiedKFold` deals
-    rows.
-
-    Args:
-        keys: :func:`text_keys`, `(rows,)`.
-        strata: class indices, `(rows,)`, or None.
-        folds: how many.
+    rows. `keys` are :func:`text_keys`, `strata` class indices or None, each `(rows,)`.
 
     Raises:
         UserError: if there are fewer different texts than folds; lower `data.folds`.

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from lit_textclf.data.readers.columnar import as_strings
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.rows import Rows, rows_from_tables, select_columns
+from lit_textclf.data.rows.rows import Rows, rows_of_table
 from lit_textclf.utils.messages import UserError, did_you_mean, first_line, note
 from lit_textclf.utils.paths import expand_path
 
@@ -81,9 +81,7 @@ def read_dataset(
         table = as_strings(table, where=where)
     except pa.ArrowException as error:
         raise UserError(f"{where}: a column cannot be read as text ({str(error).splitlines()[0]:.120})") from None
-    return rows_from_tables(
-        [select_columns(table, columns, keep_columns, where, 0)], columns, [(where, 0)], keep_columns
-    )
+    return rows_of_table(table, columns, (where, 0), keep=keep_columns)
 
 
 def _all_minus_one(labels: pa.ChunkedArray) -> bool:

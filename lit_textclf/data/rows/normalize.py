@@ -18,12 +18,6 @@ def normalized(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 
     Symbols (emoji, currencies, +) are kept, because two texts may differ in nothing else. A text of only punctuation
     keeps it.
-
-    Args:
-        texts: strings, `(texts,)`.
-
-    Returns:
-        Strings, `(texts,)`.
     """
     folded = pc.utf8_lower(texts)
     other = pc.invert(pc.string_is_ascii(texts))

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-
-import numpy as np
-import pyarrow as pa
 
 from lit_textclf.data.readers.formats import reader_of
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.rows import Rows, rows_from_tables, select_columns
+from lit_textclf.data.rows.rows import Rows, rows_of_table
 from lit_textclf.utils.messages import UserError, note
 from lit_textclf.utils.paths import resolve_files
 
@@ -38,50 +34,40 @@ def read_files(
     Raises:
         UserError: naming the file and row of the first mistake.
     """
-    sources: list[tuple[str, int]] = []
-    parts = list(_tables(files, columns, options, sources, option, label_required, keep_columns))
-    return rows_from_tables([part for part, _ in parts], parts[-1][1], sources, keep_columns)
+    parts = stream_files(
+        files, columns, options, option=option, label_required=label_required, keep_columns=keep_columns
+    )
+    return Rows.of_parts(list(parts))
 
 
 def stream_files(
-    files: str | Sequence[str], columns: ColumnNames, options: ReadOptions, *, option: str, keep_columns: bool = False
+    files: str | Sequence[str],
+    columns: ColumnNames,
+    options: ReadOptions,
+    *,
+    option: str,
+    label_required: bool = False,
+    keep_columns: bool = False,
 ) -> Iterator[Rows]:
-    """Reads files as :func:`read_files` does, but one chunk at a time and without requiring labels.
-
-    The rows know their row numbers in the complete input; `kept` has the columns of one file.
-    """
-    sources: list[tuple[str, int]] = []
-    start = 0
-    for part, found in _tables(files, columns, options, sources, option, False, keep_columns):
-        if len(part):
-            numbers = np.arange(start, start + len(part))
-            yield replace(rows_from_tables([part], found, sources, keep_columns), row_numbers=numbers)
-            start += len(part)
-
-
-def _tables(
-    files: str | Sequence[str], columns: ColumnNames, options: ReadOptions, sources: list[tuple[str, int]],
-    option: str, label_required: bool, keep_columns: bool,
-) -> Iterator[tuple[pa.Table, ColumnNames]]:  # fmt: skip
-    """The output of :func:`select_columns` for each table, and the columns found; adds each file to `sources`."""
+    """Reads files as :func:`read_files` does, but one chunk at a time; `kept` has the columns of one file."""
     asked, total = columns, 0
+    first_file = ""
     for path in resolve_files(files, option):
-        sources.append((str(path), total))
-        rows_of_file = 0
+        source = (str(path), total)
         for chunk, table in enumerate(reader_of(path, options)(path, options)):
             if chunk == 0:
                 found = asked.found_in(table.column_names, str(path), label_required=label_required)
-                if len(sources) > 1:
-                    _same_columns(columns, found, sources[0][0], str(path))
-                columns = found
-            yield select_columns(table, columns, keep_columns, str(path), rows_of_file), columns
-            rows_of_file += len(table)
-        if not rows_of_file:
+                if first_file:
+                    _same_columns(columns, found, first_file, str(path))
+                first_file, columns = first_file or str(path), found
+            if len(table):
+                yield rows_of_table(table, columns, source, total, keep=keep_columns)
+                total += len(table)
+        if total == source[1]:
             raise UserError(f"{path}: no rows below the header; change --{option}")
-        total += rows_of_file
     if asked.text is None and (columns.text, columns.text_pair) != ("text", None):
         chosen = columns.text if columns.text_pair is None else f"{columns.text} and {columns.text_pair}"
-        note(f"{sources[0][0]}: text column: {chosen} (found in the file; set --data.text_column to change it)")
+        note(f"{first_file}: text column: {chosen} (found in the file; set --data.text_column to change it)")
 
 
 def _same_columns(first: ColumnNames, other: ColumnNames, first_file: str, file: str) -> None:

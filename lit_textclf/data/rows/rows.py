@@ -28,7 +28,7 @@ class Rows:
         kept: all columns of the input if they were asked for, else None.
         columns: the names of the columns.
         sources: each file's name with the number of its first row in this table.
-        row_numbers: each row's index in the input, `(rows,)`; None if that is its index in this table.
+        row_numbers: each row's index in the input, from 0, int64 `(rows,)`.
         label_lists: whether the labels are lists of names, written as JSON.
         derived: the values that :meth:`once` computed.
     """
@@ -40,7 +40,7 @@ class Rows:
     kept: pa.Table | None
     columns: ColumnNames
     sources: tuple[tuple[str, int], ...]
-    row_numbers: np.ndarray | None = None
+    row_numbers: np.ndarray
     label_lists: bool = False
     derived: dict[Hashable, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
@@ -54,7 +54,7 @@ class Rows:
 
     def source_of(self, index: int) -> tuple[str, int]:
         """The file of a row of this table, and the row's number in that file, from 0."""
-        number = index if self.row_numbers is None else int(self.row_numbers[index])
+        number = int(self.row_numbers[index])
         name, start = next(source for source in reversed(self.sources) if source[1] <= number)
         return name, number - start
 
@@ -79,26 +79,30 @@ class Rows:
         """Some of the rows: `cut` selects them from a column, `index` (indices or a slice) from an array."""
         columns = {name: getattr(self, name) for name in ("text", "text_pair", "label", "id", "kept")}
         parts: dict[str, Any] = {name: None if column is None else cut(column) for name, column in columns.items()}
-        numbers = np.arange(len(self)) if self.row_numbers is None else self.row_numbers
         derived = {name: values[index] for name, values in self.derived.items()}
-        return replace(self, **parts, row_numbers=numbers[index], derived=derived)
+        return replace(self, **parts, row_numbers=self.row_numbers[index], derived=derived)
 
     @classmethod
     def of_parts(cls, parts: Sequence[Rows]) -> Rows:
-        """Concatenates parts of the same rows (from :meth:`take` or :meth:`slice`)."""
+        """Concatenates parts of one input, or of the same rows (from :meth:`take` or :meth:`slice`)."""
         first = parts[0]
         if len(parts) == 1:
             return first
 
         def joined(name: str) -> Any:
             columns = [getattr(part, name) for part in parts]
-            return None if columns[0] is None else pa.chunked_array([c for column in columns for c in column.chunks])
+            if all(column is None for column in columns):
+                return None
+            chunks: list[pa.Array] = []
+            for part, column in zip(parts, columns, strict=True):  # one of several files may lack a column
+                chunks += [pa.nulls(len(part), pa.string())] if column is None else column.chunks
+            return pa.chunked_array(chunks)
 
         return cls(
             joined("text"), joined("text_pair"), joined("label"), joined("id"),
             None if first.kept is None else pa.concat_tables([p.kept for p in parts], promote_options="default"),
-            first.columns, parts[-1].sources, np.concatenate([part.row_numbers for part in parts]),
-            any(part.label_lists for part in parts),
+            parts[-1].columns, tuple(dict.fromkeys(source for part in parts for source in part.sources)),
+            np.concatenate([part.row_numbers for part in parts]), any(part.label_lists for part in parts),
         )  # fmt: skip
 
     def blank(self) -> np.ndarray:
@@ -137,50 +141,37 @@ def rows_of_texts(texts: Sequence[str], text_pairs: Sequence[str] | None = None)
     columns = {"text": texts} if text_pairs is None else {"text": texts, "text_pair": text_pairs}
     table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
     names = ColumnNames("text", "text_pair" if text_pairs is not None else None, None)
-    return rows_from_tables([select_columns(table, names, False, "--text", 0)], names, [("--text", 0)], keep=False)
+    return rows_of_table(table, names, ("--text", 0))
 
 
-def select_columns(table: pa.Table, columns: ColumnNames, keep: bool, where: str, start: int) -> pa.Table:
-    """Renames the used columns to `text`, `text_pair`, `label`, `id`; with `keep`, all columns follow as `kept.NAME`.
+def rows_of_table(
+    table: pa.Table, columns: ColumnNames, source: tuple[str, int], start: int = 0, *, keep: bool = False
+) -> Rows:
+    """Rows of a table of strings.
 
-    Labels that are lists, or columns of zeros and ones, become `label_lists` instead of `label`.
+    Args:
+        table: rows that follow each other in one file.
+        columns: the names of the columns to use, which the table has.
+        source: the file's name, and the index of its first row in the input.
+        start: the index of the table's first row in the input.
+        keep: whether to keep all columns.
     """
+    where, first_of_file = source
     for name in (columns.text, columns.text_pair, columns.id):
-        if name in table.column_names and (kind := is_nested(table.schema.field(name))):
+        if name is not None and (kind := is_nested(table.schema.field(name))):
             raise UserError(f"{where}: column {name!r} contains {kind}, not strings or numbers; name another column")
-    selected = {"text": columns.text, "text_pair": columns.text_pair, "label": columns.label, "id": columns.id}
-    present = set(table.column_names)  # an empty JSON chunk has no columns at all
-    arrays = {role: table[name] for role, name in selected.items() if name is not None and name in present}
-    if "label" in arrays and is_nested(table.schema.field(columns.label)):
-        arrays["label_lists"] = arrays.pop("label")
-    if columns.labels and table.column_names:
-        arrays["label_lists"] = lists_of_columns(table, columns.labels, where, start)
-    for role in ("text", "text_pair"):
-        if role in arrays and arrays[role].null_count:
-            arrays[role] = pc.fill_null(arrays[role], "")
-    if keep:
-        arrays.update({f"kept.{name}": table[name] for name in table.column_names if name})
-    return pa.table(arrays)
 
+    def column(name: str | None) -> pa.ChunkedArray | None:
+        return None if name is None else table[name]
 
-def rows_from_tables(parts: list[pa.Table], columns: ColumnNames, sources: list[tuple[str, int]], keep: bool) -> Rows:
-    """Concatenates tables that :func:`select_columns` made into rows."""
-    table = pa.concat_tables(parts, promote_options="default")
-    kept = None
-    if keep:
-        names = [name for name in table.column_names if name.startswith("kept.")]
-        kept = table.select(names).rename_columns([name.removeprefix("kept.") for name in names])
-
-    def column(name: str) -> pa.ChunkedArray | None:
-        return table[name] if name in table.column_names else None
-
-    label, lists = column("label"), column("label_lists")
-    if lists is not None and label is not None:
-        # A file may have lists in some rows and names in others: encoding the labels refuses the names, by row.
-        lists = pc.coalesce(lists, label)
+    label, pair = column(columns.label), column(columns.text_pair)
+    lists = label is not None and bool(is_nested(table.schema.field(columns.label)))
+    if columns.labels:
+        label, lists = lists_of_columns(table, columns.labels, where, start - first_of_file), True
     return Rows(
-        table["text"], column("text_pair"), label if lists is None else lists, column("id"), kept, columns,
-        tuple(sources), label_lists=lists is not None,
+        pc.fill_null(table[columns.text], ""), None if pair is None else pc.fill_null(pair, ""), label,
+        column(columns.id), pa.table({name: table[name] for name in table.column_names if name}) if keep else None,
+        columns, (source,), np.arange(start, start + len(table)), lists,
     )  # fmt: skip
 
 

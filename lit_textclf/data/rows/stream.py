@@ -19,7 +19,7 @@ class RowStream:
     before anything is computed, and the number of rows is known.
 
     Args:
-        read: reads the rows in chunks that know their row numbers; called once for each pass.
+        read: reads the rows in chunks; called once for each pass.
         split: the name of the rows, for messages.
         limit: use only the first `limit` rows.
 
@@ -62,20 +62,20 @@ class RowStream:
         Raises:
             UserError: if the input has fewer rows than before; do not change it while predicting.
         """
-        index, held, have, seen = 0, list[Rows](), 0, 0
+        index, seen, pieces = 0, 0, list[Rows]()
         for chunk in quietly(self._read()):  # the first pass has printed all notes
             rows = chunk.slice(0, min(len(chunk), self.total - seen))
-            seen += len(rows)
             while len(rows):
-                taken = rows.slice(0, size - have)
-                rows = rows.slice(len(taken), len(rows))
-                have += len(taken)
+                end = min((index + 1) * size, self.total)
+                piece = rows.slice(0, end - seen)
+                rows = rows.slice(len(piece), len(rows))
+                seen += len(piece)
                 if index in wanted:
-                    held.append(taken)
-                if have == size or (seen == self.total and not len(rows)):
+                    pieces.append(piece)
+                if seen == end:
                     if index in wanted:
-                        yield index, Rows.of_parts(held)
-                    index, held, have = index + 1, [], 0
+                        yield index, Rows.of_parts(pieces)
+                    index, pieces = index + 1, []
             if seen == self.total:
                 return
         raise UserError(
@@ -87,8 +87,3 @@ class RowStream:
 def _all_columns(rows: Rows) -> list[pa.ChunkedArray]:
     kept = [] if rows.kept is None else rows.kept.columns
     return [column for column in (rows.text, rows.text_pair, rows.label, rows.id, *kept) if column is not None]
-
-
-def one_chunk(rows: Rows) -> Iterator[Rows]:
-    """Rows in memory, as a single chunk."""
-    yield rows.slice(0, len(rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lit_textclf.utils.messages import UserError, first_line
 from lit_textclf.utils.paths import is_local, local_or_hub
@@ -19,10 +19,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "config.json")
 def load_tokenizer(name_or_path: str, option: str, *, local_only: bool = False) -> PreTrainedTokenizerFast:
     """Loads a fast tokenizer from a folder or by its Hub name; a folder with only a `vocab.txt` is WordPiece.
 
-    Args:
-        name_or_path: a folder, `package:NAME/PATH` or a Hub name.
-        option: the option that names it, for messages.
-        local_only: whether to search for a Hub name only in this machine's cache.
+    `local_only` searches for a Hub name only in this machine's cache.
 
     Raises:
         UserError: if it cannot be loaded or is not fast; choose a model with a tokenizer.json.
@@ -70,14 +67,3 @@ def tokenizer_from_files(files: dict[str, str]) -> PreTrainedTokenizerFast:
         except OSError as error:
             raise UserError(f"{folder}: the tokenizer cannot be written there ({error.strerror}); set TMPDIR") from None
         return load_tokenizer(folder, "the checkpoint's tokenizer")
-
-
-def special_values(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """The padding id, type id and side of a tokenizer, for padding batches."""
-    if tokenizer.pad_token_id is None:
-        raise UserError("the tokenizer has no padding token; choose a model whose tokenizer has one")
-    return {
-        "pad_id": tokenizer.pad_token_id,
-        "pad_type_id": tokenizer.pad_token_type_id,
-        "left": tokenizer.padding_side == "left",
-    }

@@ -30,7 +30,7 @@ def outcomes_csv(evaluation: Evaluation) -> str:
     """Every row without its text; `compare` matches rows by `key`."""
     rows = evaluation.outcomes.rows
     columns: dict[str, Iterable[Any]] = {
-        "row": row_numbers(rows).tolist(),
+        "row": rows.row_numbers.tolist(),
         "key": [f"{key:016x}" for key in text_keys(rows).tolist()],
         **_results(evaluation, np.arange(len(rows))),
         "loss": format_float32(evaluation.losses),
@@ -44,7 +44,7 @@ def errors_csv(evaluation: Evaluation) -> str:
     worst = evaluation.worst[:MAX_VALUES] if evaluation.score is None else evaluation.worst
     rows = evaluation.outcomes.rows.take(worst)
     columns: dict[str, Iterable[Any]] = {
-        "row": row_numbers(rows).tolist(),
+        "row": rows.row_numbers.tolist(),
         **_text_columns(rows),
         **_results(evaluation, worst),
         "loss": format_float32(evaluation.losses[torch.from_numpy(worst)]),
@@ -141,11 +141,6 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
         f"learning): {path}"
     )
     return [path]
-
-
-def row_numbers(rows: Rows) -> np.ndarray:
-    """Each row's index in its input, from 0, int64 `(rows,)`."""
-    return np.arange(len(rows)) if rows.row_numbers is None else rows.row_numbers
 
 
 def _results(evaluation: Evaluation, indices: np.ndarray) -> dict[str, Iterable[Any]]:

@@ -15,7 +15,6 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.evaluation.report.csv_files import row_numbers
 from lit_textclf.evaluation.report.figures import FIGURES
 
 MAX_ROWS = 50
@@ -193,7 +192,7 @@ def _table_of_rows(evaluation: Evaluation, indices: np.ndarray, *, ranked: bool 
 
     if ranked:
         add("rank", "n", range(1, len(indices) + 1))
-    add("row", "n", row_numbers(rows).tolist())
+    add("row", "n", rows.row_numbers.tolist())
     if rows.id is not None:
         add("id", "name", rows.id.to_pylist())
     pairs = [None] * len(indices) if rows.text_pair is None else rows.text_pair.to_pylist()

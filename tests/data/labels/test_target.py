@@ -27,7 +27,7 @@ def labelled(*labels: str | None) -> Rows:
     texts = pa.chunked_array([pa.array([f"text {index}" for index in range(len(labels))], pa.string())])
     names = pa.chunked_array([pa.array(labels, pa.string())])
     columns = ColumnNames("text", None, "topic", None)
-    return Rows(texts, None, names, None, None, columns, (("train.csv", 0),))
+    return Rows(texts, None, names, None, None, columns, (("train.csv", 0),), np.arange(len(texts)))
 
 
 AUTO = [

@@ -18,7 +18,7 @@ from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.read import read_files
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.data.rows.stream import RowStream, one_chunk
+from lit_textclf.data.rows.stream import RowStream
 from lit_textclf.data.tokens.token_cache import tokenize
 from lit_textclf.data.tokens.tokenizer import load_tokenizer
 
@@ -144,6 +144,6 @@ def test_same_rows_and_tokens(name: str, tiny_bert: Path, capsys: pytest.Capture
 
 
 def test_the_digest_by_which_rows_are_known_again_is_the_same() -> None:
-    streams = {name: RowStream(partial(one_chunk, read(name)), "predict") for name in FORMATS}
+    streams = {name: RowStream(partial(iter, [read(name)]), "predict") for name in FORMATS}
     assert {stream.total for stream in streams.values()} == {len(ROWS)}
     assert len({stream.digest for stream in streams.values()}) == 1

@@ -13,8 +13,9 @@ import pytest
 import tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
+from lit_textclf.data.batches.collate import Collator
 from lit_textclf.data.tokens.token_cache import CHUNK_TEXTS, TokenColumn, default_cache_dir, tokenize
-from lit_textclf.data.tokens.tokenizer import load_tokenizer, special_values, tokenizer_from_files, tokenizer_to_files
+from lit_textclf.data.tokens.tokenizer import load_tokenizer, tokenizer_from_files, tokenizer_to_files
 from lit_textclf.utils.messages import UserError
 from lit_textclf.utils.paths import is_local, local_or_hub
 
@@ -183,13 +184,15 @@ def test_a_tokenizer_through_its_files_and_back(tokenizer: PreTrainedTokenizerFa
         assert dict(back(*texts)) == dict(tokenizer(*texts))
     assert back.model_input_names == tokenizer.model_input_names
     assert back.all_special_tokens == tokenizer.all_special_tokens
-    assert special_values(back) == special_values(tokenizer)
+    assert vars(Collator(back)) == vars(Collator(tokenizer))
 
 
 def test_a_padding_side_goes_through_the_files(tiny_bert: Path) -> None:
     tokenizer = BertTokenizer(vocab=str(tiny_bert / "vocab.txt"), padding_side="left", do_lower_case=False)
     back = tokenizer_from_files(tokenizer_to_files(tokenizer))
-    assert special_values(back) == {"pad_id": 0, "pad_type_id": 0, "left": True}
+    collator = Collator(back)
+    assert collator.padding == {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0}
+    assert collator.pad_left
     assert back("Good")["input_ids"] == tokenizer("Good")["input_ids"] == [2, 1, 3]
 
 
@@ -234,4 +237,4 @@ def test_a_folder_without_a_tokenizer() -> None:
 def test_a_tokenizer_without_a_padding_token_is_refused() -> None:
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
     with pytest.raises(UserError, match="no padding token"):
-        special_values(PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="?"))
+        Collator(PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="?"))
