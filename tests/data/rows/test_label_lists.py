@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,8 +13,9 @@ import pytest
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.hub import read_dataset
-from lit_textclf.data.rows.read import read_files
+from lit_textclf.data.rows.read import read_files, stream_files
 from lit_textclf.data.rows.rows import Rows
+from lit_textclf.data.rows.stream import RowStream
 from lit_textclf.utils.messages import UserError
 from tests.conftest import write_csv
 
@@ -84,6 +86,19 @@ def test_a_column_named_twice() -> None:
     write_csv(Path("a.csv"), ["text", "joy"], [("a", "1")])
     with pytest.raises(UserError, match="one column is named twice"):
         read("a.csv", "joy", "joy")
+
+
+@pytest.mark.parametrize("files", [["a.csv", "b.csv"], ["b.csv", "a.csv"]])
+def test_a_part_of_two_files_of_which_one_has_the_label_columns(files: list[str]) -> None:
+    write_csv(Path("a.csv"), ["text", "joy", "fear"], [("a", "1", "0")])
+    write_csv(Path("b.csv"), ["text"], [("b",)])
+    columns = ColumnNames(label=None, labels=("joy", "fear"))
+    stream = RowStream(partial(stream_files, files, columns, ReadOptions(), option="data.predict_file"), "predict")
+    [(_, rows)] = stream.parts(2, {0})
+    assert rows.label is not None
+    labels = dict(zip(rows.text.to_pylist(), rows.label.to_pylist(), strict=True))
+    assert labels == {"a": '["joy"]', "b": None}
+    assert [rows.where(0), rows.where(1)] == [f"{name}: row 0" for name in files]
 
 
 def test_a_data_set_saved_to_disk_with_class_names() -> None:
