@@ -8,8 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import lightning.pytorch as pl
 import pytest
+from lightning.pytorch.callbacks import Callback
 
 from lit_textclf import main
 from tests.conftest import write_csv
@@ -26,7 +29,7 @@ def stopped(args: list[str], sent: signal.Signals, when: str) -> subprocess.Comp
     with log.open("w") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "lit_textclf", *args], stdout=subprocess.PIPE, stderr=err, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
             preexec_fn=_restore_sigint,
         )  # fmt: skip
     deadline = time.monotonic() + 120
@@ -73,6 +76,18 @@ def test_predict(sent: signal.Signals, fit_args: list[str]) -> None:
 RANKS = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 
 
+class Started(Callback):
+    """Prints a line in the first batch: from then on Lightning handles signals."""
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        if batch_idx == 0:
+            print("the first batch", file=sys.stderr, flush=True)
+
+    on_test_batch_start = on_validation_batch_start
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [[], RANKS], ids=["one", "ranks"])
 @pytest.mark.parametrize(("command", "split"), [("validate", "validation"), ("test", "test")])
@@ -81,7 +96,8 @@ def test_evaluation(command: str, split: str, ranks: list[str], fit_args: list[s
     rows = [(f"the film was good {number}", "positive") for number in range(200_000)]
     write_csv(Path("many.csv"), ["text", "label"], rows)
     args = [command, "--ckpt_path", "last", f"--data.{split}_file", "many.csv", "--data.eval_batch_size", "4"]
-    done = stopped([*args, "--trainer.accelerator", "cpu", *ranks], signal.SIGTERM, f"{split}: 200,000 rows, ")
+    args += ["--trainer.callbacks", "tests.integration.test_signals.Started", "--trainer.accelerator", "cpu"]
+    done = stopped([*args, *ranks], signal.SIGTERM, "the first batch")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines().count(f"{command} was stopped by SIGTERM") == 1
