@@ -33,8 +33,7 @@ def curves(evaluation: Evaluation, area: Callable[[Tensor, Tensor], Tensor]) -> 
     A binary task has one curve, that of the positive label. Other tasks have a curve of all labels together, and one
     for each of the labels with the smallest areas.
 
-    Returns:
-        The curves (none if all rows have the same label), and a note for the title if labels are left out.
+    Returns the curves (none if all rows have the same label), and a note for the title if labels are left out.
     """
     target, scores = evaluation.target, evaluation.uncalibrated.probabilities
     true = rules_of(target).presence(evaluation.outcomes.targets, target.num_outputs).long()

@@ -31,7 +31,7 @@ class EpochReport(Callback):
         best: the best epoch's metrics.
         best_evaluation: its evaluation; None if the epoch ended before this process began.
         best_epoch: its number, from 1; 0 if it ended before this process began.
-        rows: number of rows that this process has trained on; as `tokens`, `positions` (tokens and padding), `steps`.
+        rows: rows that this process has trained on; `tokens`, `positions` (tokens and padding) and `steps` count these.
         training_seconds: duration of training, without validation.
     """
 
