@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_textclf.utils.class_path import instantiate, load_class, split_spec
+from lit_textclf.utils.class_path import instantiate, load_class, load_named, split_spec
 from lit_textclf.utils.messages import UserError
 
 MODULE = """
@@ -76,3 +76,13 @@ def test_each_mistake_is_one_line_that_names_the_option(package: str, spec: obje
     assert message.startswith("model.loss")
     assert expected in message
     assert "\n" not in message
+
+
+def test_an_unknown_name_lists_the_table() -> None:
+    """Each class of the table is named, and so is the base of the user's own."""
+    table = {"csv": dict, "glue": dict, "jsonl": dict}
+    assert load_named("csv", table, dict, "--format") is dict
+    for known, listed in (table, "csv, glue or jsonl"), ({"csv": dict}, "csv"):
+        with pytest.raises(UserError) as raised:
+            load_named("tsv", known, dict, "--format")
+        assert f"use {listed}, or the dotted path of your own dict" in str(raised.value)
