@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -42,22 +42,18 @@ class TrainingLoss:
 
     Args:
         target: task and labels.
-        spec: `model.loss`, imported here; None takes the task's loss.
-        class_weights: each label's weight in the task's loss, `(outputs,)`.
+        spec: `model.loss`, imported here; None takes the task's loss, with the other arguments.
+        class_weights: see :meth:`TaskRules.loss`.
         label_smoothing: see :meth:`TaskRules.loss`.
 
     Raises:
-        UserError: if `model.loss` cannot be imported or created or has trainable parameters, or if there is label
-            smoothing without classes.
+        UserError: if `model.loss` is not usable, or if there is label smoothing without classes.
     """
 
     def __init__(
-        self,
-        target: Target,
-        spec: Spec | None = None,
-        class_weights: Tensor | None = None,
+        self, target: Target, spec: Spec | None = None, class_weights: Tensor | None = None,
         label_smoothing: float = 0.0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if label_smoothing and not target.has_probabilities:
             raise UserError("model.label_smoothing: regression has no classes; remove it")
         self.spec, self.class_weights, self.label_smoothing = spec, class_weights, label_smoothing
@@ -100,37 +96,16 @@ def _users_loss(spec: Spec) -> Callable[[Tensor, Tensor], Tensor]:
 def class_weights_of(
     option: str | Mapping[str, float] | None,
     target: Target,
-    counts: Mapping[str, int] | None,
-    rows: int | None,
+    counts: Mapping[str, int] | None = None,
+    rows: int | None = None,
 ) -> Tensor | None:
-    """`model.class_weights` as a tensor `(outputs,)`, see :func:`resolve_class_weights`; reports them.
-
-    Raises:
-        UserError: if `balanced` has no counts, or the weights do not fit the labels.
-    """
-    if option == "balanced" and counts is None:
-        raise UserError(
-            'model.class_weights balanced: call configure(data.target, data.label_counts("train")) before training'
-        )
-    counts = counts or {}
-    weights = resolve_class_weights(option, target, counts, sum(counts.values()) if rows is None else rows)
-    if weights is None:
-        return None
-    shown = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(target.labels, weights, strict=True))
-    note(f"class weights: {shown}")
-    return torch.tensor(weights)
-
-
-def resolve_class_weights(
-    option: str | Mapping[str, float] | None, target: Target, counts: Mapping[str, int], rows: int
-) -> list[float] | None:
-    """Turns `model.class_weights` into a weight per class, in label order.
+    """`model.class_weights` as a tensor `(outputs,)`; reports them.
 
     Args:
         option: None; `balanced`, see :meth:`TaskRules.balanced_weights`; or weights by name.
         target: task and labels.
-        counts: training rows per label.
-        rows: number of training rows.
+        counts: training rows per label, for `balanced`.
+        rows: number of training rows; None takes the sum of the counts.
 
     Raises:
         UserError: for a task without classes, an unknown name, or a label without a weight or without rows.
@@ -139,18 +114,31 @@ def resolve_class_weights(
         return None
     if not target.has_probabilities:
         raise UserError(f"model.class_weights: {target.task} has no classes to weigh; remove it")
-    if isinstance(option, str):
-        if option != "balanced":
-            raise UserError(f"model.class_weights {option!r}: use balanced, or a weight for each label")
-        if missing := [name for name in target.labels if not counts.get(name)]:
-            raise UserError(f"model.class_weights balanced: no training row has the label {missing[0]!r}")
-        return rules_of(target).balanced_weights(target, counts, rows)
-    if unknown := [name for name in option if name not in target.labels]:
-        raise UserError(f"model.class_weights: no label is called {unknown[0]!r}; there are {', '.join(target.labels)}")
-    if missing := [name for name in target.labels if name not in option]:
+    weights = _balanced(option, target, counts, rows) if isinstance(option, str) else _by_name(option, target.labels)
+    shown = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(target.labels, weights, strict=True))
+    note(f"class weights: {shown}")
+    return torch.tensor(weights)
+
+
+def _balanced(option: str, target: Target, counts: Mapping[str, int] | None, rows: int | None) -> list[float]:
+    if option != "balanced":
+        raise UserError(f"model.class_weights {option!r}: use balanced, or a weight for each label")
+    if counts is None:
+        raise UserError(
+            'model.class_weights balanced: call configure(data.target, data.label_counts("train")) before training'
+        )
+    if missing := [name for name in target.labels if not counts.get(name)]:
+        raise UserError(f"model.class_weights balanced: no training row has the label {missing[0]!r}")
+    return rules_of(target).balanced_weights(target, counts, sum(counts.values()) if rows is None else rows)
+
+
+def _by_name(option: Mapping[str, float], labels: Sequence[str]) -> list[float]:
+    if unknown := [name for name in option if name not in labels]:
+        raise UserError(f"model.class_weights: no label is called {unknown[0]!r}; there are {', '.join(labels)}")
+    if missing := [name for name in labels if name not in option]:
         raise UserError(f"model.class_weights: the label {missing[0]!r} has no weight; give one for each label")
-    if wrong := [name for name in target.labels if not 0 <= option[name] < math.inf]:
+    if wrong := [name for name in labels if not 0 <= option[name] < math.inf]:
         raise UserError(f"model.class_weights: {wrong[0]!r} has the weight {option[wrong[0]]}; use 0 or more")
-    if not any(option[name] for name in target.labels):
+    if not any(option[name] for name in labels):
         raise UserError("model.class_weights: all weights are 0, so nothing would be learned; give one above 0")
-    return [float(option[name]) for name in target.labels]
+    return [float(option[name]) for name in labels]

@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lit_textclf.classifier.calibration import check_threshold_for
 from lit_textclf.classifier.losses import check_loss
 from lit_textclf.classifier.metrics import check_metrics
 from lit_textclf.classifier.optimizer import SCHEDULES
-from lit_textclf.classifier.tasks.thresholds import check_threshold_for
 from lit_textclf.models.adapters import LORA
 from lit_textclf.utils.messages import UserError, did_you_mean
 

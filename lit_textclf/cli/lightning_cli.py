@@ -16,9 +16,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.check.quick import report_severe_findings
+from lit_textclf.classifier.calibration import resolve_threshold
 from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
 from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.classifier.tasks.thresholds import resolve_threshold
 from lit_textclf.cli.engine import Engine, add_engine_options
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import in_order_of_precedence

@@ -16,9 +16,14 @@ from sklearn.metrics import f1_score, precision_recall_curve
 from torch.nn import functional as F
 
 from lit_textclf import Target, TextClassifier, main
-from lit_textclf.classifier.calibration import Calibration, expected_calibration_error, fit_temperature
+from lit_textclf.classifier.calibration import (
+    Calibration,
+    beats_by_more_than_chance,
+    best_threshold,
+    fit_temperature,
+    thresholds_of,
+)
 from lit_textclf.classifier.tasks.table import rules_of
-from lit_textclf.classifier.tasks.thresholds import beats_by_more_than_chance, best_threshold, thresholds_of
 from tests.conftest import sentences, write_csv
 
 BINARY = Target("single_label", ("ham", "spam"))
@@ -74,7 +79,7 @@ def test_calibration_error_by_hand() -> None:
     chances = torch.tensor([0.8] * 4 + [0.6] * 2)
     logits = torch.stack([torch.zeros(6), (chances / (1 - chances)).log()], -1)
     targets = torch.tensor([1, 1, 1, 0, 0, 0])
-    assert expected_calibration_error(BINARY, logits, targets) == pytest.approx(4 / 6 * 0.05 + 2 / 6 * 0.6, abs=1e-6)
+    assert rules_of(BINARY).calibration_error(logits, targets) == pytest.approx(4 / 6 * 0.05 + 2 / 6 * 0.6, abs=1e-6)
 
 
 def test_calibration_error_of_sets_by_hand() -> None:
@@ -82,7 +87,7 @@ def test_calibration_error_of_sets_by_hand() -> None:
     target = Target("multi_label", ("a", "b"))
     logits = torch.tensor([[0.9, 0.1]]).logit().expand(4, 2)
     targets = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
-    assert expected_calibration_error(target, logits, targets) == pytest.approx(0.125, abs=1e-6)
+    assert rules_of(target).calibration_error(logits, targets) == pytest.approx(0.125, abs=1e-6)
 
 
 def test_a_calibration_alone_turns_raw_logits_into_probabilities() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from sklearn.metrics import log_loss, mean_squared_error
 from sklearn.utils.class_weight import compute_class_weight
 
 from lit_textclf import Target, UserError
-from lit_textclf.classifier.losses import resolve_class_weights
+from lit_textclf.classifier.losses import class_weights_of
 from lit_textclf.classifier.tasks.table import RULES
 
 
@@ -47,24 +48,31 @@ def test_what_is_not_finite_stays_so() -> None:
 TARGET = Target("single_label", ("ham", "maybe", "spam"))
 
 
+def weights(*arguments: Any) -> list[float]:
+    found = class_weights_of(*arguments)
+    assert found is not None
+    return found.tolist()
+
+
 def test_balanced_weights_are_those_of_scikit_learn() -> None:
     counts = {"spam": 5, "ham": 80, "maybe": 15}
     rows = [name for name, number in counts.items() for _ in range(number)]
     expected = compute_class_weight("balanced", classes=np.array(TARGET.labels), y=rows)
-    assert resolve_class_weights("balanced", TARGET, counts, 100) == pytest.approx(expected.tolist())
-    assert resolve_class_weights({"spam": 3, "ham": 1, "maybe": 0}, TARGET, {}, 0) == [1.0, 0.0, 3.0]
-    assert resolve_class_weights(None, TARGET, counts, 100) is None
+    assert weights("balanced", TARGET, counts, 100) == pytest.approx(expected.tolist())
+    assert weights("balanced", TARGET, counts) == pytest.approx(expected.tolist())
+    assert weights({"spam": 3, "ham": 1, "maybe": 0}, TARGET) == [1.0, 0.0, 3.0]
+    assert class_weights_of(None, TARGET, counts, 100) is None
 
 
 def test_balanced_weights_of_label_sets() -> None:
     target = Target("multi_label", ("joy", "fear"))
-    assert resolve_class_weights("balanced", target, {"joy": 20, "fear": 50}, 100) == [4.0, 1.0]
-    assert resolve_class_weights({"joy": 2, "fear": 1}, target, {}, 100) == [2.0, 1.0]
+    assert weights("balanced", target, {"joy": 20, "fear": 50}, 100) == [4.0, 1.0]
+    assert weights({"joy": 2, "fear": 1}, target) == [2.0, 1.0]
 
 
 def test_balanced_weights_of_a_label_that_every_row_has() -> None:
     with pytest.raises(UserError, match="every training row has the label 'joy'"):
-        resolve_class_weights("balanced", Target("multi_label", ("joy", "fear")), {"joy": 9, "fear": 3}, 9)
+        class_weights_of("balanced", Target("multi_label", ("joy", "fear")), {"joy": 9, "fear": 3}, 9)
 
 
 def test_label_sets_by_hand() -> None:
@@ -108,5 +116,5 @@ def test_weights_and_smoothing_by_hand() -> None:
 )
 def test_weights_that_do_not_fit(option: str | dict[str, float], target: Target, expected: str) -> None:
     with pytest.raises(UserError) as raised:
-        resolve_class_weights(option, target, {"ham": 3, "spam": 1}, 4)
+        class_weights_of(option, target, {"ham": 3, "spam": 1}, 4)
     assert expected in str(raised.value)

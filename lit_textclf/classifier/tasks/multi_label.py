@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import binary_calibration_error
 
-from lit_textclf.classifier.tasks.rules import Columns, TaskRules
+from lit_textclf.classifier.tasks.rules import BINS, Columns, TaskRules
 from lit_textclf.data.labels.multi_label import names_in_sets
 from lit_textclf.data.labels.target import THRESHOLD, Target
 from lit_textclf.utils.messages import UserError
@@ -47,11 +47,10 @@ class MultiLabelRules(TaskRules):
 
     def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
         """`labels` and `probabilities`."""
-        probabilities = logits.sigmoid()
-        sets = names_in_sets(probabilities >= THRESHOLD, target.labels)
+        sets = names_in_sets(self.decide(target, logits), target.labels)
         return [
             {"labels": names, "probabilities": dict(zip(target.labels, row, strict=True))}
-            for names, row in zip(sets, probabilities.tolist(), strict=True)
+            for names, row in zip(sets, logits.sigmoid().tolist(), strict=True)
         ]
 
     def columns(
@@ -80,6 +79,6 @@ class MultiLabelRules(TaskRules):
         first = (logits * (chance - presence)).mean()
         return float(first), float((logits.square() * chance * (1 - chance)).mean())
 
-    def calibration_error(self, logits: Tensor, targets: Tensor, bins: int) -> float:
+    def calibration_error(self, logits: Tensor, targets: Tensor) -> float:
         """The error of each label's presence, over all rows and labels."""
-        return float(binary_calibration_error(logits.sigmoid().flatten(), targets.long().flatten(), n_bins=bins))
+        return float(binary_calibration_error(logits.sigmoid().flatten(), targets.long().flatten(), n_bins=BINS))

@@ -10,15 +10,17 @@ from torch import Tensor
 
 from lit_textclf.data.labels.target import Target
 
+BINS = 15
+"""Bins of the expected calibration error, as in Guo et al. 2017."""
 Columns = dict[str, Sequence[Any] | Tensor]
 
 
 class TaskRules(ABC):
     """Loss, probabilities, decisions and output columns of one task.
 
-    `logits` are float32 `(rows, outputs)`, calibrated except in losses; `targets` are those of
-    :meth:`~lit_textclf.data.labels.target.Target.encode`. The rows' half of a task is
-    :class:`~lit_textclf.data.labels.task.LabelTask`. Only tasks with probabilities implement the methods from
+    Logits are float32 `(rows, outputs)`, raw in losses and calibrated elsewhere; targets are those of
+    :meth:`Target.encode`; thresholds and counts are by label. The rows' half of a task is
+    :class:`~lit_textclf.data.labels.task.LabelTask`. Only tasks with probabilities need the methods from
     :meth:`balanced_weights` on.
 
     Attributes:
@@ -33,12 +35,8 @@ class TaskRules(ABC):
     ) -> Tensor:
         """The mean loss of a batch, a scalar.
 
-        Args:
-            logits: raw.
-            targets: class indices int64 `(batch,)`, zeros and ones float32 `(batch, outputs)`, or values float32
-                `(batch,)`.
-            class_weights: each label's weight, `(outputs,)`.
-            label_smoothing: share of the target spread over all classes (Szegedy et al. 2016).
+        Class weights are `(outputs,)`; label smoothing is the share of a target that is spread over all classes
+        (Szegedy et al. 2016).
         """
 
     @abstractmethod
@@ -53,11 +51,7 @@ class TaskRules(ABC):
     def decide(self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
         """Labels int64 `(rows,)`, label sets int64 `(rows, labels)`, or values float32 `(rows,)`.
 
-        Args:
-            target: task and labels.
-            logits: calibrated.
-            thresholds: by label; None takes the label of the highest logit, or all labels with a probability of at
-                least 0.5.
+        Without thresholds a row gets the label of the highest logit, or all labels with a probability of at least 0.5.
         """
 
     @abstractmethod
@@ -70,11 +64,7 @@ class TaskRules(ABC):
     ) -> Columns:
         """Columns of predictions by name; numbers are tensors.
 
-        Args:
-            target: task and labels.
-            logits: calibrated; `(0, outputs)` gives the names alone.
-            thresholds: see :meth:`decide`.
-            min_score: a row with a lower score gets no label.
+        Logits `(0, outputs)` give the names alone. A row whose score is below `min_score` gets no label.
         """
 
     @staticmethod
@@ -87,12 +77,7 @@ class TaskRules(ABC):
         return None
 
     def balanced_weights(self, target: Target, counts: Mapping[str, int], rows: int) -> list[float]:
-        """Weights of `model.class_weights balanced`, in label order.
-
-        Args:
-            target: task and labels.
-            counts: training rows per label, all above 0.
-            rows: number of training rows.
+        """Weights of `model.class_weights balanced`, in label order; all counts are above 0.
 
         Raises:
             UserError: if no such weights exist; give weights by name.
@@ -106,13 +91,13 @@ class TaskRules(ABC):
     def slopes(self, logits: Tensor, presence: Tensor, inverse: float) -> tuple[float, float]:
         """First and second derivative of the mean loss with respect to the inverse temperature.
 
-        Args:
-            logits: raw, float64.
-            presence: see :meth:`presence`, float64.
-            inverse: the inverse temperature.
+        Logits are raw; they and :meth:`presence` are float64.
         """
         raise NotImplementedError
 
-    def calibration_error(self, logits: Tensor, targets: Tensor, bins: int) -> float:
-        """The expected calibration error (Guo et al. 2017, equation 3)."""
+    def calibration_error(self, logits: Tensor, targets: Tensor) -> float:
+        """The expected calibration error: the mean gap between probability and frequency in :data:`BINS` bins.
+
+        Guo et al. 2017, equation 3. Calibrated logits give the error after calibration, raw ones that before it.
+        """
         raise NotImplementedError

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from lit_textclf.classifier.tasks.rules import Columns, TaskRules
+from lit_textclf.classifier.tasks.rules import BINS, Columns, TaskRules
 from lit_textclf.data.labels.target import Target
 
 
@@ -47,11 +47,10 @@ class SingleLabelRules(TaskRules):
 
     def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
         """`label`, `score` and `probabilities`."""
-        probabilities = logits.softmax(-1)
-        best = probabilities.argmax(-1)
+        names, decided = target.labels, self.decide(target, logits).tolist()
         return [
-            {"label": label, "score": row[index], "probabilities": dict(zip(target.labels, row, strict=True))}
-            for label, index, row in zip(target.texts(best), best.tolist(), probabilities.tolist(), strict=True)
+            {"label": names[index], "score": row[index], "probabilities": dict(zip(names, row, strict=True))}
+            for index, row in zip(decided, logits.softmax(-1).tolist(), strict=True)
         ]
 
     def columns(
@@ -82,6 +81,6 @@ class SingleLabelRules(TaskRules):
         spread = (chance * logits.square()).sum(-1) - mean.square()
         return float((mean - (presence * logits).sum(-1)).mean()), float(spread.mean())
 
-    def calibration_error(self, logits: Tensor, targets: Tensor, bins: int) -> float:
+    def calibration_error(self, logits: Tensor, targets: Tensor) -> float:
         """The error of the most probable label."""
-        return float(multiclass_calibration_error(logits.softmax(-1), targets, logits.shape[1], n_bins=bins))
+        return float(multiclass_calibration_error(logits.softmax(-1), targets, logits.shape[1], n_bins=BINS))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from lit_textclf.classifier.calibration import BINS
+from lit_textclf.classifier.tasks.rules import BINS
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.figure_style import short_names

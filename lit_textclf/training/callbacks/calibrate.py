@@ -8,8 +8,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from lit_textclf.classifier.calibration import Calibration, expected_calibration_error, fit_temperature
-from lit_textclf.classifier.tasks.thresholds import thresholds_of
+from lit_textclf.classifier.calibration import Calibration, fit_temperature, thresholds_of
+from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import THRESHOLD
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
@@ -39,10 +39,10 @@ class Calibrate(Callback):
             calibrated = Calibration(temperature).apply(logits)
             thresholds = thresholds_of(target, calibrated, targets, pl_module.threshold_for)
             pl_module.calibration = Calibration(temperature, thresholds)
-        calibration = pl_module.calibration
+        rules, calibration = rules_of(target), pl_module.calibration
         values = {
-            "ece": expected_calibration_error(target, calibration.apply(logits), targets),
-            "ece_uncalibrated": expected_calibration_error(target, logits, targets),
+            "ece": rules.calibration_error(calibration.apply(logits), targets),
+            "ece_uncalibrated": rules.calibration_error(logits, targets),
         }
         if trainer.state.fn == "fit":
             values["temperature"] = calibration.temperature
