@@ -78,12 +78,7 @@ def carried(
 ) -> dict[str, Any]:
     """The `hyper_parameters` of a checkpoint that can be used alone, as plain values for :func:`read_checkpoint`.
 
-    Args:
-        options: the classifier's options; those that depend on the machine or the start of training are left out.
-        target: task and labels.
-        calibration: temperature and thresholds.
-        config: the model's configuration.
-        tokenizer: the tokenizer.
+    Options that depend on the machine or the start of training are left out.
     """
     return {
         **{name: value for name, value in options.items() if name not in _NOT_CARRIED},
@@ -95,13 +90,7 @@ def carried(
 
 
 def refuse(stored: Mapping[str, Any], target: Target | None, trained: Mapping[str, Any], *, resumes: bool) -> None:
-    """Refuses a checkpoint that does not fit this classifier.
-
-    Args:
-        stored: the checkpoint's `hyper_parameters`.
-        target: task and labels; None if they are not known yet.
-        trained: the options that decide what is trained, see :func:`refuse_another_way`.
-        resumes: whether training continues.
+    """Refuses a checkpoint, by its `hyper_parameters`, that does not fit this classifier.
 
     Raises:
         UserError: if the names or order of the labels differ, or the trained parameters.

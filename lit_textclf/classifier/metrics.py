@@ -47,12 +47,9 @@ class StageMetrics(nn.Module):
                 made.setdefault(entry.reads, {})[entry.name] = _build(spec, "the table of metrics", target)
             for name, user_spec in (added or {}).items():
                 made.setdefault("probabilities", {})[name] = _build_added(user_spec, f"model.metrics.{name}", target)
+        ordered = [reads for reads in _READS if reads in made]
         self.collections: Any = nn.ModuleDict(
-            {
-                reads: MetricCollection(made[reads], prefix=prefix, compute_groups=False)
-                for reads in _READS
-                if reads in made
-            }
+            {reads: MetricCollection(made[reads], prefix=prefix, compute_groups=False) for reads in ordered}
         )
         # A sum of a thousand float32 errors differs in the sixth digit with the order, that is with the ranks.
         self._wide = torch.float32 if torch.backends.mps.is_available() else torch.float64  # MPS has no float64
@@ -124,7 +121,6 @@ class StageMetrics(nn.Module):
 
 
 def _not_distributed() -> bool:
-    """Tells a metric not to synchronize across processes."""
     return False
 
 
@@ -155,11 +151,8 @@ _RESERVED = ("ece_uncalibrated", "temperature")
 def check_metrics(added: Mapping[str, Spec] | None) -> None:
     """Checks the names and the form of `model.metrics`, without importing anything.
 
-    Args:
-        added: by name a dotted name, or `{class_path: ..., init_args: {...}}`.
-
     Raises:
-        UserError: if a name is taken or unusable, or a value has another form.
+        UserError: if a name is taken or unusable, or a value is neither a dotted name nor a class path with arguments.
     """
     for name, spec in (added or {}).items():
         if not name.isidentifier():
@@ -170,11 +163,7 @@ def check_metrics(added: Mapping[str, Spec] | None) -> None:
 
 
 def _build(spec: Spec, option: str, target: Target) -> Metric:
-    """Makes a metric, with the number of labels and the task where its constructor takes them and the spec is silent.
-
-    Raises:
-        UserError: if the class or its arguments are wrong.
-    """
+    """Makes a metric, with the number of labels and the task if its constructor takes them and the spec is silent."""
     path, arguments = split_spec(spec, option)
     known: dict[str, Any] = {}
     if target.has_probabilities:
@@ -190,11 +179,7 @@ def _build(spec: Spec, option: str, target: Target) -> Metric:
 
 
 def _build_added(spec: Spec, option: str, target: Target) -> Metric:
-    """Makes a metric of the user, and tries it on a row of each label: a misfit shows before training.
-
-    Raises:
-        UserError: if it does not take probabilities, or its value is not one number.
-    """
+    """Makes a metric of the user, and tries it on a row of each label: a misfit shows before training."""
     metric = _build(spec, option, target)
     name = f"{option} {split_spec(spec, option)[0]}"
     inputs, truth = _trial_rows(target)

@@ -52,12 +52,12 @@ class Target:
 
     @property
     def label_task(self) -> LabelTask:
-        """How labels of the task are read, encoded and written."""
+        """The rows' half of the task."""
         return TASKS[self.task]
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether the outputs become probabilities of labels; otherwise they are values."""
+        """See :class:`LabelTask`."""
         return self.label_task.has_probabilities
 
     @property
@@ -67,7 +67,7 @@ class Target:
 
     @property
     def has_label_sets(self) -> bool:
-        """Whether a row has any number of labels."""
+        """See :class:`LabelTask`."""
         return self.label_task.has_label_sets
 
     @property
@@ -110,17 +110,15 @@ class Target:
         Raises:
             UserError: naming the first row whose label is missing, unknown, or not a number.
         """
-        return rows.once(self, lambda: self._encode(rows))
 
-    def _encode(self, rows: Rows) -> np.ndarray:
-        _refuse_missing(rows, self.missing(rows), "the label is missing")
-        return self.label_task.encode(rows, self.labels)
+        def encode() -> np.ndarray:
+            _refuse_missing(rows, self.missing(rows), "the label is missing")
+            return self.label_task.encode(rows, self.labels)
+
+        return rows.once(self, encode)
 
     def strata(self, rows: Rows) -> np.ndarray | None:
-        """One integer per row, `(rows,)`, to stratify samples by; None for regression.
-
-        A row with several labels counts as its rarest one; rows with an empty set form their own stratum.
-        """
+        """One integer per row, see :meth:`LabelTask.strata`; None without classes or labels."""
         return self.label_task.strata(self.encode(rows)) if self.has_probabilities and rows.label is not None else None
 
     def texts(self, values: Any) -> list[str]:

@@ -31,20 +31,11 @@ class LabelTask(ABC):
 
     @abstractmethod
     def fits(self, rows: Rows, labels: Sequence[str] | None) -> bool:
-        """Whether `data.task: auto` means this task; the first task of the table that fits is used.
-
-        Args:
-            rows: training rows, each with a label.
-            labels: `data.labels`.
-        """
+        """Whether `data.task: auto` means this task for training rows, each with a label, and `data.labels`."""
 
     @abstractmethod
     def decide_labels(self, rows: Rows, labels: Sequence[str] | None) -> tuple[str, ...]:
-        """The label names in the order of the outputs, from all training rows.
-
-        Args:
-            rows: training rows, each with a label.
-            labels: `data.labels`, which sets names and order.
+        """The label names in the order of the outputs: `data.labels`, or those of the training rows.
 
         Raises:
             UserError: if the rows or `labels` do not suit this task.
@@ -52,11 +43,7 @@ class LabelTask(ABC):
 
     @abstractmethod
     def encode(self, rows: Rows, labels: Sequence[str]) -> np.ndarray:
-        """Targets for the loss, see :meth:`Target.encode`.
-
-        Args:
-            rows: rows, each with a label.
-            labels: the label names.
+        """Targets for the loss, see :meth:`Target.encode`; each row has a label.
 
         Raises:
             UserError: naming the first row whose label is unknown or unreadable.
