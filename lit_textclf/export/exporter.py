@@ -37,16 +37,10 @@ class Exporter(ABC):
         """
 
     def quantize(self, stored: CheckpointInfo, folder: Path, data: TextDataModule, max_drop: float) -> None:
-        """Rounds the weights of a folder that :meth:`write` has filled.
-
-        Args:
-            stored: what the folder carries.
-            folder: the folder.
-            data: gives the validation rows.
-            max_drop: the largest drop of the metric to accept.
+        """Rounds the weights of a folder that :meth:`write` has filled; `stored` is what it returned.
 
         Raises:
-            UserError: if it costs more.
+            UserError: if the metric drops by more than `max_drop` on the data's validation rows.
         """
         raise NotImplementedError
 

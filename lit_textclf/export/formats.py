@@ -8,10 +8,7 @@ from lit_textclf.export.onnx import OnnxExporter
 from lit_textclf.utils.class_path import load_named
 from lit_textclf.utils.messages import UserError
 
-EXPORTERS: dict[str, type[Exporter]] = {
-    "hf": HuggingFaceExporter,
-    "onnx": OnnxExporter,
-}
+EXPORTERS: dict[str, type[Exporter]] = {"hf": HuggingFaceExporter, "onnx": OnnxExporter}
 
 
 def find_exporter(name: str, quantize: str | None = None) -> Exporter:

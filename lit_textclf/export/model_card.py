@@ -28,13 +28,8 @@ SETTINGS = (
 def model_card(stored: CheckpointInfo, name: str, exporter: Exporter, quantized: str | None = None) -> str:
     """A model card in the Hub's format (https://huggingface.co/docs/hub/model-cards).
 
-    Settings and metrics come from the run's folder, if the checkpoint is still in it.
-
-    Args:
-        stored: the checkpoint.
-        name: the model's name.
-        exporter: what wrote the model.
-        quantized: what the weights were rounded to, or None.
+    Settings and metrics come from the run's folder, if the checkpoint is still in it. `quantized` is what the weights
+    were rounded to.
     """
     from huggingface_hub import EvalResult, ModelCard, ModelCardData
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class OnnxExporter(Exporter):
             UserError: if a package is missing, torch cannot export the model, or ONNX Runtime's logits differ.
         """
         import_onnxruntime()
-        if missing := [name for name in ("onnx", "onnxscript") if not _importable(name)]:
+        if missing := [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]:
             raise UserError(f"{missing[0]} is not installed; pip install 'lit-textclf[onnx]'")
         classifier = TextClassifier.load_from_checkpoint(stored.path, map_location="cpu", fast_kernels=False).eval()
         model = copy.deepcopy(merged(classifier.model))
@@ -121,12 +122,6 @@ class OnnxExporter(Exporter):
         return [f"next: lit-textclf predict --engine onnx --model_dir {output} --data.predict_file FILE"]
 
 
-def _importable(name: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(name) is not None
-
-
 def _export(module: _Logits, names: list[str], longest: int, path: Path, opset: int) -> None:
     """`torch.onnx.export` by way of torch.export, without its progress on standard output."""
     tokens = torch.arange(2 * 9).reshape(2, 9) % 3 + 1
@@ -146,19 +141,15 @@ def _export(module: _Logits, names: list[str], longest: int, path: Path, opset: 
 def largest_difference(classifier: TextClassifier, other: nn.Module, longest: int) -> float:
     """The largest difference of logits at several batch sizes and lengths, with and without padding.
 
-    Args:
-        classifier: in evaluation mode.
-        other: called as the classifier's model is.
-        longest: the most tokens of a sequence.
+    The classifier is in evaluation mode; the other model is called as the classifier's is; `longest` is in tokens.
     """
     generator = torch.Generator().manual_seed(0)
     size, pad = len(classifier.tokenizer), classifier.tokenizer.pad_token_id
     worst = 0.0
     for rows, tokens in ((1, 1), (1, min(7, longest)), (7, min(33, longest)), (2, longest)):
         ids = torch.randint(size, (rows, tokens), generator=generator)
-        ids[ids == pad] = (
-            int(pad or 0) + 1
-        ) % size  # a padding token would not be read, because of RoBERTa's positions
+        # A padding token would not be read, because of RoBERTa's positions.
+        ids[ids == pad] = (int(pad or 0) + 1) % size
         mask = torch.ones_like(ids)
         if rows > 1:
             mask[0, (tokens + 1) // 2 :] = 0

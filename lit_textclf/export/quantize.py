@@ -65,16 +65,10 @@ def _narrows(node: Any, shapes: Mapping[str, list[int]]) -> bool:
 def put_int8_in_place(stored: CheckpointInfo, folder: Path, data: TextDataModule, most: float) -> None:
     """Quantizes a folder's model as far as the validation rows allow.
 
-    All products first; if that costs too much, all but those of :func:`quantize_int8`'s `narrowing`.
-
-    Args:
-        stored: the checkpoint.
-        folder: what :func:`write_onnx` has filled.
-        data: gives the validation rows.
-        most: the largest drop that is accepted, of :func:`quality_of`'s metric.
+    All products first; if that costs too much, all except those of :func:`quantize_int8`'s `narrowing`.
 
     Raises:
-        UserError: if both cost more.
+        UserError: if both cost more than `most` of :func:`quality_of`'s metric.
     """
     data.use_checkpoint(stored.target, stored.trained_on)
     classifier = TextClassifier(**stored.model, **stored.carried())

@@ -24,7 +24,7 @@ from lit_textclf.utils.messages import UserError, note, plural
 class CsvFormat(OutputFormat):
     r"""A row for each input row, RFC 4180 with `\n`.
 
-    The columns are `row`, the id column, `label`, `score`, `abstained` (with a least score), and `prob_<name>` for each
+    The columns are `row`, the id column, `label`, `score`, `abstained` (with `--min_score`), and `prob_<name>` for each
     label; for label sets `labels` and `prob_<name>`; for a regression `prediction`. Then come `logit_<name>` and the
     input's other columns on request. A number is written in the shortest form that reads back as the same float32.
 
@@ -51,11 +51,7 @@ class CsvFormat(OutputFormat):
 
     @classmethod
     def from_options(cls, options: PredictOptions, model: TextClassifier, data: TextDataModule) -> CsvFormat:
-        """The format of a prediction.
-
-        Raises:
-            UserError: if a least score is set for a task without scores.
-        """
+        """Refuses a minimum score for a task without scores."""
         target, stream = data.target, data.stream
         assert target is not None
         assert stream is not None
@@ -84,7 +80,7 @@ class CsvFormat(OutputFormat):
         return unique
 
     def lines(self, rows: Rows, logits: Tensor) -> str:
-        """The lines of some rows; raw logits, float32 `(rows, outputs)`."""
+        """A line for each row."""
         columns: list[Iterable[Any]] = [rows.row_numbers.tolist()]
         if self.id_column is not None and rows.id is not None:
             columns.append(rows.id.to_pylist())

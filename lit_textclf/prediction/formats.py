@@ -7,10 +7,7 @@ from lit_textclf.prediction.glue import GlueFormat
 from lit_textclf.prediction.output_format import OutputFormat
 from lit_textclf.utils.class_path import load_named
 
-FORMATS: dict[str, type[OutputFormat]] = {
-    "csv": CsvFormat,
-    "glue": GlueFormat,
-}
+FORMATS: dict[str, type[OutputFormat]] = {"csv": CsvFormat, "glue": GlueFormat}
 
 
 def find_format(name: str) -> type[OutputFormat]:

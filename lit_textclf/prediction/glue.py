@@ -90,11 +90,7 @@ class GlueFormat(OutputFormat):
 
     @classmethod
     def output(cls, options: PredictOptions, data: TextDataModule) -> str:
-        """The benchmark's own file name where none was given.
-
-        Raises:
-            UserError: if the task is not known, or an option would add to the two columns.
-        """
+        """The benchmark's own file name where none was given."""
         if options.with_logits or options.keep_columns or options.min_score is not None:
             raise UserError(
                 "--format glue has two columns, and a label for each row; remove --with_logits, --keep_columns and "
@@ -111,11 +107,7 @@ class GlueFormat(OutputFormat):
 
     @classmethod
     def from_options(cls, options: PredictOptions, model: TextClassifier, data: TextDataModule) -> GlueFormat:
-        """The format of a prediction.
-
-        Raises:
-            UserError: if the checkpoint's labels are not the task's.
-        """
+        """Refuses a checkpoint whose labels are not the task's."""
         assert data.target is not None
         task = cls._task(options, data)
         return cls(data.target, task, thresholds=model.thresholds, calibration=model.calibration)
@@ -130,7 +122,7 @@ class GlueFormat(OutputFormat):
         return "index\tprediction\n"
 
     def lines(self, rows: Rows, logits: Tensor) -> str:
-        """The lines of some rows; raw logits, float32 `(rows, outputs)`."""
+        """Numbers or names of labels, or similarities with three decimals."""
         calibrated = self.calibration.apply(logits.float().cpu())
         decided = rules_of(self.target).decide(self.target, calibrated, self.thresholds)
         if self.task == "stsb":

@@ -64,11 +64,7 @@ class PredictionFile:
         self._file.write(lines)
 
     def encode(self, lines: str, *, first: bool = False) -> bytes:
-        """Encodes lines for :meth:`append`.
-
-        Args:
-            lines: complete lines.
-            first: whether they begin the file, so that encodings with a byte order mark write one.
+        """Encodes complete lines for :meth:`append`; the first ones get a byte order mark if the encoding has one.
 
         Raises:
             UserError: if the encoding lacks a character.

@@ -45,9 +45,8 @@ class OutputFormat(ABC):
     def lines(self, rows: Rows, logits: Tensor) -> str:
         r"""The lines of some rows, each ending in `\n`.
 
-        Args:
-            rows: the rows.
-            logits: raw, float32 `(rows, outputs)`; `model.calibration` turns them into probabilities.
+        Logits are raw, float32 `(rows, outputs)`; `model.calibration` turns them into calibrated ones, by which
+        :meth:`TaskRules.decide` decides.
         """
 
     @property
@@ -60,10 +59,8 @@ class OutputFormat(ABC):
         return {}
 
     def report(self, tally: Mapping[str, int], *, measured: bool) -> list[str]:
-        """Notes for the user at the end, by the counts of all rows.
+        """Notes for the user at the end, from the sums of :meth:`tally`; its `rows` is the number of rows.
 
-        Args:
-            tally: what :meth:`tally` counted; `rows` is the number of rows.
-            measured: whether all rows had labels, so that metrics follow.
+        `measured` says whether all rows had labels, so that metrics follow.
         """
         return []

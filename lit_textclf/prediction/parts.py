@@ -87,7 +87,8 @@ class PredictionParts:
                     self._start_over(other or ["rows"])
                     found, self.part_rows = None, part_rows
             if found is None:
-                self._write(self._manifest_path, json.dumps({**wanted, "part_rows": part_rows}, indent=2).encode())
+                manifest = json.dumps({**wanted, "part_rows": part_rows}, indent=2)
+                self._write(self.folder / "manifest.json", manifest.encode())
         except OSError as error:
             raise self._unwritable(error) from None
         self.is_open = True
@@ -117,11 +118,7 @@ class PredictionParts:
     # Parts ------------------------------------------------------------------------------------------------------------
 
     def write(self, part: Part, logits: Tensor) -> None:
-        """Writes a complete part.
-
-        Args:
-            part: the rows.
-            logits: float32 `(rows, outputs)`.
+        """Writes a complete part; logits are raw, float32 `(rows, outputs)`.
 
         Raises:
             UserError: if the disk is full, or the encoding lacks a character; the parts that are done are kept.
@@ -129,12 +126,9 @@ class PredictionParts:
         lines = self.file.encode(self.format.lines(part.rows, logits))
         part.tally.update(self.format.tally(logits))
         record = {
-            "rows": len(part.rows),
-            "bytes": len(lines),
-            "digest": _digest_of(lines),
-            "unmeasured": part.unmeasured,
+            "rows": len(part.rows), "bytes": len(lines), "digest": _digest_of(lines), "unmeasured": part.unmeasured,
             "tally": dict(part.tally),
-        }
+        }  # fmt: skip
         try:
             self._write(self._path(part.index, "csv"), lines)
             values = {"logits": logits.float().contiguous()}
@@ -156,10 +150,7 @@ class PredictionParts:
         return record if complete and record.get("rows") == self.rows_of(index) else None
 
     def merge(self) -> Counter[str]:
-        """Joins the parts in order into the file, and puts it in place.
-
-        Returns:
-            The parts' tallies added up; `rows` is how many rows there are.
+        """Joins the parts in order into the file, puts it in place, and adds up their tallies.
 
         Raises:
             UserError: if a part is missing or damaged, or the disk is full: the parts are kept.
@@ -225,13 +216,9 @@ class PredictionParts:
         """How many parts are done."""
         return len(list(self.folder.glob("part-*.json")))
 
-    @property
-    def _manifest_path(self) -> Path:
-        return self.folder / "manifest.json"
-
     def _manifest(self) -> dict[str, Any] | None:
         try:
-            found = json.loads(self._manifest_path.read_bytes())
+            found = json.loads((self.folder / "manifest.json").read_bytes())
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) and isinstance(found.get("part_rows"), int) else None
