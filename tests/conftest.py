@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gc
 import os
+import shutil
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="folders of finished runs, as lightning_logs: browser tests look at these, too",
     )  # fmt: skip
     parser.addoption("--screenshots", help="the folder for pictures that browser tests take, to look at them")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _libraries_are_not_garbage() -> Iterator[None]:
+    """Exempts the imported libraries from garbage collection: each pass over torch and the rest takes a quarter second.
+
+    They are handed back at the end, because Hypothesis then asks who refers to an object.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
@@ -92,23 +107,76 @@ def sentences(number: int) -> list[tuple[str, str]]:
     return rows
 
 
+def write_reviews(folder: Path) -> dict[str, Path]:
+    rows = [(text, label, f"r{index}") for index, (text, label) in enumerate(sentences(79))]
+    parts = {"train": rows[:48], "validation": rows[48:64], "test": rows[64:]}
+    return {split: write_csv(folder / f"{split}.csv", ["text", "label", "id"], part) for split, part in parts.items()}
+
+
+def fit_command(model: Path, files: dict[str, Path]) -> list[str]:
+    return [
+        "fit", "--model.model_name_or_path", str(model), "--data.train_file", str(files["train"]),
+        "--data.validation_file", str(files["validation"]), "--data.max_length", "16", "--data.batch_size", "8",
+        "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu", "--trainer.devices", "1",
+        "--trainer.precision", "32-true", "--model.learning_rate", "1e-3",
+    ]  # fmt: skip
+
+
 @pytest.fixture
 def reviews(tmp_path: Path) -> dict[str, Path]:
     """CSV files: 48 rows to train on, 16 for validation, 15 for test, with an `id` column."""
-    rows = [(text, label, f"r{index}") for index, (text, label) in enumerate(sentences(79))]
-    parts = {"train": rows[:48], "validation": rows[48:64], "test": rows[64:]}
-    return {split: write_csv(tmp_path / f"{split}.csv", ["text", "label", "id"], part) for split, part in parts.items()}
+    return write_reviews(tmp_path)
 
 
 @pytest.fixture
 def fit_args(tiny_bert: Path, reviews: dict[str, Path]) -> list[str]:
     """A `fit` of a second or two."""
-    return [
-        "fit", "--model.model_name_or_path", str(tiny_bert), "--data.train_file", str(reviews["train"]),
-        "--data.validation_file", str(reviews["validation"]), "--data.max_length", "16", "--data.batch_size", "8",
-        "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu", "--trainer.devices", "1",
-        "--trainer.precision", "32-true", "--model.learning_rate", "1e-3",
-    ]  # fmt: skip
+    return fit_command(tiny_bert, reviews)
+
+
+@contextlib.contextmanager
+def shared_folder(folder: Path) -> Iterator[None]:
+    """Working folder, cache and settings for a fixture that several tests share, as `_sealed` has them for a test."""
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIT_TEXTCLF_TENSORBOARD__FIGURES", "false")
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of `reviews` and the run of `fit_args`; tests change a copy, see `fitted`."""
+    from lit_textclf import main
+
+    folder = tmp_path_factory.mktemp("finished_run")
+    with shared_folder(folder):
+        main(fit_command(tiny_bert, write_reviews(folder)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported_model(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX model of `finished_run`; tests change a copy, see `exported`."""
+    from lit_textclf import main
+
+    folder = tmp_path_factory.mktemp("exported_model")
+    last = str(finished_run / "lightning_logs/version_0/checkpoints/last.ckpt")
+    with shared_folder(folder):
+        main(["export", "--ckpt_path", last, "--output", "model", "--format", "onnx"])
+    return folder / "model"
+
+
+@pytest.fixture
+def fitted(finished_run: Path) -> Path:
+    """What `main(fit_args)` leaves, for tests of what is done with a run: the folder lightning_logs/version_0."""
+    return shutil.copytree(finished_run / "lightning_logs", Path("lightning_logs")) / "version_0"
+
+
+@pytest.fixture
+def exported(exported_model: Path, fitted: Path) -> list[str]:
+    """The options that use an ONNX model, in the folder `model`; `fitted` is the run it was exported from."""
+    shutil.copytree(exported_model, "model")
+    return ["--engine", "onnx", "--model_dir", "model"]
 
 
 @pytest.fixture

@@ -120,6 +120,7 @@ def test_tests_mirror_the_package() -> None:
     assert strays == set(TESTS_OF_SEVERAL_MODULES)
 
 
+@pytest.mark.slow  # `make test-imports` does it in an environment without the extras
 def test_every_module_is_imported_without_the_extras() -> None:
     """`import onnxruntime` and the like are inside functions: the package works without its optional dependencies."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from lit_textclf.classifier.calibration import (
     thresholds_of,
 )
 from lit_textclf.classifier.tasks.table import rules_of
-from tests.conftest import sentences, write_csv
+from tests.conftest import fit_command, sentences, shared_folder, write_csv, write_reviews
 
 BINARY = Target("single_label", ("ham", "spam"))
 SETS = Target("multi_label", ("joy", "fear", "hope"))
@@ -186,8 +187,7 @@ def test_decisions() -> None:
 # Through the commands -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def noisy(fit_args: list[str]) -> list[str]:
+def noisy_fit(args: list[str]) -> list[str]:
     """A fit whose model is not as sure as it should be, or surer: a fifth of the validation labels are wrong."""
     rows = [(text, label) for text, label in sentences(240)]
     turned = {"positive": "negative", "negative": "positive"}
@@ -196,8 +196,29 @@ def noisy(fit_args: list[str]) -> list[str]:
     ]
     train = write_csv(Path("many.csv"), ["text", "label"], rows[:160])
     held = write_csv(Path("held.csv"), ["text", "label"], validation)
-    return [*fit_args, "--data.train_file", str(train), "--data.validation_file", str(held), "--trainer.max_epochs",
+    return [*args, "--data.train_file", str(train), "--data.validation_file", str(held), "--trainer.max_epochs",
             "5", "--model.learning_rate", "3e-3"]  # fmt: skip
+
+
+@pytest.fixture
+def noisy(fit_args: list[str]) -> list[str]:
+    return noisy_fit(fit_args)
+
+
+@pytest.fixture(scope="module")
+def noisy_run(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the finished run of `noisy`."""
+    folder = tmp_path_factory.mktemp("noisy_run")
+    with shared_folder(folder):
+        main(noisy_fit(fit_command(tiny_bert, write_reviews(folder))))
+    return folder
+
+
+@pytest.fixture
+def noisy_fitted(noisy_run: Path) -> Path:
+    """What `main(noisy)` leaves: held.csv and lightning_logs/version_0; the path of best.ckpt."""
+    shutil.copy(noisy_run / "held.csv", "held.csv")
+    return shutil.copytree(noisy_run / "lightning_logs", Path("lightning_logs")) / "version_0/checkpoints/best.ckpt"
 
 
 def read(file: str) -> list[dict[str, str]]:
@@ -305,10 +326,9 @@ def test_a_checkpoint_of_before(noisy: list[str]) -> None:
     assert len(own["row"]) == 80
 
 
-def test_the_logits_of_a_prediction_are_raw(noisy: list[str]) -> None:
+def test_the_logits_of_a_prediction_are_raw(noisy_fitted: Path) -> None:
     """Metrics of `predict` are those of `test`, whose logits no temperature has touched."""
-    main(noisy)
-    best = next(Path("lightning_logs").rglob("best.ckpt"))
+    best = noisy_fitted
     model = TextClassifier.load_from_checkpoint(best).eval()
     model.calibration = Calibration(1.7)
     batch = {"row": torch.tensor([0]), "inputs": dict(model.tokenizer("the film was good", return_tensors="pt"))}
@@ -320,9 +340,8 @@ def test_the_logits_of_a_prediction_are_raw(noisy: list[str]) -> None:
     assert metrics["predict_loss"] == pytest.approx(tested["test_loss"], rel=1e-6)
 
 
-def test_thresholds(noisy: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    main(noisy)
-    stored = torch.load(next(Path("lightning_logs").rglob("best.ckpt")), weights_only=True)
+def test_thresholds(noisy_fitted: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    stored = torch.load(noisy_fitted, weights_only=True)
     best = stored["hyper_parameters"]["calibration"]["thresholds"]["positive"]
     base = ["--ckpt_path", "best", "--data.predict_file", "held.csv", "--trainer.precision", "32-true"]
     for option, limit in (("best", best), ("0.9", 0.9), ("{positive: 0.2}", 0.2)):
@@ -361,8 +380,8 @@ def test_thresholds_of_sets(fit_args: list[str]) -> None:
             assert (name in names) == (float(found[f"prob_{name}"][row]) >= limit)
 
 
-def test_a_least_score(noisy: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    main(noisy)
+@pytest.mark.usefixtures("noisy_fitted")
+def test_a_least_score(capfd: pytest.CaptureFixture[str]) -> None:
     base = ["--ckpt_path", "best", "--data.predict_file", "held.csv", "--trainer.precision", "32-true"]
     every = predicted(*base)
     middle = sorted(map(float, every["score"]))[40]
@@ -385,10 +404,10 @@ def test_a_least_score(noisy: list[str], capfd: pytest.CaptureFixture[str]) -> N
         (["--format", "glue", "--output", "SST-2.tsv", "--min_score", "0.5"], "--min_score"),
     ],
 )
+@pytest.mark.usefixtures("fitted")
 def test_options_that_cannot_be(
     options: list[str], words: str, fit_args: list[str], fails: Callable[[Sequence[str]], str]
 ) -> None:
-    main([*fit_args, "--trainer.max_epochs", "1"])
     assert words in fails(["predict", "--ckpt_path", "last", "--text", "good", *options])
     assert "model.threshold_for" in fails([*fit_args, "--model.threshold_for", "f2"])
 

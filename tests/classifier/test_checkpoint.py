@@ -51,9 +51,8 @@ def test_find(tmp_path: Path) -> None:
         find_checkpoint("lst", tmp_path)
 
 
-def test_what_a_checkpoint_says(fit_args: list[str]) -> None:
-    main(fit_args)
-    stored = read_checkpoint(Path("lightning_logs/version_0/checkpoints/best.ckpt"))
+def test_what_a_checkpoint_says(finished_run: Path) -> None:
+    stored = read_checkpoint(finished_run / "lightning_logs/version_0/checkpoints/best.ckpt")
     assert stored.target == Target("single_label", ("negative", "positive"), "positive")
     assert stored.model["learning_rate"] == 1e-3
     assert stored.data["max_length"] == 16

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -12,29 +11,6 @@ import pytest
 
 from lit_textclf import main
 from tests.conftest import sentences, write_csv
-
-
-@pytest.fixture(scope="module")
-def trained_and_exported(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the checkpoints of a run, and the ONNX model of one of them in `model`."""
-    folder = tmp_path_factory.mktemp("exported")
-    with contextlib.chdir(folder):
-        rows = write_csv(Path("rows.csv"), ["text", "label"], sentences(48))
-        main(
-            ["fit", "--model.model_name_or_path", str(tiny_bert), "--data.train_file", str(rows), "--data.max_length",
-             "16", "--data.batch_size", "8", "--trainer.max_epochs", "1", "--trainer.precision", "32-true",
-             "--model.learning_rate", "1e-3", "--data.cache_dir", "cache"]
-        )  # fmt: skip
-        main(["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx"])
-    return folder
-
-
-@pytest.fixture
-def exported(trained_and_exported: Path) -> list[str]:
-    """The options that use an ONNX model; the checkpoint it was exported from is available, too."""
-    for name in ("model", "lightning_logs"):
-        shutil.copytree(trained_and_exported / name, name)
-    return ["--engine", "onnx", "--model_dir", "model"]
 
 
 @pytest.mark.parametrize(("command", "split"), [("validate", "validation"), ("test", "test")])

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_textclf import TextClassifier, main
-from tests.conftest import write_csv
+from tests.conftest import fit_command, shared_folder, write_csv, write_reviews
 
 Fails = Callable[[list[str]], str]
 
@@ -32,11 +31,20 @@ def read(path: Path | str) -> list[dict[str, str]]:
         return list(csv.DictReader(file, strict=True))
 
 
+@pytest.fixture(scope="module")
+def long_run(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run, of a model that has learned something."""
+    folder = tmp_path_factory.mktemp("long_run")
+    with shared_folder(folder):
+        fit = fit_command(tiny_bert, write_reviews(folder))
+        main([*fit, "--trainer.max_epochs", "12", "--model.learning_rate", "3e-3"])
+    return folder
+
+
 @pytest.fixture
-def run(fit_args: list[str]) -> Path:
-    """The folder of a finished run, of a model that has learned something."""
-    main([*fit_args, "--trainer.max_epochs", "12", "--model.learning_rate", "3e-3"])
-    return Path("lightning_logs/version_0")
+def run(long_run: Path) -> Path:
+    """A copy of the run: the folder lightning_logs/version_0."""
+    return shutil.copytree(long_run / "lightning_logs", Path("lightning_logs")) / "version_0"
 
 
 def test_fit_writes_what_the_contract_says(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
@@ -207,10 +215,8 @@ def test_a_saved_config_runs_every_command(run: Path, reviews: dict[str, Path]) 
 
 
 def test_resume_continues_the_run_and_reports_a_changed_learning_rate(
-    fit_args: list[str], capfd: pytest.CaptureFixture[str]
+    fit_args: list[str], fitted: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    main(fit_args)
-    capfd.readouterr()
     metrics = main([*fit_args, "--ckpt_path", "last", "--trainer.max_epochs", "4"])
     assert metrics["epochs"] == 4
     assert "learning rate:" not in capfd.readouterr().err
@@ -224,13 +230,11 @@ def test_resume_continues_the_run_and_reports_a_changed_learning_rate(
 
 
 @pytest.mark.parametrize("name", ["last", "best"])
-def test_the_newest_checkpoint_is_meant(fit_args: list[str], name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    main(fit_args)
-    time.sleep(0.02)
-    main(fit_args)
+@pytest.mark.usefixtures("reviews")
+def test_the_newest_checkpoint_is_meant(fitted: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(fitted, fitted.with_name("version_1"))
     os.utime("lightning_logs/version_0/checkpoints/last.ckpt", (0, 0))
     os.utime("lightning_logs/version_0/checkpoints/best.ckpt", (0, 0))
-    capfd.readouterr()
     main(["validate", "--ckpt_path", name, "--data.validation_file", "validation.csv"])
     assert f"version_1/checkpoints/{name}.ckpt" in capfd.readouterr().out
 
@@ -342,16 +346,16 @@ def test_predictions_never_replace_their_input(run: Path, reviews: dict[str, Pat
 
 
 def test_nothing_left_to_train_leaves_metrics_and_folders_alone(
-    fit_args: list[str], capfd: pytest.CaptureFixture[str]
+    fit_args: list[str], fitted: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    main(fit_args)
-    written = Path("lightning_logs/version_0/metrics.json").read_bytes()
+    written = (fitted / "metrics.json").read_bytes()
     main([*fit_args, "--ckpt_path", "last"])
     assert "nothing was trained: 2 of 2 epochs are done; raise trainer.max_epochs" in capfd.readouterr().err
     assert Path("lightning_logs/version_0/metrics.json").read_bytes() == written
     assert os.listdir("lightning_logs") == ["version_0"]
 
 
+@pytest.mark.slow  # a real process; tests/cli/test_main.py has the quick one
 def test_a_full_standard_output_is_no_traceback(run: Path, reviews: dict[str, Path]) -> None:
     args = [sys.executable, "-m", "lit_textclf", "test", "--ckpt_path", str(run)]
     with open("/dev/full", "w", encoding="utf-8") as full:

@@ -17,8 +17,8 @@ class Keep(CollectOutcomes):
     """The callback that the tool uses, once more."""
 
 
-def test_rows_in_order_with_their_losses(fit_args: list[str], reviews: dict[str, Path]) -> None:
-    main(fit_args)
+@pytest.mark.usefixtures("fitted")
+def test_rows_in_order_with_their_losses(reviews: dict[str, Path]) -> None:
     keep = Keep()
     metrics = main(
         ["test", "--ckpt_path", "last", "--data.test_file", str(reviews["test"]), "--trainer.precision", "32-true"],
@@ -41,8 +41,8 @@ def test_rows_in_order_with_their_losses(fit_args: list[str], reviews: dict[str,
     assert outcomes.lengths.tolist() == [len(text.split()) + 2 for text in texts]
 
 
-def test_fewer_batches(fit_args: list[str], reviews: dict[str, Path]) -> None:
-    main(fit_args)
+@pytest.mark.usefixtures("fitted")
+def test_fewer_batches(reviews: dict[str, Path]) -> None:
     keep = Keep()
     main(
         ["test", "--ckpt_path", "last", "--data.test_file", str(reviews["test"]), "--data.eval_batch_size", "4",

@@ -62,10 +62,10 @@ def test_one_label(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> No
     assert str(Path().resolve()) not in card
 
 
-def test_the_card_is_one_for_the_hub(fit_args: list[str]) -> None:
+@pytest.mark.usefixtures("fitted")
+def test_the_card_is_one_for_the_hub() -> None:
     from huggingface_hub import ModelCard
 
-    main([*fit_args, "--trainer.max_epochs", "1"])
     main(["export", "--ckpt_path", "last", "--output", "model"])
     card = ModelCard.load("model/README.md")
     assert card.data.to_dict()["library_name"] == "transformers"
@@ -107,8 +107,8 @@ def test_windows_are_not_carried_and_that_is_said(fit_args: list[str], capfd: py
     assert "data.long_text: window" in Path("model/README.md").read_text(encoding="utf-8")
 
 
-def test_a_folder_that_is_there(fit_args: list[str], fails: Callable[[Sequence[str]], str]) -> None:
-    main([*fit_args, "--trainer.max_epochs", "1"])
+@pytest.mark.usefixtures("fitted")
+def test_a_folder_that_is_there(fails: Callable[[Sequence[str]], str]) -> None:
     command = ["export", "--ckpt_path", "last", "--output", "model"]
     Path("model").mkdir()
     main(command)  # an empty one is none

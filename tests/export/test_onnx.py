@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -41,8 +42,8 @@ def assert_same_predictions(file: Path, *, at_most: float = 1e-6) -> None:
             assert theirs[name] == values
 
 
-def test_one_label(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    main(fit_args)
+@pytest.mark.usefixtures("fitted")
+def test_one_label(capfd: pytest.CaptureFixture[str]) -> None:
     main(["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx"])
     captured = capfd.readouterr()
     assert captured.out.splitlines()[-1] == "wrote model"
@@ -58,13 +59,12 @@ def test_one_label(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> No
     assert_same_predictions(write_csv(Path("rows.csv"), ["text"], [(text,) for text in texts]))
 
 
-def test_the_file_alone_with_the_tokenizer_of_transformers(fit_args: list[str]) -> None:
+@pytest.mark.usefixtures("exported")
+def test_the_file_alone_with_the_tokenizer_of_transformers() -> None:
     """What the model card tells."""
     import onnxruntime
     from transformers import AutoTokenizer
 
-    main(fit_args)
-    main(["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx"])
     texts = ["the film was very good", "the book was bad " * 9, "a"]
     tokenizer = AutoTokenizer.from_pretrained("model")
     session = onnxruntime.InferenceSession("model/model.onnx")
@@ -110,12 +110,10 @@ def test_a_set_of_labels_in_windows(fit_args: list[str]) -> None:
     assert_same_predictions(sets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [
-        "modernbert",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("roberta", "distilbert", "electra", "albert")),
-    ],
+    ["modernbert", "roberta", "distilbert", "electra", "albert"],
 )
 def test_other_models(name: str, fit_args: list[str], tiny_bert: Path) -> None:
     """ModernBERT's by an older opset."""
@@ -143,10 +141,9 @@ def test_other_models(name: str, fit_args: list[str], tiny_bert: Path) -> None:
     assert largest_difference(classifier, other, 16) < 1e-5
 
 
-def test_another_model_is_noticed(fit_args: list[str]) -> None:
+@pytest.mark.usefixtures("exported")
+def test_another_model_is_noticed() -> None:
     """The check of the export fails where weights differ in one place."""
-    main([*fit_args, "--trainer.max_epochs", "1"])
-    main(["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx"])
     classifier = TextClassifier.load_from_checkpoint(next(Path("lightning_logs").rglob("last.ckpt"))).eval()
     other = OnnxModel(Path("model/model.onnx"), folded=classifier.calibration)
     assert largest_difference(classifier, other, 16) < 1e-5
@@ -159,12 +156,11 @@ def test_another_model_is_noticed(fit_args: list[str]) -> None:
 # int8 -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("exported")
 def test_int8_is_measured_on_the_runs_own_validation_rows(
-    fit_args: list[str], reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]
+    reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    main([*fit_args, "--trainer.max_epochs", "6"])
-    capfd.readouterr()
-    main(["export", "--ckpt_path", "last", "--output", "exact", "--format", "onnx"])
+    Path("model").rename("exact")
     main(["export", "--ckpt_path", "last", "--output", "rounded", "--format", "onnx", "--quantize", "int8",
           "--max_accuracy_drop", "1"])  # fmt: skip
     line = next(line for line in capfd.readouterr().err.splitlines() if line.startswith("export: int8"))
@@ -191,9 +187,9 @@ def test_int8_is_measured_on_the_runs_own_validation_rows(
     assert "rounded to int8" in Path("rounded/README.md").read_text(encoding="utf-8")
 
 
-def test_int8_that_costs_too_much_is_refused(fit_args: list[str], fails: Callable[[Sequence[str]], str]) -> None:
+@pytest.mark.usefixtures("fitted")
+def test_int8_that_costs_too_much_is_refused(fails: Callable[[Sequence[str]], str]) -> None:
     """A drop of 0 is more than -1: whatever the figures are, this limit refuses them."""
-    main(fit_args)
     line = fails(["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx", "--quantize", "int8",
                   "--max_accuracy_drop", "-1"])  # fmt: skip
     assert "--quantize int8 costs" in line
@@ -219,9 +215,8 @@ def test_int8_without_what_costs_most(fit_args: list[str]) -> None:
     assert found[False][1] < found[True][1]
 
 
-def test_int8_on_other_rows(fit_args: list[str], reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
-    main(fit_args)
-    Path("elsewhere.ckpt").write_bytes(next(Path("lightning_logs").rglob("last.ckpt")).read_bytes())
+def test_int8_on_other_rows(fitted: Path, reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(fitted / "checkpoints/last.ckpt", "elsewhere.ckpt")
     main(["export", "--ckpt_path", "elsewhere.ckpt", "--output", "model", "--format", "onnx", "--quantize", "int8",
           "--max_accuracy_drop", "1", "--data.validation_file", str(reviews["test"])])  # fmt: skip
     assert "15 validation rows" in capfd.readouterr().err
@@ -256,29 +251,25 @@ def test_int8_of_label_sets_counts_the_sets_that_changed(
     ],
 )
 def test_options_that_cannot_be(
-    options: list[str], words: str, fit_args: list[str], fails: Callable[[Sequence[str]], str]
+    options: list[str], words: str, fitted: Path, fails: Callable[[Sequence[str]], str]
 ) -> None:
-    main([*fit_args, "--trainer.max_epochs", "1"])
     Path("elsewhere").mkdir()
-    Path("elsewhere/x.ckpt").write_bytes(next(Path("lightning_logs").rglob("last.ckpt")).read_bytes())
+    shutil.copy(fitted / "checkpoints/last.ckpt", "elsewhere/x.ckpt")
     assert words in fails(["export", "--ckpt_path", "elsewhere/x.ckpt", "--output", "model", *options])
     assert not Path("model").exists()
 
 
-def test_without_the_packages(
-    fit_args: list[str], fails: Callable[[Sequence[str]], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    main([*fit_args, "--trainer.max_epochs", "1"])
+@pytest.mark.usefixtures("fitted")
+def test_without_the_packages(fails: Callable[[Sequence[str]], str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     export = ["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx"]
     assert "pip install 'lit-textclf[onnx]'" in fails(export)
     assert not Path("model").exists()
 
 
-def test_what_the_folder_carries(fit_args: list[str]) -> None:
-    main([*fit_args, "--trainer.max_epochs", "1"])
-    main(["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx"])
-    carried = json.loads(Path("model/lit_textclf.json").read_text(encoding="utf-8"))
+def test_what_the_folder_carries(exported_model: Path, finished_run: Path) -> None:
+    carried = json.loads((exported_model / "lit_textclf.json").read_text(encoding="utf-8"))
     assert carried["target"]["labels"] == ["negative", "positive"]
     assert carried["data"]["max_length"] == 16
-    assert str(Path().resolve()) not in json.dumps(carried)
+    assert str(finished_run) not in json.dumps(carried)
+    assert str(exported_model) not in json.dumps(carried)

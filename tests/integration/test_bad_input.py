@@ -159,9 +159,8 @@ class TestWithACheckpoint:
     """Mistakes in commands that use a checkpoint."""
 
     @pytest.fixture
-    def predict(self, fit_args: list[str], reviews: dict[str, Path]) -> list[str]:
-        main(with_option(fit_args, trainer__max_epochs="1"))
-        Path("lightning_logs/version_0/checkpoints/best.ckpt").rename("model.ckpt")
+    def predict(self, fitted: Path, reviews: dict[str, Path]) -> list[str]:
+        (fitted / "checkpoints/best.ckpt").rename("model.ckpt")
         return [
             "predict",
             "--ckpt_path",
@@ -216,8 +215,8 @@ class TestWithACheckpoint:
         assert Path("model.ckpt").read_bytes() == whole
 
 
-def test_predict_keeps_blank_texts(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    main(with_option(fit_args, trainer__max_epochs="1"))
+@pytest.mark.usefixtures("fitted")
+def test_predict_keeps_blank_texts(capfd: pytest.CaptureFixture[str]) -> None:
     write_csv(Path("b.csv"), ["text"], [("good",), ("",), ("bad",)])
     main(["predict", "--ckpt_path", "last", "--data.predict_file", "b.csv"])
     assert "predict: 1 row with a blank text, kept (first: b.csv: row 1)" in capfd.readouterr().err

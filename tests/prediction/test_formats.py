@@ -58,11 +58,8 @@ def _own_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:  # t
     sys.modules.pop("own_format", None)
 
 
-@pytest.mark.usefixtures("_own_module")
-def test_a_format_of_the_users(
-    fit_args: list[str], reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]
-) -> None:
-    main([*fit_args, "--trainer.max_epochs", "1"])
+@pytest.mark.usefixtures("_own_module", "fitted")
+def test_a_format_of_the_users(reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
     predict = ["predict", "--ckpt_path", "last", "--data.predict_file", str(reviews["test"])]
     main([*predict, "--format", "own_format.JsonLines", "--output", "p.jsonl"])
     main([*predict, "--output", "p.csv"])
@@ -86,9 +83,7 @@ def test_names() -> None:
         find_format("own_format.None_")
 
 
-def test_an_unknown_format_is_noticed_before_anything_is_read(
-    fit_args: list[str], fails: Callable[[Sequence[str]], str]
-) -> None:
-    main([*fit_args, "--trainer.max_epochs", "1"])
+@pytest.mark.usefixtures("fitted")
+def test_an_unknown_format_is_noticed_before_anything_is_read(fails: Callable[[Sequence[str]], str]) -> None:
     line = fails(["predict", "--ckpt_path", "last", "--data.predict_file", "none.csv", "--format", "tsv"])
     assert "--format 'tsv': unknown" in line

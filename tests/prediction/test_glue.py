@@ -132,8 +132,8 @@ def test_the_shipped_config_from_training_to_submission(
         assert "every label is -1, which means no label" in captured.err
 
 
+@pytest.mark.usefixtures("fitted")
 def test_what_cannot_be(fit_args: list[str], reviews: dict[str, Path], fails: Callable[[Sequence[str]], str]) -> None:
-    main([*fit_args, "--trainer.max_epochs", "1"])
     predict = ["predict", "--ckpt_path", "last", "--data.predict_file", str(reviews["test"]), "--format", "glue"]
     assert "data.dataset_config_name" in fails(predict)
     assert "rte has entailment, not_entailment, the checkpoint negative, positive" in fails(
@@ -160,8 +160,8 @@ def test_splits_that_are_not_there(tiny_bert: Path, fails: Callable[[Sequence[st
     assert "no split 'dev'" in fails([*fit, "--data.dataset_splits", "{dev: validation_matched}"])
 
 
-def test_parts_of_a_csv_are_not_mixed_in(fit_args: list[str], tmp_path: Path,
-                                         fails: Callable[[Sequence[str]], str]) -> None:  # fmt: skip
+@pytest.mark.usefixtures("fitted")
+def test_parts_of_a_csv_are_not_mixed_in(fails: Callable[[Sequence[str]], str]) -> None:
     """What a stopped prediction left in another format is another prediction's."""
     from lightning.pytorch import Callback
 
@@ -170,7 +170,6 @@ def test_parts_of_a_csv_are_not_mixed_in(fit_args: list[str], tmp_path: Path,
             if Path("SST-2.tsv.parts/part-000000.json").exists():
                 raise KeyboardInterrupt
 
-    main([*fit_args, "--trainer.max_epochs", "1"])
     file = write_csv(Path("many.csv"), ["text"], [(text,) for text, _ in sentences(300)])
     predict = ["predict", "--ckpt_path", "last", "--data.predict_file", str(file), "--data.eval_batch_size", "1",
                "--output", "SST-2.tsv"]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -11,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,7 @@ PARTS = Path("predictions.csv.parts")
 
 
 @pytest.fixture
-def _fitted(fit_args: list[str]) -> None:
-    main([*fit_args, "--trainer.max_epochs", "1"])
+def _fitted(fitted: Path) -> None:
     write_csv(Path("rows.csv"), ["text"], [(text,) for text, _ in sentences(ROWS)])
 
 
@@ -202,16 +202,28 @@ def test_two_runs_into_one_file(fails: Callable[[list[str]], str]) -> None:
     assert len(Path("predictions.csv").read_text(encoding="utf-8").splitlines()) == ROWS + 1
 
 
+@contextlib.contextmanager
+def limited_files(size: int) -> Iterator[None]:
+    """Limits the size of each file that is written, in bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 @pytest.mark.usefixtures("_fitted")
 @pytest.mark.parametrize(("room", "kept"), [(4, 0), (9, 4)])
-def test_a_full_disk_keeps_what_is_done(room: int, kept: int) -> None:
+def test_a_full_disk_keeps_what_is_done(room: int, kept: int, capsys: pytest.CaptureFixture[str]) -> None:
     """A limit on the size of files, in KiB, stands for it: a part of 4.4 does not fit, or the whole of 17.6."""
     main([*COMMAND, "--output", "whole.csv"])
-    limited = f"ulimit -f {room}; exec {sys.executable} -m lit_textclf {' '.join(COMMAND)}"
-    done = subprocess.run(["bash", "-c", limited], check=False, capture_output=True, text=True)
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert re.search(r"error: predictions\.csv.* cannot be written \(File too large\)", done.stderr)
+    with limited_files(room * 1024), pytest.raises(SystemExit) as raised:
+        main(COMMAND)
+    err = capsys.readouterr().err  # captured in memory, not in a file that the limit is for, too
+    assert raised.value.code == 2, err
+    assert "Traceback" not in err
+    assert re.search(r"error: predictions\.csv.* cannot be written \(File too large\)", err)
     assert len(list(PARTS.glob("part-*.json"))) == kept
     assert not Path("predictions.csv").exists()
     assert not list(Path().glob(".predictions.csv*"))
@@ -220,13 +232,8 @@ def test_a_full_disk_keeps_what_is_done(room: int, kept: int) -> None:
 
 
 def test_no_room_for_the_tokenizers_files() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
-    try:
-        with pytest.raises(UserError, match="set TMPDIR"):
-            tokenizer_from_files({"tokenizer.json": "{}"})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with limited_files(1), pytest.raises(UserError, match="set TMPDIR"):
+        tokenizer_from_files({"tokenizer.json": "{}"})
 
 
 @pytest.mark.slow

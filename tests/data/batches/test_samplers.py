@@ -109,9 +109,9 @@ def test_evaluation_holds_one_window() -> None:
         assert np.all(np.diff(lengths[order[rows.start : rows.stop]]) <= 0)
 
 
-def test_predictions_come_in_input_order_with_or_without(fit_args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("fitted")
+def test_predictions_come_in_input_order_with_or_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lit_textclf.data.batches.predict_dataset.PART_BATCHES", 3)
-    main([*fit_args, "--trainer.max_epochs", "1"])
     write_csv(Path("p.csv"), ["text"], [(text,) for text, _ in [*sentences(20), *sentences(27)]])
     found = []
     for batch_size, by_length in ((4, "true"), (4, "false"), (5, "true"), (12, "true"), (13, "true"), (64, "true")):
@@ -124,10 +124,8 @@ def test_predictions_come_in_input_order_with_or_without(fit_args: list[str], mo
         assert other == pytest.approx(found[0], abs=1e-6)
 
 
-def test_equal_rows_are_computed_once_and_have_equal_predictions(
-    fit_args: list[str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    main([*fit_args, "--trainer.max_epochs", "1"])
+@pytest.mark.usefixtures("fitted")
+def test_equal_rows_are_computed_once_and_have_equal_predictions(capfd: pytest.CaptureFixture[str]) -> None:
     texts = [text for text, _ in sentences(5)] * 3
     write_csv(Path("p.csv"), ["text", "id"], [(text, str(number)) for number, text in enumerate(texts)])
     write_csv(Path("l.csv"), ["text", "label"], [(text, "positive") for text in texts])

@@ -125,8 +125,8 @@ def test_figures_and_tables(judged: list[str], capfd: pytest.CaptureFixture[str]
     assert "\x1b" not in out  # a pipe
 
 
-def test_nothing_of_it_with_fit_and_a_fast_run(fit_args: list[str], reviews: dict[str, Path]) -> None:
-    main(fit_args)
+@pytest.mark.usefixtures("fitted")
+def test_nothing_of_it_with_fit_and_a_fast_run(reviews: dict[str, Path]) -> None:
     assert not list(Path("lightning_logs").rglob("errors.csv"))
     args = ["test", "--ckpt_path", "last", "--data.test_file", str(reviews["test"])]
     main([*args, "--trainer.fast_dev_run", "1"])

@@ -72,17 +72,26 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_stopped_anywhere_it_goes_on_to_the_same_bits(kind: str, fit_args: list[str]) -> None:
+STOPS = (3, 6, 9)
+"""Batches: in the first epoch, after its end (two steps of a batch each), in the second one."""
+
+
+def stops_of_each_kind() -> list[object]:
+    """One stop of each kind in the quick suite, and every stop of the first kind; the others take half a minute."""
+    quick = {(kind, STOPS[index % 3]) for index, kind in enumerate(KINDS)} | {("by length", stop) for stop in STOPS}
+    each = [(kind, stop) for kind in KINDS for stop in STOPS]
+    return [pytest.param(*one, marks=[] if one in quick else [pytest.mark.slow]) for one in each]
+
+
+@pytest.mark.parametrize(("kind", "batches"), stops_of_each_kind())
+def test_stopped_anywhere_it_goes_on_to_the_same_bits(kind: str, batches: int, fit_args: list[str]) -> None:
     every, batches_a_step = (1, 2) if kind == "accumulated" else (2, 1)
     args = [*fit_args, *KINDS[kind], "--trainer.checkpoint_every_n_steps", str(every)]
     main([*args, "--trainer.default_root_dir", "whole"])
-    for batches in (3, 6, 9):  # in the first epoch, after its end (two steps of a batch each), in the second one
-        root = str(batches)
-        stopped_at([*args, "--trainer.default_root_dir", root], batches)
-        assert 0 < steps_of(root / LAST) >= batches // batches_a_step - every
-        main([*args, "--trainer.default_root_dir", root, "--ckpt_path", "last"])
-        assert_equal_bits("whole" / LAST, root / LAST)
+    stopped_at([*args, "--trainer.default_root_dir", "other"], batches)
+    assert 0 < steps_of("other" / LAST) >= batches // batches_a_step - every
+    main([*args, "--trainer.default_root_dir", "other", "--ckpt_path", "last"])
+    assert_equal_bits("whole" / LAST, "other" / LAST)
 
 
 def test_the_best_checkpoint_is_the_same_too(fit_args: list[str]) -> None:

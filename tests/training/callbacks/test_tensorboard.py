@@ -148,11 +148,8 @@ def test_no_negative_number_of_texts(fit_args: list[str], fails: Callable[[Seque
     assert "tensorboard.embeddings -1: must be a number" in fails([*fit_args, "--tensorboard.embeddings", "-1"])
 
 
-def test_a_config_with_the_section_is_read_by_all_commands(
-    fit_args: list[str], reviews: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    main(fit_args)
-    config = "lightning_logs/version_0/config.yaml"
+def test_a_config_with_the_section_is_read_by_all_commands(fitted: Path, reviews: dict[str, Path]) -> None:
+    config = str(fitted / "config.yaml")
     assert "tensorboard:" in Path(config).read_text(encoding="utf-8")
     main(["predict", "--config", config, "--ckpt_path", "best", "--data.predict_file", str(reviews["test"])])
     main(["check", "--config", config])
