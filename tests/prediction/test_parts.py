@@ -23,13 +23,15 @@ from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.data.tokens.tokenizer import tokenizer_from_files
 from tests.conftest import sentences, write_csv
 
-ROWS = 400
+ROWS = 80
 COMMAND = ["predict", "--ckpt_path", "last", "--data.predict_file", "rows.csv", "--data.eval_batch_size", "2"]
 PARTS = Path("predictions.csv.parts")
 
 
 @pytest.fixture
-def _fitted(fitted: Path) -> None:
+def _fitted(fitted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run, and rows whose prediction has four parts of ten batches."""
+    monkeypatch.setattr("lit_textclf.data.batches.predict_dataset.PART_BATCHES", 10)
     write_csv(Path("rows.csv"), ["text"], [(text,) for text, _ in sentences(ROWS)])
 
 
@@ -60,7 +62,7 @@ def test_what_is_done_is_kept_and_said(capfd: pytest.CaptureFixture[str]) -> Non
     main(COMMAND)
     err = capfd.readouterr().err
     assert "predict: resuming: 2 of 4 parts (predictions.csv.parts) already done" in err
-    assert "predict: 400 rows, 0 (0.0%) truncated to 16 tokens; 200 rows in" in err
+    assert "predict: 80 rows, 0 (0.0%) truncated to 16 tokens; 40 rows in" in err
     assert Path("predictions.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert not PARTS.exists()
 
@@ -215,8 +217,12 @@ def limited_files(size: int) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_fitted")
 @pytest.mark.parametrize(("room", "kept"), [(4, 0), (9, 4)])
-def test_a_full_disk_keeps_what_is_done(room: int, kept: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_keeps_what_is_done(
+    room: int, kept: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A limit on the size of files, in KiB, stands for it: a part of 4.4 does not fit, or the whole of 17.6."""
+    write_csv(Path("rows.csv"), ["text"], [(text,) for text, _ in sentences(5 * ROWS)])
+    monkeypatch.setattr("lit_textclf.data.batches.predict_dataset.PART_BATCHES", 50)
     main([*COMMAND, "--output", "whole.csv"])
     with limited_files(room * 1024), pytest.raises(SystemExit) as raised:
         main(COMMAND)
