@@ -47,15 +47,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _libraries_are_not_garbage() -> Iterator[None]:
+def _libraries_are_not_garbage() -> None:
     """Exempts the imported libraries from garbage collection: each pass over torch and the rest takes a quarter second.
 
-    They are handed back at the end, because Hypothesis then asks who refers to an object.
+    Hypothesis is imported first, because it then asks the collector what refers to an object. Its pytest plugin imports
+    it in any case.
     """
+    import hypothesis  # noqa: F401
+
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

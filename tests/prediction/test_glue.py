@@ -104,7 +104,7 @@ def saved(folder: Path, task: str) -> None:
 
 
 QUICK = {"cola", "stsb", "mnli"}
-"""Single texts, numbers, and splits with other names; the other tasks are like one of these, and their configs parse."""
+"""Single texts, numbers, and splits with other names; the other tasks are like one of these."""
 
 
 @pytest.mark.parametrize(
