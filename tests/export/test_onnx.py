@@ -81,6 +81,7 @@ def test_the_file_alone_with_the_tokenizer_of_transformers() -> None:
     assert "library_name: onnxruntime" in card
 
 
+@pytest.mark.slow
 def test_pairs(fit_args: list[str]) -> None:
     rows = [(text, text[::-1], label) for text, label in sentences(40)]
     pairs = write_csv(Path("pairs.csv"), ["text_a", "text_b", "label"], rows)
@@ -89,6 +90,7 @@ def test_pairs(fit_args: list[str]) -> None:
     assert_same_predictions(pairs)
 
 
+@pytest.mark.slow
 def test_a_number(fit_args: list[str]) -> None:
     rows = [(text, str(len(text) / 10 + 0.05)) for text, _ in sentences(40)]
     numbers = write_csv(Path("numbers.csv"), ["text", "label"], rows)
@@ -198,6 +200,7 @@ def test_int8_that_costs_too_much_is_refused(fails: Callable[[Sequence[str]], st
     assert not list(Path().glob(".model*"))
 
 
+@pytest.mark.slow
 def test_int8_without_what_costs_most(fit_args: list[str]) -> None:
     """The second products of both feed-forward layers, 64 to 32, stay in float32, and their logits are nearer."""
     import onnx
@@ -215,6 +218,7 @@ def test_int8_without_what_costs_most(fit_args: list[str]) -> None:
     assert found[False][1] < found[True][1]
 
 
+@pytest.mark.slow
 def test_int8_on_other_rows(fitted: Path, reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
     shutil.copy(fitted / "checkpoints/last.ckpt", "elsewhere.ckpt")
     main(["export", "--ckpt_path", "elsewhere.ckpt", "--output", "model", "--format", "onnx", "--quantize", "int8",
