@@ -181,6 +181,17 @@ def exported(exported_model: Path, fitted: Path) -> list[str]:
 
 
 @pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the figures of `test` and `validate`: drawing takes a second, more than all else that they do."""
+    from lit_textclf.evaluation.report import csv_files, sections
+
+    for figure in sections.FIGURES:
+        if figure.file:
+            monkeypatch.delitem(csv_files.FILES, figure.file)
+    monkeypatch.setattr(sections, "FIGURES", ())
+
+
+@pytest.fixture
 def fails(capfd: pytest.CaptureFixture[str]) -> Callable[[Sequence[str]], str]:
     """Runs a command that must end with exit code 2 and one `error: ` line on standard error; returns the line."""
 

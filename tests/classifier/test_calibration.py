@@ -27,6 +27,8 @@ from lit_textclf.classifier.calibration import (
 from lit_textclf.classifier.tasks.table import rules_of
 from tests.conftest import fit_command, sentences, shared_folder, write_csv, write_reviews
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 BINARY = Target("single_label", ("ham", "spam"))
 SETS = Target("multi_label", ("joy", "fear", "hope"))
 

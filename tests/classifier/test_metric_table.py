@@ -23,6 +23,8 @@ from lit_textclf.classifier.metric_table import (
 from lit_textclf.classifier.metrics import StageMetrics
 from lit_textclf.data.labels.target import Target
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 def test_directions_are_those_of_torchmetrics() -> None:
     targets = [

@@ -18,6 +18,8 @@ from lit_textclf.classifier.metrics import StageMetrics, check_metrics
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.messages import UserError
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 KAPPA = "torchmetrics.classification.MulticlassCohenKappa"
 OWN = f"{__name__}.MeanOfTruth"
 THREE = Target("single_label", ("a", "b", "c"))

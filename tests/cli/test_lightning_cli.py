@@ -23,6 +23,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lit_textclf import TextClassifier, main
 from tests.conftest import fit_command, shared_folder, write_csv, write_reviews
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 Fails = Callable[[list[str]], str]
 
 

@@ -12,6 +12,8 @@ from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from tests.conftest import sentences
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 class Keep(CollectOutcomes):
     """The callback that the tool uses, once more."""

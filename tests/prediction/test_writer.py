@@ -11,6 +11,8 @@ from lit_textclf import Target, TextClassifier, TextDataModule, main
 from lit_textclf.classifier.calibration import Calibration
 from tests.conftest import sentences, write_csv
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 @pytest.mark.parametrize("kind", ["labels", "thresholds", "sets", "numbers"])
 def test_metrics_are_those_of_test_to_the_last_bit(kind: str, fit_args: list[str]) -> None:

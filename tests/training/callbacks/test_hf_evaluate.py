@@ -19,6 +19,8 @@ from lit_textclf.cli.lightning_process import IGNORED_WARNINGS
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from tests.conftest import sentences, write_csv
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 SCRIPT = '''"""{name} of scikit-learn, in the form of evaluate's own scripts."""
 
 import datasets
