@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from train import HERE, timed
+from train import HERE, SAME_NETWORK, timed
 
 NAMES = {
     "accuracy": "accuracy",
@@ -35,7 +35,7 @@ def ours(folder: Path, seed: int, data: Path, splits: list[str], args: argparse.
     timed(
         [*base, "fit", *shared, "--seed_everything", str(seed), "--model.model_name_or_path", args.model,
          "--data.train_file", str(data / "train.csv"), "--data.max_length", str(args.max_length),
-         "--trainer.max_epochs", str(args.epochs), "--model.learning_rate", str(args.learning_rate)]
+         "--trainer.max_epochs", str(args.epochs), "--model.learning_rate", str(args.learning_rate), *SAME_NETWORK]
     )  # fmt: skip
     found = {}
     for split in splits:

@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
+# Trainer trains the model's own pooler and a random head.
+SAME_NETWORK = ("--model.pooling", "own", "--model.head_init", "random")
 Run = Callable[[Path, argparse.Namespace], dict[str, float]]
 
 
@@ -52,7 +54,7 @@ def ours(folder: Path, args: argparse.Namespace) -> dict[str, float]:
         sys.executable, "-m", "lit_textclf", "fit", "--model.model_name_or_path", args.model,
         "--data.train_file", str(folder / "rows" / "train.csv"), "--data.max_length", str(args.max_length),
         "--data.batch_size", str(args.batch_size), "--trainer.max_epochs", str(args.epochs), "--model.learning_rate",
-        "5e-5", "--trainer.default_root_dir", str(root),
+        "5e-5", "--trainer.default_root_dir", str(root), *SAME_NETWORK,
     ]  # fmt: skip
     if (validation := folder / "rows" / "validation.csv").exists():
         command += ["--data.validation_file", str(validation)]

@@ -17,7 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from lit_textclf import main
-from lit_textclf.classifier.metric_table import higher_is_better
+from lit_textclf.classifier.metrics.table import higher_is_better
 
 
 class Prune(Callback):

@@ -142,7 +142,7 @@ def read_checkpoint(path: Path) -> CheckpointInfo:
     model = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(model, dict) or not {"target", "architecture", "tokenizer"} <= model.keys():
         raise UserError(f"{path}: not a lit_textclf checkpoint (no labels, no tokenizer); pass one written by fit")
-    model = dict(model)
+    model = {"pooling": "own", **model}  # version 0.1 had no other
     keys = content.get("TextDataModule", {}).get("trained_on")
     return CheckpointInfo(
         path,

@@ -38,6 +38,8 @@ def check_loss(spec: Spec | None, class_weights: str | Mapping[str, float] | Non
 class TrainingLoss:
     """Called with raw logits `(batch, outputs)` and targets, returns the mean loss of a batch, a scalar.
 
+    For regression both are standardized by the training labels first.
+
     Not a submodule of the classifier: a checkpoint must load where the user's class does not exist.
 
     Args:
@@ -57,7 +59,9 @@ class TrainingLoss:
         if label_smoothing and not target.has_probabilities:
             raise UserError("model.label_smoothing: regression has no classes; remove it")
         self.spec, self.class_weights, self.label_smoothing = spec, class_weights, label_smoothing
-        self._own = rules_of(target).loss
+        self._own, self._standardized = rules_of(target).loss, target.standardized
+        self.unit = target.label_scale**2 if spec is None else 1.0
+        """What the loss is multiplied by to be in the unit of the measured losses."""
         self._users: Callable[[Tensor, Tensor], Tensor] | None = None if spec is None else _users_loss(spec)
 
     @property
@@ -67,6 +71,7 @@ class TrainingLoss:
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss of a batch."""
+        logits, targets = self._standardized(logits), self._standardized(targets)
         if self._users is None:
             weights = None if self.class_weights is None else self.class_weights.to(logits.device)
             return self._own(logits, targets, weights, self.label_smoothing)

@@ -6,37 +6,38 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.checkpoint import carried, refuse
 from lit_textclf.classifier.losses import TrainingLoss, class_weights_of
-from lit_textclf.classifier.metric_table import shown_in
-from lit_textclf.classifier.metrics import StageMetrics
-from lit_textclf.classifier.optimizer import build, take_up_changes
+from lit_textclf.classifier.metrics.stage import StageMetrics
+from lit_textclf.classifier.metrics.table import shown_in
+from lit_textclf.classifier.network import HeadInit, Network
+from lit_textclf.classifier.optimizer import LearningRate, build, learning_rate_for, take_up_changes
 from lit_textclf.classifier.options import check_options
 from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_order
+from lit_textclf.classifier.probe import MOST_ROWS, FeedsProbe, start_head
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch
 from lit_textclf.data.batches.loaders import batches_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import rows_of_texts
-from lit_textclf.data.tokens.long_text import Pooling, pool
-from lit_textclf.data.tokens.tokenizer import load_tokenizer, tokenizer_from_files
+from lit_textclf.data.tokens.long_text import Pooling
+from lit_textclf.data.tokens.tokenizer import tokenizer_from_files
 from lit_textclf.models.adapters import say_what_is_trained
-from lit_textclf.models.build import BuildOptions, build_model, scratch_config
-from lit_textclf.models.config import config_from_json, load_config, max_positions
+from lit_textclf.models.build import BuildOptions
+from lit_textclf.models.pooling import PoolingOption
 from lit_textclf.utils.messages import UserError
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 STAGES = ("val", "test", "predict")
 
 
-class TextClassifier(LightningModule):
+class TextClassifier(Network):
     """A BERT-family model that classifies texts or pairs of texts, or gives them a number.
 
     Args:
@@ -44,7 +45,8 @@ class TextClassifier(LightningModule):
             begins, not with a checkpoint
         tokenizer_name_or_path: a name or path as above, or a folder with only a vocab.txt (WordPiece); null uses the
             model's
-        learning_rate: the highest learning rate of AdamW, reached after the warm-up
+        learning_rate: the highest learning rate of AdamW, reached after the warm-up; auto fits the model's width: 2e-4
+            for a hidden size of 384, 5e-5 for 768
         weight_decay: AdamW's decay of matrices; biases and LayerNorm have none
         warmup_ratio: share of all steps in which the learning rate rises from 0
         lr_scheduler: the schedule after the warm-up, by its name in transformers (linear, cosine, constant, ...)
@@ -66,6 +68,10 @@ class TextClassifier(LightningModule):
             (0.0) and target_modules (query and value; names, or all-linear); use a learning rate of 1e-4 to 1e-3
         freeze: do not train the embeddings or, with a number, the embeddings and that many encoder layers from the
             bottom; null trains all
+        pooling: what the classifier reads of the last layer: mean, max, cls (the first token), or own (the
+            architecture's head); auto reads what sentence-transformers trained the model with, else own
+        head_init: probe starts the head as a linear model of the frozen encoder, fitted to the training rows, random
+            does not; auto is probe where the head is new to a pretrained encoder
         layerwise_lr_decay: multiply the learning rate by this for each encoder layer from the top down, and for the
             embeddings; 0.8 to 0.95 suit small data sets; null uses one rate
         gradient_checkpointing: recompute each layer in the backward pass instead of storing its activations: less
@@ -87,7 +93,7 @@ class TextClassifier(LightningModule):
         self,
         model_name_or_path: str = DEFAULT_MODEL,
         tokenizer_name_or_path: str | None = None,
-        learning_rate: float = 2e-5,
+        learning_rate: LearningRate = "auto",
         weight_decay: float = 0.01,
         warmup_ratio: float = 0.1,
         lr_scheduler: str = "linear",
@@ -101,6 +107,8 @@ class TextClassifier(LightningModule):
         compile: bool = False,
         lora: dict[str, Any] | None = None,
         freeze: int | Literal["embeddings"] | None = None,
+        pooling: PoolingOption = "auto",
+        head_init: HeadInit = "auto",
         layerwise_lr_decay: float | None = None,
         gradient_checkpointing: bool = False,
         calibrate: bool = True,
@@ -111,7 +119,17 @@ class TextClassifier(LightningModule):
         architecture: str | None = None,
         tokenizer: PreTrainedTokenizerFast | dict[str, str] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            BuildOptions(dropout, compile, fast_kernels, lora, freeze, gradient_checkpointing, pooling),
+            model_name_or_path=model_name_or_path,
+            tokenizer_name_or_path=tokenizer_name_or_path,
+            from_scratch=from_scratch,
+            head_init=head_init,
+            window_pooling=window_pooling,
+            target=Target.from_dict(target) if isinstance(target, Mapping) else target,
+            architecture=architecture,
+            tokenizer=tokenizer_from_files(tokenizer) if isinstance(tokenizer, dict) else tokenizer,
+        )
         self.save_hyperparameters(ignore=["target", "calibration", "architecture", "tokenizer"])
         check_options(self.hparams, has_tokenizer=tokenizer is not None)
         self.calibrate, self.threshold_for = calibrate, threshold_for
@@ -119,46 +137,10 @@ class TextClassifier(LightningModule):
         self.thresholds: dict[str, float] | None = None
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
         self.lr_scheduler, self.layerwise_lr_decay = lr_scheduler, layerwise_lr_decay
-        self.build_options = BuildOptions(dropout, compile, fast_kernels, lora, freeze, gradient_checkpointing)
-        self.model_name_or_path, self.tokenizer_name_or_path = model_name_or_path, tokenizer_name_or_path
         self.class_weights, self.label_smoothing, self.loss = class_weights, label_smoothing, loss
-        self.from_scratch, self.window_pooling = from_scratch, window_pooling
         self._training_loss: TrainingLoss | None = None
-        self.target = Target.from_dict(target) if isinstance(target, Mapping) else target
-        self._config = config_from_json(architecture) if architecture else None
-        self.weights_follow = architecture is not None
-        self._tokenizer = tokenizer_from_files(tokenizer) if isinstance(tokenizer, dict) else tokenizer
         self.trained_with: dict[str, Any] = {}
-        self.model: nn.Module | None = None
-        self.origin: str | None = None
         self.stages: nn.ModuleDict | None = None
-
-    # What the data module asks for ------------------------------------------------------------------------------------
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer, loaded when first asked for."""
-        if self._tokenizer is None:
-            option = "model_name_or_path" if self.tokenizer_name_or_path is None else "tokenizer_name_or_path"
-            self._tokenizer = load_tokenizer(getattr(self, option), f"model.{option}")
-        return self._tokenizer
-
-    @property
-    def config(self) -> PretrainedConfig:
-        """The model's configuration, loaded when first asked for."""
-        if self._config is None:
-            if self.from_scratch is not None:
-                self._config = scratch_config(self.from_scratch, self.tokenizer)
-            else:
-                self._config = load_config(self.model_name_or_path)
-        return self._config
-
-    @property
-    def max_tokens(self) -> int | None:
-        """The longest sequence that the model has positions for, in tokens; None if it knows no limit."""
-        # A tokenizer that does not know says 1e30.
-        longest = self.tokenizer.model_max_length
-        return max_positions(self.config) or (longest if longest < 1e9 else None)
 
     # Building ---------------------------------------------------------------------------------------------------------
 
@@ -186,61 +168,13 @@ class TextClassifier(LightningModule):
         self._training_loss = TrainingLoss(target, self.loss, weights, self.label_smoothing)
         self.target = target
 
-    def configure_model(self) -> None:
-        """Builds the model from pretrained weights, or from its configuration if a checkpoint has the weights.
-
-        Raises:
-            UserError: if the labels are not known, or the pretrained weights cannot be loaded.
-        """
-        if self.model is not None:
-            return
-        if self.target is None:
-            raise UserError("the labels are not known: give TextClassifier a target, or train with a TextDataModule")
-        random = self.weights_follow or self.from_scratch is not None
-        model, self.build_options = build_model(
-            self.config,
-            self.tokenizer,
-            rules_of(self.target).problem_type,
-            self.target.labels,
-            pretrained=None if random else self.model_name_or_path,
-            options=self.build_options,
-            mesh=self.device_mesh,
-        )
-        # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
-        self.attach(model.train())
-
     def attach(self, model: nn.Module, origin: str | None = None) -> None:
-        """Uses a model to compute the logits.
-
-        Args:
-            model: takes the arguments of :meth:`forward` and returns an object with `logits`.
-            origin: identifies a model that comes from no checkpoint.
-        """
+        """Uses a model to compute the logits, with new metrics; see :meth:`Network.attach`."""
+        super().attach(model, origin)
         assert self.target is not None
-        self.model, self.origin = model, origin
         self.stages = nn.ModuleDict(
             {stage: StageMetrics(self.target, f"{stage}_", self.hparams["metrics"]) for stage in STAGES}
         )
-
-    def forward(self, **inputs: Tensor) -> Tensor:
-        """Runs the model.
-
-        Args:
-            **inputs: `input_ids`, `attention_mask` and `token_type_ids`, int64 `(batch, tokens)`.
-
-        Returns:
-            Logits, float32 `(batch, outputs)`.
-        """
-        if self.model is None:
-            self.configure_model()
-        assert self.model is not None
-        logits: Tensor = self.model(**inputs).logits
-        return logits.float()
-
-    def logits_of(self, batch: Batch) -> Tensor:
-        """The logits of a batch's rows, those of windows pooled, float32 `(batch, outputs)`."""
-        logits: Tensor = self(**batch["inputs"])
-        return pool(logits, batch["windows"], self.window_pooling) if "windows" in batch else logits
 
     # Steps ------------------------------------------------------------------------------------------------------------
 
@@ -264,7 +198,7 @@ class TextClassifier(LightningModule):
             remedy = "lower model.learning_rate or set trainer.precision to 32-true"
             raise UserError(f"the loss of step {step} is {loss.item()}; {remedy}")
         if self._trainer is not None:
-            self.log("train_loss", loss, prog_bar=True, batch_size=len(batch["target"]))
+            self.log("train_loss", loss * self._training_loss.unit, prog_bar=True, batch_size=len(batch["target"]))
             if not self._training_loss.is_measured_loss:
                 plain = rules_of(self.target).loss(logits.detach(), batch["target"])
                 self.log("train_loss_unweighted", plain, batch_size=len(batch["target"]))
@@ -317,6 +251,9 @@ class TextClassifier(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW, with the schedule over all optimizer steps of the run."""
         assert self.model is not None
+        if self.learning_rate == "auto":
+            lora, pretrained = self.build_options.lora is not None, self.from_scratch is None
+            self.learning_rate = learning_rate_for(self.config.hidden_size, pretrained=pretrained, lora=lora)
         say_what_is_trained(self.model, self.build_options.lora, self.build_options.freeze)
         return build(
             self.model,
@@ -329,19 +266,32 @@ class TextClassifier(LightningModule):
             device=self.device,
         )
 
+    def on_fit_start(self) -> None:
+        """Starts a new head as `model.head_init` says, once; a resumed run has its weights."""
+        data = getattr(self.trainer, "datamodule", None)
+        if self.starts_head and self.trainer.ckpt_path is None and isinstance(data, FeedsProbe):
+            start_head(self, data.probe_dataloader(MOST_ROWS))
+            self.starts_head = False
+
     def on_train_start(self) -> None:
         """Applies a learning rate or weight decay that was changed on resume, and reports it."""
         scheduler = self.lr_schedulers()
         if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
-            take_up_changes(scheduler, self.learning_rate, self.weight_decay)
+            take_up_changes(scheduler, float(self.learning_rate), self.weight_decay)
 
     # Checkpoints ------------------------------------------------------------------------------------------------------
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The options of which the run decides the value, with that value."""
+        built = self.build_options
+        return {"learning_rate": self.learning_rate, "lora": built.lora, "pooling": built.pooling}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds target, architecture and tokenizer as plain values, so that the checkpoint can be used alone."""
         assert self.target is not None
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = carried(
-            {**self.hparams, "lora": self.build_options.lora},
+            {**self.hparams, **self.resolved},
             target=self.target,
             calibration=self.calibration,
             config=self.config,
@@ -355,7 +305,8 @@ class TextClassifier(LightningModule):
             UserError: if the names or order of the labels differ, or the trained parameters.
         """
         built = self.build_options
-        trained = {"lora": built.lora, "freeze": built.freeze, "layerwise_lr_decay": self.layerwise_lr_decay}
+        trained = {name: getattr(built, name) for name in ("lora", "freeze", "pooling")}
+        trained["layerwise_lr_decay"] = self.layerwise_lr_decay
         resumes = self._trainer is not None and self.trainer.state.fn == "fit"
         refuse(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY], self.target, trained, resumes=resumes)
         data = checkpoint.get("datamodule_hyper_parameters", {})

@@ -9,7 +9,7 @@ from typing import Any
 
 from lit_textclf.classifier.calibration import check_threshold_for
 from lit_textclf.classifier.losses import check_loss
-from lit_textclf.classifier.metrics import check_metrics
+from lit_textclf.classifier.metrics.stage import check_metrics
 from lit_textclf.classifier.optimizer import SCHEDULES
 from lit_textclf.models.adapters import LORA
 from lit_textclf.utils.messages import UserError, did_you_mean
@@ -42,9 +42,9 @@ def check_options(options: Mapping[str, Any], *, has_tokenizer: bool) -> None:
 
 
 def _check_numbers(options: Mapping[str, Any]) -> None:
-    dropout = options["dropout"]
+    dropout, rate = options["dropout"], options["learning_rate"]
     for name, rule, is_right in (
-        ("learning_rate", "must be a positive number", 0 < options["learning_rate"] < math.inf),
+        ("learning_rate", "must be auto or a positive number", rate == "auto" or 0 < rate < math.inf),
         ("weight_decay", "must be 0 or more", options["weight_decay"] >= 0),
         ("warmup_ratio", "must be from 0 to 1", 0 <= options["warmup_ratio"] <= 1),
         ("dropout", "must be from 0 to below 1", dropout is None or 0 <= dropout < 1),

@@ -152,7 +152,10 @@ class TextCLI(LightningCLI):
         defaults |= {name: value for name, value in model.items() if name in self.known}
         self._parser(self.command).set_defaults(defaults)
         self._parse()
-        tuned = {name: stored.model.get(name) for name in ("lora", "freeze", "layerwise_lr_decay", "loss")}
+        tuned = {
+            name: stored.model.get(name)
+            for name in ("lora", "freeze", "pooling", "learning_rate", "layerwise_lr_decay", "loss")
+        }
         for section, values in (("data", data), ("model", tuned)):
             options = self.config[self.command][section]
             for name, value in values.items():

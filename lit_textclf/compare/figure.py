@@ -7,7 +7,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from lit_textclf.classifier.metric_table import higher_is_better, shown_in
+from lit_textclf.classifier.metrics.table import higher_is_better, shown_in
 from lit_textclf.compare.comparison import Comparison
 from lit_textclf.compare.statistics import LEVEL, Interval
 from lit_textclf.evaluation.report.figure_style import BLUE, GREY, canvas, short_names

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from lit_textclf.classifier.metric_table import task_of
+from lit_textclf.classifier.metrics.table import task_of
 from lit_textclf.data.labels.names import in_order, join_names, split_names
 from lit_textclf.data.labels.table import TASKS
 from lit_textclf.utils.messages import UserError, note, plural

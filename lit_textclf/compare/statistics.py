@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lit_textclf.classifier.metric_table import shown_in
+from lit_textclf.classifier.metrics.table import shown_in
 from lit_textclf.data.labels.names import split_names
 from lit_textclf.data.labels.table import TASKS
 

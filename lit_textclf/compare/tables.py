@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from lit_textclf.classifier.metric_table import higher_is_better
+from lit_textclf.classifier.metrics.table import higher_is_better
 from lit_textclf.compare.comparison import Comparison
 from lit_textclf.compare.statistics import LEVEL, Interval, McNemar
 from lit_textclf.utils.csv_format import csv_lines

@@ -21,6 +21,7 @@ from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSample
 from lit_textclf.data.labels.table import TaskOption
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.options import CARRIED, check_data
+from lit_textclf.data.rows.holdout import stratified_sample
 from lit_textclf.data.splits import STAGE_SPLITS, SplitsModule
 from lit_textclf.data.tokens.long_text import LongText, Mode
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
@@ -231,6 +232,15 @@ class TextDataModule(SplitsModule):
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
         sampler = make_sampler(self.sampler or default, lengths, size, seed, *self._ranks)
         return self._loader("train", self.batch_size, sampler)
+
+    def probe_dataloader(self, most: int) -> DataLoader[Any]:
+        """Training rows by length, all of them on every rank; a stratified sample if there are more than `most`."""
+        encoded, rows = self.encoded["train"], np.arange(len(self.rows["train"]))
+        if most < len(rows):
+            assert self.target is not None
+            rows = stratified_sample(self.target.strata(self.rows["train"]), len(rows), most, seed=0)
+        order = rows[np.argsort(-encoded.lengths[rows], kind="stable")]
+        return DataLoader(encoded, self.eval_batch_size, sampler=order.tolist(), collate_fn=self._collator())
 
     @property
     def _ranks(self) -> tuple[int, int]:

@@ -239,13 +239,15 @@ class SplitsModule(LightningDataModule):
         rows = self._rows_of("train")
         if rows is None:
             return
+        decided = self.target is None
         if self.target is None:
             self.target = decide_target(rows, self._task, self._labels, self._positive_label)
-        if not self._held_out:
-            self._add("train", rows)
-            return
-        for split, part in self._divided(rows).items():
+        for split, part in (self._divided(rows) if self._held_out else {"train": rows}).items():
             self._add(split, part)
+        if decided:
+            self.target = self.target.scaled_to(self.rows["train"])
+        if not self._held_out:
+            return
         if self._dataset_name is not None:
             own = load_dataset(self._dataset_name, self.dataset_config_name)
             for split in ("validation", "test"):

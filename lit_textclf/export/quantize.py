@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_textclf.classifier.checkpoint import CheckpointInfo
-from lit_textclf.classifier.metric_table import quality_of
+from lit_textclf.classifier.metrics.table import quality_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.datamodule import TextDataModule

@@ -156,14 +156,15 @@ def refuse_another_way(stored: Mapping[str, Any], now: Mapping[str, Any], *, res
 
     Args:
         stored: the checkpoint's options; an option that an older checkpoint lacks was off.
-        now: `lora` with all defaults filled in, `freeze` and `layerwise_lr_decay`.
+        now: `lora` with all defaults filled in, `pooling` as resolved, `freeze` and `layerwise_lr_decay`.
         resumes: whether the optimizer's state is loaded, too.
 
     Raises:
         UserError: naming the option.
     """
+    stored = {"pooling": "own", **stored}  # version 0.1 had no other
     for name, value in now.items():
-        if stored.get(name) != value and (name == "lora" or resumes):
+        if stored.get(name) != value and (name in ("lora", "pooling") or resumes):
             raise UserError(
                 f"model.{name}: {_shown(stored.get(name))} in the checkpoint, {_shown(value)} now; leave it out to "
                 "keep the checkpoint's, or train again"

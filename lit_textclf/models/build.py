@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -15,7 +15,8 @@ from lit_textclf.models.adapters import add_lora, freeze
 from lit_textclf.models.attention import use_fast_kernels
 from lit_textclf.models.config import load_config
 from lit_textclf.models.last_layer import read_first_token_only
-from lit_textclf.models.layers import checkpoint_activations, head_in_float32, shard
+from lit_textclf.models.layers import checkpoint_activations, head_in_float32, last_linear, shard
+from lit_textclf.models.pooling import resolve_pooling, use_pooling
 from lit_textclf.utils.messages import UserError, did_you_mean, first_line, note, plural
 from lit_textclf.utils.paths import local_or_hub
 
@@ -30,6 +31,7 @@ class BuildOptions:
 
     Attributes:
         dropout: the probability of all dropout layers; None keeps the configuration's.
+        pooling: see :func:`lit_textclf.models.pooling.resolve_pooling`.
         compiled: run through torch.compile, without this project's kernels.
         fast_kernels: use this project's kernels.
         lora: see :func:`lit_textclf.models.adapters.add_lora`; None trains all weights.
@@ -43,6 +45,18 @@ class BuildOptions:
     lora: dict[str, Any] | None = None
     freeze: int | Literal["embeddings"] | None = None
     gradient_checkpointing: bool = False
+    pooling: str = "own"
+
+
+class Built(NamedTuple):
+    """A model, the options with LoRA's defaults filled in and the pooling resolved, and whether its head is random.
+
+    The head of random weights that a checkpoint's follow does not count as such.
+    """
+
+    model: Any
+    options: BuildOptions
+    head_is_new: bool
 
 
 def build_model(
@@ -53,8 +67,9 @@ def build_model(
     *,
     pretrained: str | None,
     options: BuildOptions,
+    scale: tuple[float, float] = (1.0, 0.0),
     mesh: DeviceMesh | None = None,
-) -> tuple[Any, BuildOptions]:
+) -> Built:
     """Builds a sequence classification model with pretrained weights, or random ones if a checkpoint's follow.
 
     Args:
@@ -64,10 +79,11 @@ def build_model(
         labels: the names, in the order of the logits; none for regression.
         pretrained: a folder or Hub name; None builds random weights.
         options: how to build it.
+        scale: what the outputs are multiplied by, and what is added to them.
         mesh: the device mesh to shard the model over, see :func:`lit_textclf.models.layers.shard`.
 
     Returns:
-        The model, and the options with LoRA's defaults filled in.
+        The model and how it was built.
 
     Raises:
         UserError: if the pretrained weights cannot be loaded, or the tokenizer or the options do not fit the model.
@@ -81,27 +97,39 @@ def build_model(
         set_dropout(config, options.dropout)
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
-    model = from_config(config) if pretrained is None else from_pretrained(pretrained, config)
+    model, new = (from_config(config), set()) if pretrained is None else from_pretrained(pretrained, config)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         raise UserError(
             f"the tokenizer has {len(tokenizer):,} tokens, the model knows "
             f"{model.get_input_embeddings().num_embeddings:,}; model.tokenizer_name_or_path does not fit the model"
         )
+    pooling = resolve_pooling(options.pooling, pretrained, config)
+    use_pooling(model, pooling)
+    new &= {name for name, _ in model.named_parameters()}
     if options.compiled:
         compile_model(model)
     elif options.fast_kernels:
         use_fast_kernels(model)
         read_first_token_only(model)
-    head_in_float32(model, outputs)
+    head = last_linear(model, outputs)
+    is_random = head is not None and any(model.get_parameter(name) is head.weight for name in new)
+    head_is_new = pretrained is not None and (pooling != "own" or is_random)
+    head_in_float32(model, outputs, *scale, trained=pretrained is not None and not head_is_new)
+    options = _choose_what_is_trained(model, replace(options, pooling=pooling))
+    if mesh is not None:
+        shard(model, mesh)
+    return Built(model, options, head_is_new)
+
+
+def _choose_what_is_trained(model: nn.Module, options: BuildOptions) -> BuildOptions:
+    """Adds adapters, freezes layers and sets what the backward pass stores; returns LoRA's defaults filled in."""
     if options.lora is not None:
         options = replace(options, lora=add_lora(model, options.lora))
     if options.freeze is not None:
         freeze(model, options.freeze)
     if options.gradient_checkpointing:
         checkpoint_activations(model)
-    if mesh is not None:
-        shard(model, mesh)
-    return model, options
+    return options
 
 
 def scratch_config(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:
@@ -139,8 +167,11 @@ def from_config(config: PretrainedConfig) -> Any:
     return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
 
 
-def from_pretrained(name_or_path: str, config: PretrainedConfig) -> Any:
+def from_pretrained(name_or_path: str, config: PretrainedConfig) -> tuple[Any, set[str]]:
     """Loads pretrained weights in float32 and reports missing ones.
+
+    Returns:
+        The model, and the names of the tensors with random weights.
 
     Raises:
         UserError: if they cannot be loaded.
@@ -164,7 +195,7 @@ def from_pretrained(name_or_path: str, config: PretrainedConfig) -> Any:
         note(
             f"{name_or_path}: its outputs were {', '.join(names)}; training continues from them for {', '.join(wanted)}"
         )
-    return model
+    return model, set(new)
 
 
 def _label_names(config: PretrainedConfig) -> list[str]:

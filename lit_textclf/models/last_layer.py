@@ -30,6 +30,8 @@ def read_first_token_only(model: Any) -> bool:
     layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
     if not layers or type(layers[-1]).__name__ not in _LAYERS or layers[-1].is_decoder:
         return False
+    if getattr(model.base_model, "token_pooling", "own") in ("mean", "max"):  # of all tokens
+        return False
     if model.config._attn_implementation not in (ATTENTION, "sdpa"):
         return False
     layers[-1].forward = MethodType(_forward, layers[-1])

@@ -19,26 +19,61 @@ class Float32Linear(nn.Linear):
 
     In bf16 a logit has three digits: a regression would predict multiples of 1/64, and many rows would share a
     probability.
+
+    Attributes:
+        scale: outputs are multiplied by it, so that a regression learns standardized values.
+        shift: and this is added.
     """
+
+    scale, shift = 1.0, 0.0
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps `(..., in_features)` to float32 `(..., out_features)`."""
         bias = None if self.bias is None else self.bias.float()
         with torch.autocast(input.device.type, enabled=False):
-            return F.linear(input.float(), self.weight.float(), bias)
+            output = F.linear(input.float(), self.weight.float(), bias)
+            return output if (self.scale, self.shift) == (1.0, 0.0) else output * self.scale + self.shift
 
 
-def head_in_float32(model: nn.Module, outputs: int) -> None:
-    """Makes the model's last linear layer, which gives the logits, compute in float32."""
+@torch.no_grad()
+def head_in_float32(model: nn.Module, outputs: int, scale: float = 1.0, shift: float = 0.0, *, trained: bool) -> None:
+    """Makes the model's last linear layer, which gives the logits, compute in float32.
+
+    Args:
+        model: a transformers model.
+        outputs: the number of logits.
+        scale: see :class:`Float32Linear`.
+        shift: see :class:`Float32Linear`.
+        trained: keep the outputs of weights that were trained without scale and shift.
+    """
     last = last_linear(model, outputs)
-    if type(last) is nn.Linear:
-        last.__class__ = Float32Linear  # the weights, their names and any hooks stay as they are
+    if type(last) is not nn.Linear:
+        return
+    if trained and (scale, shift) != (1.0, 0.0) and last.bias is not None:
+        last.weight.div_(scale)
+        last.bias.sub_(shift).div_(scale)
+    last.__class__ = Float32Linear  # the weights, their names and any hooks stay as they are
+    last.scale, last.shift = scale, shift  # type: ignore[assignment]
 
 
 def last_linear(model: nn.Module, outputs: int) -> nn.Linear | None:
     """The linear layer that gives the logits, or None if the last one has another number of outputs."""
-    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    # transformers 5.23 puts the head of XLM-RoBERTa before its encoder; some models have no linear layer above theirs.
+    base = f"{getattr(model, 'base_model_prefix', '')}."
+    above = [module for name, module in linear.items() if not name.startswith(base)]
+    last = (above or list(linear.values()))[-1]
     return last if last.out_features == outputs else None
+
+
+@torch.no_grad()
+def fold_scale(model: nn.Module, outputs: int) -> None:
+    """Multiplies the weights of the last linear layer by its scale, for tools that do not know it."""
+    last = last_linear(model, outputs)
+    if isinstance(last, Float32Linear) and (last.scale, last.shift) != (1.0, 0.0):
+        last.weight.mul_(last.scale)
+        last.bias.mul_(last.scale).add_(last.shift)
+        last.scale, last.shift = 1.0, 0.0  # type: ignore[misc]
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -20,6 +20,7 @@ from lit_textclf.training.callbacks.calibrate import Calibrate
 from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, StepCheckpoint
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.training.callbacks.stop_and_resume import ExactResume
+from lit_textclf.training.epochs import FEWEST, AutoEpochs
 from lit_textclf.training.hardware import Precision, choose_precision, device_kind
 from lit_textclf.utils.messages import UserError
 
@@ -30,7 +31,8 @@ class Trainer(pl.Trainer):
     Args:
         precision: Lightning's, or auto: bf16-mixed where the processor has it natively, 16-mixed on older CUDA
             devices, 32-true elsewhere
-        max_epochs: epochs of training
+        max_epochs: epochs of training; auto is three, and up to ten until there are a hundred steps, or no limit with
+            trainer.max_steps
         gradient_clip_val: the largest norm of the gradient
         log_every_n_steps: training steps from one logged loss to the next
         enable_model_summary: print a table of the modules
@@ -45,7 +47,7 @@ class Trainer(pl.Trainer):
         self,
         *,
         precision: Precision = "auto",
-        max_epochs: int | None = 3,
+        max_epochs: int | Literal["auto"] | None = "auto",
         gradient_clip_val: float | None = 1.0,
         log_every_n_steps: int | None = 10,
         enable_model_summary: bool | None = False,
@@ -62,9 +64,10 @@ class Trainer(pl.Trainer):
             torch.set_float32_matmul_precision("high")
         if kwargs.get("barebones"):  # Lightning refuses it together with any logging, including our defaults
             log_every_n_steps = enable_model_summary = num_sanity_val_steps = None
+        has_steps = kwargs.get("max_steps", -1) not in (None, -1)
         super().__init__(
             precision=chosen,  # type: ignore[arg-type]
-            max_epochs=max_epochs,
+            max_epochs=(-1 if has_steps else FEWEST) if max_epochs == "auto" else max_epochs,
             gradient_clip_val=gradient_clip_val,
             log_every_n_steps=log_every_n_steps,
             enable_model_summary=enable_model_summary,
@@ -72,18 +75,18 @@ class Trainer(pl.Trainer):
             **kwargs,
         )
         self.checkpoint_every_n_steps = checkpoint_every_n_steps
-        self._add_callbacks()
+        self._add_callbacks(AutoEpochs(active=max_epochs == "auto" and not has_steps))
         plain = isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy))  # unsharded: rank 0 writes one file
         if plain and type(self.strategy.checkpoint_io) is TorchCheckpointIO:
             self.strategy.checkpoint_io = CheckpointFiles()
 
-    def _add_callbacks(self) -> None:
+    def _add_callbacks(self, epochs: AutoEpochs) -> None:
         """Adds the callbacks of every run that the user did not add, first: other callbacks may use their results."""
 
         def missing(kind: type[Callback]) -> bool:
             return not any(isinstance(callback, kind) for callback in self._callbacks)
 
-        first: list[Callback] = [ExactResume()]
+        first: list[Callback] = [ExactResume(), epochs]
         if missing(Calibrate):
             collected = CollectOutcomes()
             first += [collected, Calibrate(collected)]

@@ -68,7 +68,17 @@ def test_last_is_the_best_file_only_where_it_is_the_best_epoch(fit_args: list[st
         (1, "1e-3"),
         (6, "0.3"),
     ):  # at 0.3 the first epoch's ups and downs leave a best before the last
-        main([*fit_args, "--trainer.max_epochs", str(epochs), "--model.learning_rate", rate])
+        main(
+            [
+                *fit_args,
+                "--model.head_init",
+                "random",
+                "--trainer.max_epochs",
+                str(epochs),
+                "--model.learning_rate",
+                rate,
+            ]
+        )
         folder = Path(f"lightning_logs/version_{len(lists)}/checkpoints")
         best, last = (torch.load(folder / f"{name}.ckpt", weights_only=True) for name in ("best", "last"))
         lists[epochs] = (folder, best, last)

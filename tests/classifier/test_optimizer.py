@@ -13,7 +13,7 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from lit_textclf import main
-from lit_textclf.classifier.optimizer import adamw, layerwise_groups, parameter_groups, schedule
+from lit_textclf.classifier.optimizer import adamw, layerwise_groups, learning_rate_for, parameter_groups, schedule
 from lit_textclf.models.layers import depths
 
 
@@ -180,3 +180,15 @@ def test_the_warm_up_of_the_trainer_of_transformers(tmp_path: Path) -> None:
         warmup = arguments.get_warmup_steps(steps)
         rising = rates("constant_with_warmup", steps, 0.1)
         assert sum(rate < 8 for rate in rising) == warmup
+
+
+@pytest.mark.parametrize(
+    ("hidden_size", "fine_tuned", "from_scratch", "lora"),
+    [(128, 3e-4, 5e-4, 1e-3), (384, 2e-4, 4e-4, 1e-3), (768, 5e-5, 1e-4, 5e-4), (1024, 2.8e-5, 5.6e-5, 3.8e-4)],
+)
+def test_the_learning_rate_fits_the_width(
+    hidden_size: int, fine_tuned: float, from_scratch: float, lora: float
+) -> None:
+    assert learning_rate_for(hidden_size) == fine_tuned
+    assert learning_rate_for(hidden_size, pretrained=False) == from_scratch
+    assert learning_rate_for(hidden_size, lora=True) == lora

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lit_textclf import main
-from lit_textclf.classifier.metrics import StageMetrics, check_metrics
+from lit_textclf.classifier.metrics.stage import StageMetrics, check_metrics
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.messages import UserError
 

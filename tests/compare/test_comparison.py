@@ -39,6 +39,7 @@ def runs(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "fit", "--model.model_name_or_path", str(tiny_bert), "--data.train_file", files["train"],
         "--data.validation_file", files["validation"], "--data.max_length", "16", "--data.batch_size", "8",
         "--trainer.accelerator", "cpu", "--trainer.precision", "32-true", "--trainer.default_root_dir", str(folder),
+        "--model.head_init", "random",
     ]  # fmt: skip
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("XDG_CACHE_HOME", str(folder / "cache"))

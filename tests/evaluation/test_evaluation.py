@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.classifier.metrics import StageMetrics
+from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation.evaluation import Evaluation
 from tests.evaluation.report.test_figures import outcomes

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from lit_textclf import TextClassifier, main
-from lit_textclf.classifier.metric_table import quality_of
+from lit_textclf.classifier.metrics.table import quality_of
 from lit_textclf.export.onnx import largest_difference
 from lit_textclf.export.onnx_runtime import OnnxModel
 from lit_textclf.export.quantize import quantize_int8
@@ -151,7 +151,7 @@ def test_another_model_is_noticed() -> None:
     assert largest_difference(classifier, other, 16) < 1e-5
     assert classifier.model is not None
     with torch.no_grad():
-        classifier.model.get_parameter("bert.encoder.layer.0.output.dense.weight")[0] += 0.5
+        classifier.model.get_parameter("bert.encoder.layer.0.output.dense.weight")[0] += 5.0
     assert largest_difference(classifier, other, 16) > 1e-4
 
 

@@ -52,8 +52,8 @@ def test_it_is_resumed_to_the_numbers_of_its_own_code(release: Path) -> None:
     main([*FIT, "--ckpt_path", "last"])
     after = torch.load(LAST, weights_only=True)
     assert (before["global_step"], after["global_step"]) == (14, 36)
-    assert after["callbacks"]["ExactResume"]["seed"] == 7  # the default is 42
-    assert before["callbacks"].keys() == after["callbacks"].keys()
+    assert after["callbacks"].keys() - before["callbacks"].keys() == {"AutoEpochs"}
+    assert before["callbacks"].keys() <= after["callbacks"].keys()
     main(["predict", "--ckpt_path", "last", "--data.predict_file", "test.csv", "--output", "now.csv", *ON_CPU])
     assert predictions(Path("now.csv")) == pytest.approx(predictions(release / "predictions.csv"), abs=1e-4)
 

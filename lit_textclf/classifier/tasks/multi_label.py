@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import binary_calibration_error
 
-from lit_textclf.classifier.tasks.rules import BINS, Columns, TaskRules
+from lit_textclf.classifier.tasks.rules import BINS, ITERATIONS, Columns, TaskRules
 from lit_textclf.data.labels.multi_label import names_in_sets
 from lit_textclf.data.labels.target import THRESHOLD, Target
 from lit_textclf.utils.messages import UserError
@@ -20,6 +20,7 @@ class MultiLabelRules(TaskRules):
     """Binary cross entropy for each label."""
 
     problem_type = "multi_label_classification"
+    quality = "micro F1"
 
     def loss(
         self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
@@ -44,6 +45,26 @@ class MultiLabelRules(TaskRules):
     def scores(self, probabilities: Tensor, decided: Tensor) -> Tensor:
         """The probability of the least certain decision of the set."""
         return torch.where(decided.bool(), probabilities, 1 - probabilities).min(-1).values
+
+    def fit_linear(self, outputs: int, features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+        """A logistic regression for each label; one that all rows or none have starts with a bias alone."""
+        from sklearn.linear_model import LogisticRegression
+
+        weight, bias = torch.zeros(outputs, features.shape[1]), torch.zeros(outputs)
+        for index, has_label in enumerate(targets.bool().T):
+            if has_label.any() and not has_label.all():
+                fitted = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(features.numpy(), has_label.numpy())
+                weight[index] = torch.from_numpy(fitted.coef_[0]).float()
+                bias[index] = float(fitted.intercept_[0])
+            else:
+                bias[index] = 4.0 if has_label.all() else -4.0  # a probability of 0.98 or 0.02
+        return weight, bias
+
+    def measure_quality(self, logits: Tensor, targets: Tensor) -> float:
+        """Micro F1 at a threshold of 0.5."""
+        predicted, true = logits > 0, targets.bool()
+        both = int((predicted & true).sum())
+        return 2 * both / max(1, int(predicted.sum() + true.sum()))
 
     def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
         """`labels` and `probabilities`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +17,7 @@ class RegressionRules(TaskRules):
     """Mean squared error of values."""
 
     problem_type = "regression"
+    quality = "R2"
 
     def loss(
         self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
@@ -34,6 +36,18 @@ class RegressionRules(TaskRules):
     def decide(self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
         """The values."""
         return logits[:, 0]
+
+    def fit_linear(self, outputs: int, features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+        """Ridge regression."""
+        from sklearn.linear_model import Ridge
+
+        fitted = Ridge(alpha=1 / strength).fit(features.numpy(), targets.numpy())
+        return torch.from_numpy(fitted.coef_).float()[None], torch.tensor([float(fitted.intercept_)])
+
+    def measure_quality(self, logits: Tensor, targets: Tensor) -> float:
+        """The share of the variance that is explained."""
+        errors, spread = F.mse_loss(logits[:, 0], targets), targets.var(correction=0)
+        return 1 - float(errors / spread) if spread > 0 else 0.0
 
     def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
         """`prediction`."""

@@ -12,6 +12,8 @@ from lit_textclf.data.labels.target import Target
 
 BINS = 15
 """Bins of the expected calibration error, as in Guo et al. 2017."""
+ITERATIONS = 100
+"""Steps of a solver at most: a start need not be the optimum."""
 Columns = dict[str, Sequence[Any] | Tensor]
 
 
@@ -25,9 +27,11 @@ class TaskRules(ABC):
 
     Attributes:
         problem_type: transformers' name for the task.
+        quality: the name of one metric for people, see :meth:`measure_quality`.
     """
 
     problem_type: ClassVar[str]
+    quality: ClassVar[str]
 
     @abstractmethod
     def loss(
@@ -53,6 +57,24 @@ class TaskRules(ABC):
 
         Without thresholds a row gets the label of the highest logit, or all labels with a probability of at least 0.5.
         """
+
+    @abstractmethod
+    def fit_linear(self, outputs: int, features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+        """Fits a linear model with an L2 penalty.
+
+        Args:
+            outputs: the number of logits.
+            features: float32 `(rows, hidden)`.
+            targets: see the class; values are standardized.
+            strength: the inverse of the penalty, scikit-learn's `C`.
+
+        Returns:
+            Weights `(outputs, hidden)` and biases `(outputs,)`, float32.
+        """
+
+    @abstractmethod
+    def measure_quality(self, logits: Tensor, targets: Tensor) -> float:
+        """The metric called :attr:`quality`; higher is better."""
 
     @abstractmethod
     def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:

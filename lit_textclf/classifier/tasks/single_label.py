@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from lit_textclf.classifier.tasks.rules import BINS, Columns, TaskRules
+from lit_textclf.classifier.tasks.rules import BINS, ITERATIONS, Columns, TaskRules
 from lit_textclf.data.labels.target import Target
 
 
@@ -18,6 +18,7 @@ class SingleLabelRules(TaskRules):
     """Cross entropy over classes."""
 
     problem_type = "single_label_classification"
+    quality = "accuracy"
 
     def loss(
         self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
@@ -44,6 +45,25 @@ class SingleLabelRules(TaskRules):
     def scores(self, probabilities: Tensor, decided: Tensor) -> Tensor:
         """The probability of the predicted label."""
         return probabilities.gather(1, decided[:, None])[:, 0]
+
+    def fit_linear(self, outputs: int, features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+        """Logistic regression over the classes that have rows; the others start with the lowest bias."""
+        from sklearn.linear_model import LogisticRegression
+
+        weight, bias = torch.zeros(outputs, features.shape[1]), torch.zeros(outputs)
+        classes = torch.unique(targets)
+        if len(classes) > 1:
+            fitted = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(features.numpy(), targets.numpy())
+            found, constant = (torch.from_numpy(each).float() for each in (fitted.coef_, fitted.intercept_))
+            if len(found) == 1:  # two classes: the difference of their logits
+                found, constant = torch.cat([-found, found]) / 2, torch.cat([-constant, constant]) / 2
+            bias += constant.min()
+            weight[classes], bias[classes] = found, constant
+        return weight, bias
+
+    def measure_quality(self, logits: Tensor, targets: Tensor) -> float:
+        """Accuracy."""
+        return float(logits.argmax(-1).eq(targets).float().mean())
 
     def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
         """`label`, `score` and `probabilities`."""

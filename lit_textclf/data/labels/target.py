@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -25,11 +25,15 @@ class Target:
         task: the name of the task.
         labels: the names in the order of the logits; empty for regression.
         positive_label: with two labels, the one that `val_f1`, `val_precision`, ... measure; otherwise None.
+        label_mean: for regression, the mean of the training labels; otherwise 0.
+        label_scale: for regression, their standard deviation; otherwise 1.
     """
 
     task: Task
     labels: tuple[str, ...] = ()
     positive_label: str | None = None
+    label_mean: float = 0.0
+    label_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -89,12 +93,27 @@ class Target:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint that loads with `weights_only=True`."""
-        return {"task": self.task, "labels": list(self.labels), "positive_label": self.positive_label}
+        return {**asdict(self), "labels": list(self.labels)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Target:
         """The inverse of :meth:`to_dict`."""
-        return cls(values["task"], tuple(values["labels"]), values["positive_label"])
+        scale = {name: values[name] for name in ("label_mean", "label_scale") if name in values}  # not in version 0.1
+        return cls(values["task"], tuple(values["labels"]), values["positive_label"], **scale)
+
+    def scaled_to(self, rows: Rows) -> Target:
+        """This target with the mean and standard deviation of the values of training rows; itself with probabilities.
+
+        Equal values have a scale of 1.
+        """
+        if self.has_probabilities:
+            return self
+        values = self.encode(rows).astype(np.float64)
+        return replace(self, label_mean=float(values.mean()), label_scale=float(values.std()) or 1.0)
+
+    def standardized(self, values: Any) -> Any:
+        """Values of an array or a tensor in standard deviations from the mean; label targets are not changed."""
+        return values if self.has_probabilities else (values - self.label_mean) / self.label_scale
 
     def missing(self, rows: Rows) -> np.ndarray:
         """Indices of the rows without a label; with label sets, a blank cell is an empty set."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from lit_textclf.classifier.metric_table import plain_name, shown_in
+from lit_textclf.classifier.metrics.table import plain_name, shown_in
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.sections import SECTIONS, Page
 from lit_textclf.utils.atomic import write_file

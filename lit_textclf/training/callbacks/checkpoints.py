@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lit_textclf.classifier.metric_table import monitor_of
+from lit_textclf.classifier.metrics.table import monitor_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.atomic import atomic_file, atomic_path
 from lit_textclf.utils.messages import UserError, note
@@ -44,6 +45,37 @@ class CheckpointFiles(TorchCheckpointIO):
             if not isinstance(cause, OSError):
                 raise
             raise UserError(f"{path}: the checkpoint cannot be written ({cause.strerror or cause})") from None
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Writes `best.ckpt` after an epoch with the best monitored metric so far; of equal ones, the lowest `val_loss`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(filename="best", **kwargs)
+        self._loss = math.inf
+
+    @property
+    def state_key(self) -> str:
+        """The key of Lightning's own class, as in version 0.1."""
+        return f"ModelCheckpoint{super().state_key.removeprefix(type(self).__qualname__)}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best epoch."""
+        return {**super().state_dict(), "loss": self._loss}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the best epoch of the resumed run."""
+        super().load_state_dict(state_dict)
+        self._loss = state_dict.get("loss", math.inf)
+
+    def check_monitor_top_k(self, trainer: pl.Trainer, current: torch.Tensor | None = None) -> bool:
+        """Whether an epoch with this value of the monitored metric is the best; may be asked twice."""
+        loss = float(trainer.callback_metrics.get("val_loss", math.nan))
+        ties = current is not None and self.best_model_score is not None and bool(current == self.best_model_score)
+        is_best = super().check_monitor_top_k(trainer, current) or (ties and loss <= self._loss)
+        if is_best:
+            self._loss = loss
+        return is_best
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -102,9 +134,6 @@ class StepCheckpoint(ModelCheckpoint):
             super().on_train_batch_end(trainer, *args, **kwargs)
 
 
-_BEST = "best"
-
-
 def checkpoint_callbacks(
     folder: Path, target: Target, *, validated: bool, every_n_steps: int | None = None
 ) -> list[ModelCheckpoint]:
@@ -117,14 +146,13 @@ def checkpoint_callbacks(
     if not validated:
         return [LastCheckpoint(None, **common), *steps]
     monitor, mode = monitor_of(target.task)
-    best = ModelCheckpoint(filename=_BEST, monitor=monitor, mode=mode, **common)
+    best = BestCheckpoint(monitor=monitor, mode=mode, **common)
     return [best, LastCheckpoint(best, **common), *steps]
 
 
-def best_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint | None:
+def best_checkpoint(trainer: pl.Trainer) -> BestCheckpoint | None:
     """The callback of :func:`checkpoint_callbacks` that writes `best.ckpt`; None if the run has none."""
-    callbacks = trainer.checkpoint_callbacks
-    return next((c for c in callbacks if isinstance(c, ModelCheckpoint) and c.monitor and c.filename == _BEST), None)
+    return next((each for each in trainer.checkpoint_callbacks if isinstance(each, BestCheckpoint)), None)
 
 
 def written_checkpoints(folder: Path, *, validated: bool) -> list[Path]:

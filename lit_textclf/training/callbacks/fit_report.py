@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from lit_textclf.classifier.metric_table import monitor_of, shown_in
+from lit_textclf.classifier.metrics.table import monitor_of, shown_in
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.table import Task
@@ -80,7 +80,8 @@ class EpochReport(Callback):
         note(
             f"fit: {data.summary()}; {type(pl_module.model).__name__} of {parameters / 1e6:.1f} M parameters; "
             f"{trainer.precision} on {trainer.num_devices} {pl_module.device.type}; "
-            f"{plural(int(trainer.estimated_stepping_batches), 'step')} of {batch}"
+            f"{plural(int(trainer.estimated_stepping_batches), 'step')} of {batch} (learning rate "
+            f"{pl_module.learning_rate:g})"
         )
         self._plan = {"batch_size": data.batch_size, "steps": int(trainer.estimated_stepping_batches)}
         if self._saved_plan and self._saved_plan != self._plan:

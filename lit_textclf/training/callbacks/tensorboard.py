@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_average_precision
 
-from lit_textclf.classifier.metric_table import charts_of
+from lit_textclf.classifier.metrics.table import charts_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.tokens.long_text import pool
 from lit_textclf.evaluation.evaluation import Evaluation

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_textclf.classifier.metric_table import higher_is_better, metrics_of, monitor_of, quality_of, shown_in, task_of
+from lit_textclf.classifier.metrics.table import higher_is_better, metrics_of, monitor_of, quality_of, shown_in, task_of
 from lit_textclf.classifier.tasks.table import RULES
 from lit_textclf.compare.statistics import Measure
 from lit_textclf.data.labels.names import join_names, split_names
@@ -172,11 +172,11 @@ def test_through_plain_values_and_back() -> None:
     for target in (
         Target("single_label", ("b", "a"), "b"),
         Target("single_label", ("x", "y", "z")),
-        Target("regression"),
+        Target("regression", label_mean=2.5, label_scale=0.5),
     ):
         values = target.to_dict()
         assert Target.from_dict(values) == target
-        assert {type(value) for value in values.values()} <= {str, list, type(None)}
+        assert {type(value) for value in values.values()} <= {str, list, float, type(None)}
 
 
 def test_conflicts_with_options() -> None:

@@ -40,7 +40,7 @@ def read(path: Path) -> list[dict[str, str]]:
 @pytest.fixture
 def judged(fit_args: list[str]) -> list[str]:
     """Options that measure a model on rows of which it knows some: labels were changed, texts are hard to write."""
-    main([*fit_args, "--trainer.max_epochs", "6", "--model.learning_rate", "3e-3"])
+    main([*fit_args, "--trainer.max_epochs", "6", "--model.learning_rate", "3e-3", "--model.head_init", "random"])
     rows = sentences(60)
     rows = [(text, ("negative", "positive")[label == "negative"] if number % 4 == 0 else label)
             for number, (text, label) in enumerate(rows)]  # fmt: skip

@@ -58,8 +58,8 @@ def test_fit_and_test(
 ) -> None:
     metrics = main([*fit_args, *FIGURES, "--data.id_column", "id"])
     found = events()
-    reached = [event.value for event in found.Scalars("val_f1_macro")]
-    best = reached.index(max(reached)) + 1
+    f1, loss = ([event.value for event in found.Scalars(name)] for name in ("val_f1_macro", "val_loss"))
+    best = max(range(len(f1)), key=lambda epoch: (f1[epoch], -loss[epoch])) + 1
     assert f"tensorboard: 9 figures of the validation after epoch {best} in " in capsys.readouterr().err
     assert images(found) == {"validation": CLASSES}
     assert {event.step for event in found.Images("validation/confusion")} == {11}  # as the metrics of epoch 2

@@ -61,7 +61,7 @@ def _values(name: str) -> dict[Task, str]:
 
 
 _MACRO, _MICRO, _WEIGHTED = ({"average": average} for average in ("macro", "micro", "weighted"))
-_OWN = "lit_textclf.classifier.metrics."
+_OWN = "lit_textclf.classifier.metrics.stage."
 _F1: dict[Task, str] = _single("MulticlassF1Score") | {"multi_label": "torchmetrics.classification.MultilabelF1Score"}
 _SHARES = "accuracy, exact matches, AUROC and MCC"
 
@@ -91,6 +91,7 @@ METRICS: tuple[MetricEntry, ...] = (
     MetricEntry(
         "pearson", True, _values("PearsonCorrCoef"), chart="correlation", head=5, epoch_line=5, interval=6, quality=3
     ),
+    MetricEntry("r2", True, {"regression": f"{_OWN}R2Score"}, chart="correlation"),
     MetricEntry("spearman", True, _values("SpearmanCorrCoef"), chart="correlation", head=6),
     MetricEntry("loss", False, head=8, epoch_line=1, progress_bar=1, interval=9, monitor=2),
     MetricEntry("ece", False),

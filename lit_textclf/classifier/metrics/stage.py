@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import BinaryAUROC, BinaryMatthewsCorrCoef
+from torchmetrics.regression import R2Score as TorchR2Score
 from torchmetrics.utilities import dim_zero_cat
 
-from lit_textclf.classifier.metric_table import METRICS, metrics_of
+from lit_textclf.classifier.metrics.table import METRICS, metrics_of
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.class_path import Spec, instantiate, load_class, split_spec
@@ -80,7 +81,7 @@ class StageMetrics(nn.Module):
             collection.update(*inputs[reads])
 
     def _inputs(self, logits: Tensor, target: Tensor, predicted: Tensor | None) -> dict[str, tuple[Tensor, Tensor]]:
-        """What metrics are updated with, by :data:`~lit_textclf.classifier.metric_table.Reads`."""
+        """What metrics are updated with, by :data:`~lit_textclf.classifier.metrics.table.Reads`."""
         if not self.target.has_probabilities:
             values = (logits.squeeze(-1).to(self._wide), target.to(self._wide))
             return {"predicted": values, "probabilities": values}
@@ -142,6 +143,15 @@ class AUROC(BinaryAUROC):
         """The area, a scalar."""
         target = dim_zero_cat(self.target)
         return super().compute() if target.min() != target.max() else torch.tensor(torch.nan)
+
+
+class R2Score(TorchR2Score):
+    """NaN for fewer than two rows, where torchmetrics raises an error, and for equal labels."""
+
+    def compute(self) -> Tensor:
+        """The coefficient of determination, a scalar."""
+        spread = self.sum_squared_error - self.sum_error * self.sum_error / self.total
+        return super().compute() if self.total > 1 and (spread > 0).all() else torch.tensor(torch.nan)
 
 
 # Metrics of the user --------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from lit_textclf import main
-from lit_textclf.classifier import metric_table
-from lit_textclf.classifier.metric_table import (
+from lit_textclf.classifier.metrics import table
+from lit_textclf.classifier.metrics.stage import StageMetrics
+from lit_textclf.classifier.metrics.table import (
     METRICS,
     MetricEntry,
     higher_is_better,
@@ -20,7 +21,6 @@ from lit_textclf.classifier.metric_table import (
     shown_in,
     task_of,
 )
-from lit_textclf.classifier.metrics import StageMetrics
 from lit_textclf.data.labels.target import Target
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -63,7 +63,7 @@ def test_the_task_of_metrics() -> None:
 
 
 def test_torch_is_not_imported() -> None:
-    code = "import sys, lit_textclf.classifier.metric_table; assert 'torch' not in sys.modules"
+    code = "import sys, lit_textclf.classifier.metrics.table; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -74,9 +74,9 @@ def test_a_new_metric_is_one_line(
         "kappa", True, {"single_label": "torchmetrics.classification.MulticlassCohenKappa"}, chart="agreement",
         head=9, epoch_line=9,
     )  # fmt: skip
-    monkeypatch.setattr(metric_table, "METRICS", (*METRICS, kappa))
+    monkeypatch.setattr(table, "METRICS", (*METRICS, kappa))
     main([*fit_args, "--trainer.max_epochs", "1"])
-    main([*fit_args, "--model.learning_rate", "1e-2", "--trainer.max_epochs", "6"])
+    main([*fit_args, "--model.learning_rate", "1e-2", "--trainer.max_epochs", "6", "--model.head_init", "random"])
     assert ", val_kappa " in next(line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch 1"))
     event = next(Path("lightning_logs/version_0").glob("events*"))
     assert b"agreement" in event.read_bytes()  # the chart

@@ -17,12 +17,13 @@ from sklearn.metrics import (
     mean_absolute_error,
     mean_squared_error,
     precision_score,
+    r2_score,
     recall_score,
     roc_auc_score,
 )
 from torch import Tensor
 
-from lit_textclf.classifier.metrics import StageMetrics
+from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.tasks.table import RULES
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.messages import UserError
@@ -124,6 +125,7 @@ def test_regression(batch_size: int) -> None:
         "val_mse": mean_squared_error(true, predicted),
         "val_mae": mean_absolute_error(true, predicted),
         "val_pearson": pearsonr(true, predicted).statistic,
+        "val_r2": r2_score(true, predicted),
         "val_spearman": spearmanr(true, predicted).statistic,
     }
     assert computed(REGRESSION, logits, truth, batch_size) == pytest.approx(expected, abs=1e-5)

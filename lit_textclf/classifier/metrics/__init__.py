@@ -1,0 +1,1 @@
+"""The table of metrics, and the metrics of a stage."""

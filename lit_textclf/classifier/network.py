@@ -1,0 +1,147 @@
+"""The network inside the classifier: its configuration, its tokenizer, building it, and its logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.data.batches.collate import Batch
+from lit_textclf.data.labels.target import Target
+from lit_textclf.data.tokens.long_text import Pooling, pool
+from lit_textclf.data.tokens.tokenizer import load_tokenizer
+from lit_textclf.models.build import BuildOptions, build_model, scratch_config
+from lit_textclf.models.config import config_from_json, load_config, max_positions
+from lit_textclf.utils.messages import UserError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+HeadInit = Literal["auto", "random", "probe"]
+
+
+class Network(LightningModule):
+    """A transformers model for sequence classification that is built when the target is known.
+
+    Args:
+        options: how to build it.
+        model_name_or_path: see :class:`TextClassifier`, as for all other arguments.
+        tokenizer_name_or_path: null uses the model's.
+        from_scratch: None loads a pretrained model.
+        head_init: whether a probe starts the head.
+        window_pooling: of a document's windows.
+        target: task and labels.
+        architecture: the configuration as JSON; the weights follow from a checkpoint.
+        tokenizer: the tokenizer.
+
+    Attributes:
+        starts_head: whether the head is still to be started by a probe.
+        origin: identifies a model that comes from no checkpoint.
+    """
+
+    def __init__(
+        self,
+        options: BuildOptions,
+        *,
+        model_name_or_path: str,
+        tokenizer_name_or_path: str | None,
+        from_scratch: Mapping[str, Any] | None,
+        head_init: HeadInit,
+        window_pooling: Pooling,
+        target: Target | None,
+        architecture: str | None,
+        tokenizer: PreTrainedTokenizerFast | None,
+    ) -> None:
+        super().__init__()
+        self.build_options, self.target = options, target
+        self.model_name_or_path, self.tokenizer_name_or_path = model_name_or_path, tokenizer_name_or_path
+        self.from_scratch, self.window_pooling = from_scratch, window_pooling
+        self.head_init, self.starts_head = head_init, False
+        self._config = config_from_json(architecture) if architecture else None
+        self.weights_follow = architecture is not None
+        self._tokenizer = tokenizer
+        self.model: nn.Module | None = None
+        self.origin: str | None = None
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer, loaded when first asked for."""
+        if self._tokenizer is None:
+            option = "model_name_or_path" if self.tokenizer_name_or_path is None else "tokenizer_name_or_path"
+            self._tokenizer = load_tokenizer(getattr(self, option), f"model.{option}")
+        return self._tokenizer
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The model's configuration, loaded when first asked for."""
+        if self._config is None:
+            if self.from_scratch is not None:
+                self._config = scratch_config(self.from_scratch, self.tokenizer)
+            else:
+                self._config = load_config(self.model_name_or_path)
+        return self._config
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest sequence that the model has positions for, in tokens; None if it knows no limit."""
+        # A tokenizer that does not know says 1e30.
+        longest = self.tokenizer.model_max_length
+        return max_positions(self.config) or (longest if longest < 1e9 else None)
+
+    def configure_model(self) -> None:
+        """Builds the model from pretrained weights, or from its configuration if a checkpoint has the weights.
+
+        Raises:
+            UserError: if the labels are not known, or the pretrained weights cannot be loaded.
+        """
+        if self.model is not None:
+            return
+        if self.target is None:
+            raise UserError("the labels are not known: give TextClassifier a target, or train with a TextDataModule")
+        random = self.weights_follow or self.from_scratch is not None
+        model, self.build_options, is_new = build_model(
+            self.config,
+            self.tokenizer,
+            rules_of(self.target).problem_type,
+            self.target.labels,
+            pretrained=None if random else self.model_name_or_path,
+            options=self.build_options,
+            scale=(self.target.label_scale, self.target.label_mean),
+            mesh=self.device_mesh,
+        )
+        starts = {"auto": is_new, "probe": not self.weights_follow, "random": False}
+        self.starts_head = starts[self.head_init]
+        # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
+        self.attach(model.train())
+
+    def attach(self, model: nn.Module, origin: str | None = None) -> None:
+        """Uses a model to compute the logits.
+
+        Args:
+            model: takes the arguments of :meth:`forward` and returns an object with `logits`.
+            origin: identifies a model that comes from no checkpoint.
+        """
+        self.model, self.origin = model, origin
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """Runs the model.
+
+        Args:
+            **inputs: `input_ids`, `attention_mask` and `token_type_ids`, int64 `(batch, tokens)`.
+
+        Returns:
+            Logits, float32 `(batch, outputs)`.
+        """
+        if self.model is None:
+            self.configure_model()
+        assert self.model is not None
+        logits: Tensor = self.model(**inputs).logits
+        return logits.float()
+
+    def logits_of(self, batch: Batch) -> Tensor:
+        """The logits of a batch's rows, those of windows pooled, float32 `(batch, outputs)`."""
+        logits: Tensor = self(**batch["inputs"])
+        return pool(logits, batch["windows"], self.window_pooling) if "windows" in batch else logits

@@ -1,0 +1,151 @@
+"""The start of the head: a linear model of the frozen encoder's features, before all weights are trained.
+
+A head with random weights sends random gradients through the encoder until it has learned something, which on few rows
+is most of the run (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform
+Out-of-Distribution", section 4: linear probing, then fine-tuning).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lit_textclf.classifier.network import Network
+from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.data.labels.target import Target
+from lit_textclf.data.tokens.long_text import pool
+from lit_textclf.models.layers import last_linear
+from lit_textclf.utils.messages import note, plural
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+
+MOST_ROWS = 10_000
+"""Training rows that a probe reads at most: a stratified sample of more."""
+STRENGTHS = (0.3, 3.0, 30.0, 300.0)
+"""The inverse penalties to choose from, `C` of scikit-learn, for features of unit length."""
+_FOLDS, _FEW_ROWS = 5, 2_000
+
+
+@runtime_checkable
+class FeedsProbe(Protocol):
+    """A data module whose training rows can start the head, as :class:`TextDataModule`."""
+
+    def probe_dataloader(self, most: int) -> DataLoader[Any]:
+        """Training rows with targets, the same on every rank; a sample if there are more than `most`."""
+
+
+class Probe(NamedTuple):
+    """A linear model of features.
+
+    Attributes:
+        weight: float32 `(outputs, hidden)`.
+        bias: float32 `(outputs,)`.
+        strength: the inverse penalty.
+        quality: accuracy, micro F1 or R2 on held-out rows.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    strength: float
+    quality: float
+
+
+def start_head(classifier: Network, loader: DataLoader[Any]) -> None:
+    """Sets the last linear layer to a probe of the training rows; every rank takes that of rank 0.
+
+    Args:
+        classifier: built on its device, not trained yet.
+        loader: training rows, the same on every rank.
+    """
+    assert classifier.target is not None
+    assert classifier.model is not None
+    head = last_linear(classifier.model, classifier.target.num_outputs)
+    if head is None:
+        note("model.head_init: this model has no linear head; the head starts from random weights")
+        return
+    probe, started = None, time.perf_counter()
+    if classifier.global_rank == 0:
+        features, targets = features_of(classifier, head, loader)
+        probe = fit_probe(features, classifier.target.standardized(targets), classifier.target)
+        rules = rules_of(classifier.target)
+        note(
+            f"head: starts as a linear model of the frozen encoder ({plural(len(targets), 'training row')}, C "
+            f"{probe.strength:g}), which reaches {rules.quality} {probe.quality:.3f} on held-out training rows; "
+            f"{time.perf_counter() - started:.0f} s"
+        )
+    probe = classifier.trainer.strategy.broadcast(probe)
+    assert probe is not None
+    with torch.no_grad():
+        head.weight.copy_(probe.weight)
+        head.bias.copy_(probe.bias)
+
+
+@torch.inference_mode()
+def features_of(classifier: Network, head: nn.Module, loader: DataLoader[Any]) -> tuple[Tensor, Tensor]:
+    """What the head reads, float32 `(rows, hidden)`, those of windows averaged; and the rows' targets."""
+    seen: list[Tensor] = []
+    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
+    modes = {module: module.training for module in classifier.modules()}
+    features, targets = [], []
+    classifier.eval()
+    try:
+        for batch in loader:
+            batch = classifier.transfer_batch_to_device(batch, classifier.device, 0)
+            with classifier.trainer.precision_plugin.forward_context():
+                classifier(**batch["inputs"])
+            found = seen.pop()
+            features.append(pool(found, batch["windows"], "mean") if "windows" in batch else found)
+            targets.append(batch["target"])
+    finally:
+        hook.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    return torch.cat(features).cpu(), torch.cat(targets).cpu()
+
+
+def fit_probe(features: Tensor, targets: Tensor, target: Target) -> Probe:
+    """Fits a linear model of features, with the penalty that predicts held-out rows best.
+
+    With fewer than 2,000 rows each row is held out once, in one of five folds; otherwise a fifth of the rows is.
+
+    Args:
+        features: float32 `(rows, hidden)`.
+        targets: see :meth:`Target.encode`.
+            For regression, standardized.
+        target: task and labels.
+    """
+    rules = rules_of(target)
+    # Of unit length on average: a penalty then means the same for every encoder.
+    scale = float(features.square().sum(1).mean().sqrt())
+    features = features / max(scale, 1e-12)
+    fold = folds(targets, target)
+    used = range(min(_FOLDS, len(targets)) if len(targets) < _FEW_ROWS else 1)
+    measured = []
+    for strength in STRENGTHS:
+        losses, logits = [], []
+        for part in used:
+            weight, bias = rules.fit_linear(target.num_outputs, features[fold != part], targets[fold != part], strength)
+            logits.append(features[fold == part] @ weight.T + bias)
+            losses.append(rules.row_losses(logits[-1], targets[fold == part]))
+        held = torch.cat([targets[fold == part] for part in used])
+        measured.append((float(torch.cat(losses).mean()), strength, rules.measure_quality(torch.cat(logits), held)))
+    _, strength, quality = min(measured)
+    weight, bias = rules.fit_linear(target.num_outputs, features, targets, strength)
+    return Probe(weight / scale, bias, strength, quality)
+
+
+def folds(targets: Tensor, target: Target) -> np.ndarray:
+    """The fold of each row, 0 to 4, `(rows,)`; each class is spread over the folds."""
+    order = np.random.default_rng(0).permutation(len(targets))
+    strata = target.label_task.strata(targets.numpy())
+    if strata is not None:
+        order = order[np.argsort(strata[order], kind="stable")]
+    fold = np.empty(len(targets), np.int64)
+    fold[order] = np.arange(len(targets)) % _FOLDS
+    return fold

@@ -1,0 +1,58 @@
+"""`trainer.max_epochs: auto`: more epochs where an epoch has few steps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+FEWEST, MOST, STEPS = 3, 10, 100
+"""Epochs at least and at most, and the optimizer steps to reach between them."""
+
+
+def epochs_for(steps: int) -> int:
+    """The number of epochs for a number of optimizer steps in one.
+
+    Three epochs are the usual recommendation (Devlin et al. 2019, appendix A.3). On few rows they end before the model
+    has learned the task (Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning", section 6; Mosbach et al. 2021).
+
+    Example:
+        >>> [epochs_for(steps) for steps in (5, 20, 34, 200)]
+        [10, 5, 3, 3]
+    """
+    return min(MOST, max(FEWEST, math.ceil(STEPS / max(1, steps))))
+
+
+class AutoEpochs(Callback):
+    """Sets the Trainer's number of epochs once the training rows are known; a resumed run keeps its own.
+
+    Args:
+        active: whether it is this callback that decides.
+    """
+
+    def __init__(self, *, active: bool) -> None:
+        self.active = active
+        self._loop: Any = None
+
+    @property
+    def state_key(self) -> str:
+        """The key of this callback's state in a checkpoint; fixed, whatever the class is called."""
+        return "AutoEpochs"
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Counts the steps of one epoch."""
+        self._loop = trainer.fit_loop
+        if stage == "fit" and self.active and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._loop.max_epochs = 1
+            self._loop.max_epochs = epochs_for(int(trainer.estimated_stepping_batches))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of epochs."""
+        return {"max_epochs": self._loop.max_epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the number of epochs of the resumed run."""
+        if self.active:
+            self._loop.max_epochs = state_dict["max_epochs"]

@@ -1,0 +1,169 @@
+"""The linear model that a new head starts from, and when it does."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from sklearn.metrics import accuracy_score
+
+from lit_textclf import Trainer, main
+from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.classifier.probe import STRENGTHS, fit_probe, folds
+from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.data.labels.target import Target
+from tests.conftest import write_csv
+
+THREE = Target("single_label", ("a", "b", "c"))
+
+
+def clusters(rows: int = 60, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features around one corner for each class, with noise that does not cross the borders."""
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.arange(rows) % classes
+    return torch.eye(classes, 8)[targets] * 5 + torch.randn(rows, 8, generator=generator), targets
+
+
+def test_classes_are_separated() -> None:
+    features, targets = clusters()
+    probe = fit_probe(features, targets, THREE)
+    assert probe.strength in STRENGTHS
+    assert accuracy_score(targets, (features @ probe.weight.T + probe.bias).argmax(1)) == 1.0
+    assert probe.quality > 0.9
+
+
+def test_two_classes_have_two_opposite_logits() -> None:
+    features, targets = clusters(classes=2)
+    probe = fit_probe(features, targets, Target("single_label", ("no", "yes"), "yes"))
+    assert torch.allclose(probe.weight[0], -probe.weight[1])
+    assert accuracy_score(targets, (features @ probe.weight.T + probe.bias).argmax(1)) == 1.0
+
+
+def test_a_class_without_rows_is_the_least_probable() -> None:
+    features, targets = clusters(classes=2)
+    probe = fit_probe(features, targets, THREE)
+    assert not probe.weight[2].any()
+    assert probe.bias[2] <= probe.bias[:2].min()
+
+
+def test_label_sets_have_one_model_for_each_label() -> None:
+    features, targets = clusters(classes=2)
+    sets = torch.stack([targets == 0, targets == 1, torch.ones(60), torch.zeros(60)], 1).float()
+    probe = fit_probe(features, sets, Target("multi_label", ("a", "b", "all", "none")))
+    assert ((features @ probe.weight.T + probe.bias > 0).float() == sets).all()
+    assert probe.quality > 0.9
+
+
+def test_values_are_a_ridge_regression() -> None:
+    features, _ = clusters(200)
+    values = features @ torch.arange(8.0) - 3
+    probe = fit_probe(features, values, Target("regression"))
+    assert torch.allclose(probe.weight, torch.arange(8.0)[None], atol=0.05)
+    assert probe.bias.item() == pytest.approx(-3, abs=0.1)
+    assert probe.quality > 0.999
+
+
+def test_each_class_is_in_each_fold() -> None:
+    targets = torch.tensor([0] * 50 + [1] * 10)
+    fold = folds(targets, Target("single_label", ("a", "b")))
+    assert np.bincount(fold).tolist() == [12] * 5
+    assert {part for part, label in zip(fold, targets, strict=True) if label == 1} == set(range(5))
+
+
+# In a run -------------------------------------------------------------------------------------------------------------
+
+
+def trainer(epochs: int, **options: Any) -> Trainer:
+    return Trainer(accelerator="cpu", precision="32-true", max_epochs=epochs, logger=False, **options)
+
+
+@pytest.fixture
+def sentence_bert(tiny_bert: Path, tmp_path: Path) -> str:
+    """The tiny BERT as sentence-transformers would have saved it."""
+    folder = tmp_path / "sentence_bert"
+    shutil.copytree(tiny_bert, folder)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling/config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}), encoding="utf-8")
+    return str(folder)
+
+
+def test_what_auto_came_to_is_kept(
+    sentence_bert: str, reviews: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = [
+        "fit", "--model.model_name_or_path", sentence_bert, "--data.train_file", str(reviews["train"]),
+        "--data.max_length", "16", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true",
+    ]  # fmt: skip
+    main(args)
+    err = capsys.readouterr().err
+    (line,) = [line for line in err.splitlines() if line.startswith("head:")]
+    assert re.fullmatch(
+        r"head: starts as a linear model of the frozen encoder \(48 training rows, C [\d.]+\), which reaches accuracy "
+        r"\d\.\d{3} on held-out training rows; \d+ s", line,
+    )  # fmt: skip
+    assert "20 steps of 32 rows (learning rate 0.0003)" in err
+    run = Path("lightning_logs/version_0")
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    assert config["model"]["pooling"] == "mean"
+    assert (config["model"]["learning_rate"], config["trainer"]["max_epochs"]) == (3e-4, 10)
+    stored = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    assert (stored["hyper_parameters"]["pooling"], stored["hyper_parameters"]["learning_rate"]) == ("mean", 3e-4)
+    assert not any("pooler" in name for name in stored["state_dict"])
+    # With all options at auto again, a resumed run has the epochs, the pooling and the head of its checkpoint.
+    main([*args, "--ckpt_path", "last"])
+    err = capsys.readouterr().err
+    assert "nothing was trained: 10 of 10 epochs are done" in err
+    assert "head:" not in err
+
+
+def test_a_mean_pooled_model_loads_in_transformers(sentence_bert: str, reviews: dict[str, Path]) -> None:
+    from transformers import pipeline
+
+    data = TextDataModule(str(reviews["train"]), max_length=16)
+    classifier = TextClassifier(sentence_bert)
+    trainer(1, limit_val_batches=0).fit(classifier, data)
+    main(["export", "--ckpt_path", str(next(Path().rglob("*.ckpt"))), "--output", "folder"])
+    texts = ["the film was very good .", "awful"]
+    ours = classifier.eval().classify(texts)
+    theirs = pipeline("text-classification", model="folder", top_k=None)(texts)
+    for our, their in zip(ours, theirs, strict=True):
+        assert {each["label"]: each["score"] for each in their} == pytest.approx(our["probabilities"], abs=1e-5)
+
+
+def test_the_first_loss_is_that_of_the_probe(sentence_bert: str, reviews: dict[str, Path]) -> None:
+    """The head is started before the first step, and random is random."""
+    losses = {}
+    for start in ("probe", "random"):
+        data = TextDataModule(str(reviews["train"]), str(reviews["train"]), max_length=16)
+        classifier = TextClassifier(sentence_bert, head_init=start, learning_rate=1e-9, dropout=0.0, calibrate=False)
+        fit = trainer(1, enable_checkpointing=False)
+        fit.fit(classifier, data)
+        losses[start] = float(fit.callback_metrics["val_loss"])
+    assert losses["probe"] < losses["random"] - 0.05
+
+
+def test_scaled_labels_give_scaled_predictions(sentence_bert: str, tmp_path: Path) -> None:
+    rows = [(f"the {word} was {how}", value) for word in ("film", "book", "meal") for how, value in
+            (("good", 4.5), ("fine", 3.5), ("poor", 1.5), ("awful", 0.5))]  # fmt: skip
+    found = []
+    for factor, shift in ((1, 0), (20, 0), (1, 1000)):
+        file = write_csv(tmp_path / "train.csv", ["text", "label"],
+                         [(text, str(value * factor + shift)) for text, value in rows])  # fmt: skip
+        torch.manual_seed(0)
+        classifier = TextClassifier(sentence_bert, dropout=0.0, learning_rate=1e-3)
+        fit = trainer(5, enable_checkpointing=False, limit_val_batches=0)
+        fit.fit(classifier, TextDataModule(str(file), task="regression", max_length=16))
+        assert classifier.target is not None
+        assert classifier.target.label_mean == pytest.approx(2.5 * factor + shift)
+        values = np.array([answer["prediction"] for answer in classifier.eval().classify([text for text, _ in rows])])
+        found.append((values - shift) / factor)
+        assert float(fit.callback_metrics["train_loss"]) < 2.5 * factor**2  # the variance of the labels
+    assert found[1] == pytest.approx(found[0], abs=1e-3)
+    assert found[2] == pytest.approx(found[0], abs=1e-2)  # float32 near 1,000
