@@ -130,13 +130,14 @@ def fit_probe(features: Tensor, targets: Tensor, target: Target) -> Probe:
     for strength in STRENGTHS:
         losses, logits = [], []
         for part in used:
-            weight, bias = rules.fit_linear(target.num_outputs, features[fold != part], targets[fold != part], strength)
+            others = features[fold != part].numpy()
+            weight, bias = rules.fit_linear(target.num_outputs, others, targets[fold != part], strength)
             logits.append(features[fold == part] @ weight.T + bias)
             losses.append(rules.row_losses(logits[-1], targets[fold == part]))
         held = torch.cat([targets[fold == part] for part in used])
         measured.append((float(torch.cat(losses).mean()), strength, rules.measure_quality(torch.cat(logits), held)))
     _, strength, quality = min(measured)
-    weight, bias = rules.fit_linear(target.num_outputs, features, targets, strength)
+    weight, bias = rules.fit_linear(target.num_outputs, features.numpy(), targets, strength)
     return Probe(weight / scale, bias, strength, quality)
 
 

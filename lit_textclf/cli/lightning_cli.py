@@ -19,6 +19,7 @@ from lit_textclf.check.quick import report_severe_findings
 from lit_textclf.classifier.calibration import resolve_threshold
 from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
 from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.cli.baselines import compare_with_baselines
 from lit_textclf.cli.engine import Engine, add_engine_options
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import in_order_of_precedence
@@ -309,6 +310,9 @@ class TextCLI(LightningCLI):
         if self.report.best_evaluation is not None:
             write_outcomes(self.report.best_evaluation, self.folder)
         metrics = write_metrics(self.metrics, self.folder)
+        if self.report.best_evaluation is not None and self.config["fit"].metrics.baseline:
+            self.metrics |= compare_with_baselines(self.report.best_evaluation, self.datamodule.rows["train"])
+            write_metrics(self.metrics, self.folder)
         checkpoints = written_checkpoints(self.folder, validated=validation is not None)
         self.written += [*checkpoints, metrics]
         self._note_next(self.folder, checkpoints)

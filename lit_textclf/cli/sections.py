@@ -26,3 +26,8 @@ def add_options(parser: ArgumentParser) -> None:
         help="metrics of the `evaluate` library: a folder or file with a script, a name on the Hub, or a mapping with "
         "one of these as path and the script's arguments; predict does not use them",
     )  # fmt: skip
+    parser.add_argument(
+        "--metrics.baseline", type=bool, default=True,
+        help="when fit ends, measure a linear model of words and the most frequent label (or the mean) on the "
+        "validation rows too; the other commands do not use it",
+    )  # fmt: skip

@@ -23,7 +23,7 @@ from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import LOGS, METRICS, OUTCOMES, dotted, read_config, read_metrics
 
 PREFIXES = ("test_", "val_")
-_NOT_SETTINGS = ("trainer.default_root_dir", "data.cache_dir", "data.predict_file")
+_NOT_SETTINGS = ("trainer.default_root_dir", "data.cache_dir", "data.predict_file", "metrics.baseline")
 """Options that do not influence results."""
 _OF_EVALUATION = (
     "data.test_file", "data.validation_file", "data.max_eval_samples", "data.max_length", "data.long_text",
@@ -52,7 +52,7 @@ class RowResults:
 
 @dataclass(frozen=True)
 class RunResults:
-    """A run of `fit`, `validate`, `test` or `cross_validate`.
+    """A run of `fit`, `validate`, `test`, `cross_validate` or `baseline`.
 
     Attributes:
         name: for tables: its path below the common parent of all runs.
@@ -178,10 +178,19 @@ def _config(folder: Path) -> dict[str, Any] | None:
 
 
 def differing(runs: Sequence[RunResults]) -> dict[str, list[Any]]:
-    """The settings that differ between runs, in the order of the first run; None where a run lacks one."""
+    """The settings that differ between runs, in the order of the first run; None where a run lacks one.
+
+    A run without any setting of a section, as a baseline without a model, does not differ in that section.
+    """
     names = dict.fromkeys(name for run in runs for name in run.settings)
-    values = {name: [run.settings.get(name) for run in runs] for name in names}
-    return {name: found for name, found in values.items() if any(value != found[0] for value in found)}
+    sections = [{name.partition(".")[0] for name in run.settings} for run in runs]
+    differing: dict[str, list[Any]] = {}
+    for name in names:
+        section, dot, _ = name.partition(".")
+        known = [run.settings.get(name) for run, own in zip(runs, sections, strict=True) if not dot or section in own]
+        if any(value != known[0] for value in known):
+            differing[name] = [run.settings.get(name) for run in runs]
+    return differing
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------

@@ -60,6 +60,8 @@ def test_fit_writes_what_the_contract_says(fit_args: list[str], capfd: pytest.Ca
         "val_f1_weighted", "val_f1", "val_precision", "val_recall", "val_auroc", "val_mcc", "val_ece",
         "val_ece_uncalibrated", "val_temperature", "epochs", "seconds",
         "rows_per_second", "tokens_per_second", "padding_share",
+        "baseline_most_frequent_accuracy", "baseline_most_frequent_f1_macro", "baseline_most_frequent_f1",
+        "baseline_tfidf_accuracy", "baseline_tfidf_f1_macro", "baseline_tfidf_f1",
     } == metrics.keys()  # fmt: skip
     assert metrics["epochs"] == 2
     assert "train: 48 rows, 0 (0.0%) truncated to 16 tokens" in err
@@ -84,7 +86,7 @@ def test_without_validation_rows_best_is_last(fit_args: list[str], capfd: pytest
     folder = Path("lightning_logs/version_0/checkpoints")
     assert (folder / "best.ckpt").read_bytes() == (folder / "last.ckpt").read_bytes()
     assert "no validation rows: best.ckpt will be the same as last.ckpt" in capfd.readouterr().err
-    assert not [name for name in metrics if name.startswith("val_")]
+    assert not [name for name in metrics if name.startswith(("val_", "baseline_"))]
 
 
 def test_test_gives_the_metrics_of_the_predictions(run: Path, reviews: dict[str, Path]) -> None:

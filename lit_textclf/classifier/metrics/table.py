@@ -13,7 +13,7 @@ from typing import Any, Literal
 from lit_textclf.data.labels.table import Task
 
 Reads = Literal["predicted", "positive", "positive_score"]
-Shown = Literal["head", "epoch_line", "progress_bar", "interval", "monitor", "quality"]
+Shown = Literal["head", "epoch_line", "progress_bar", "interval", "monitor", "quality", "baseline"]
 STAGES = ("val_", "test_", "predict_")
 
 
@@ -36,6 +36,8 @@ class MetricEntry:
             out.
         monitor: rank among the metrics that may decide which epoch is best; a task takes its first one.
         quality: rank among the metrics that may limit what int8 weights cost; a task takes its first one.
+        baseline: rank among the metrics by which a model beats a baseline, which need an interval; a task takes its
+            first one.
     """
 
     name: str
@@ -50,6 +52,7 @@ class MetricEntry:
     interval: int = 0
     monitor: int = 0
     quality: int = 0
+    baseline: int = 0
 
 
 def _single(name: str) -> dict[Task, str]:
@@ -69,7 +72,7 @@ METRICS: tuple[MetricEntry, ...] = (
     MetricEntry(
         "f1_macro", True, _F1, _MACRO, chart="F1", head=3, epoch_line=3, progress_bar=2, interval=3, monitor=1
     ),
-    MetricEntry("f1_micro", True, _F1, _MICRO, chart="F1", interval=4, quality=2),
+    MetricEntry("f1_micro", True, _F1, _MICRO, chart="F1", interval=4, quality=2, baseline=2),
     MetricEntry("f1_weighted", True, _single("MulticlassF1Score"), _WEIGHTED, chart="F1"),
     MetricEntry("f1", True, _single("BinaryF1Score"), reads="positive", chart="F1", head=4, interval=2),
     MetricEntry("precision_macro", True, _single("MulticlassPrecision"), _MACRO, chart="precision and recall"),
@@ -78,7 +81,7 @@ METRICS: tuple[MetricEntry, ...] = (
     MetricEntry("recall", True, _single("BinaryRecall"), reads="positive", chart="precision and recall"),
     MetricEntry(
         "accuracy", True, _single("MulticlassAccuracy"), _MICRO, chart=_SHARES, head=1, epoch_line=2, interval=1,
-        quality=1,
+        quality=1, baseline=1,
     ),
     MetricEntry(
         "exact_match", True, {"multi_label": "torchmetrics.classification.MultilabelExactMatch"}, chart=_SHARES,
@@ -86,7 +89,7 @@ METRICS: tuple[MetricEntry, ...] = (
     ),
     MetricEntry("auroc", True, {"single_label": f"{_OWN}AUROC"}, reads="positive_score", chart=_SHARES),
     MetricEntry("mcc", True, {"single_label": f"{_OWN}MatthewsCorrCoef"}, reads="positive", chart=_SHARES),
-    MetricEntry("mse", False, _values("MeanSquaredError"), chart="errors", interval=7),
+    MetricEntry("mse", False, _values("MeanSquaredError"), chart="errors", interval=7, baseline=3),
     MetricEntry("mae", False, _values("MeanAbsoluteError"), chart="errors", head=7, interval=8),
     MetricEntry(
         "pearson", True, _values("PearsonCorrCoef"), chart="correlation", head=5, epoch_line=5, interval=6, quality=3
@@ -159,6 +162,11 @@ def monitor_of(task: Task) -> tuple[str, Literal["min", "max"]]:
 def quality_of(task: Task) -> str:
     """The validation metric that limits what int8 weights may cost; higher is better."""
     return _first_of(task, "quality")
+
+
+def baseline_metric_of(task: Task) -> str:
+    """The validation metric by which a model beats a baseline, or does not."""
+    return _first_of(task, "baseline")
 
 
 def _first_of(task: Task, role: Shown) -> str:

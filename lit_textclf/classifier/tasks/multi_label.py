@@ -21,6 +21,7 @@ class MultiLabelRules(TaskRules):
 
     problem_type = "multi_label_classification"
     quality = "micro F1"
+    constant = ("most_frequent", "the set of the labels that most rows have")
 
     def loss(
         self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
@@ -46,19 +47,24 @@ class MultiLabelRules(TaskRules):
         """The probability of the least certain decision of the set."""
         return torch.where(decided.bool(), probabilities, 1 - probabilities).min(-1).values
 
-    def fit_linear(self, outputs: int, features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    def fit_linear(self, outputs: int, features: Any, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
         """A logistic regression for each label; one that all rows or none have starts with a bias alone."""
         from sklearn.linear_model import LogisticRegression
 
         weight, bias = torch.zeros(outputs, features.shape[1]), torch.zeros(outputs)
         for index, has_label in enumerate(targets.bool().T):
             if has_label.any() and not has_label.all():
-                fitted = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(features.numpy(), has_label.numpy())
+                fitted = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(features, has_label.numpy())
                 weight[index] = torch.from_numpy(fitted.coef_[0]).float()
                 bias[index] = float(fitted.intercept_[0])
             else:
                 bias[index] = 4.0 if has_label.all() else -4.0  # a probability of 0.98 or 0.02
         return weight, bias
+
+    def fit_constant(self, outputs: int, targets: Tensor) -> Tensor:
+        """The log odds of each label: the labels of more than half of the rows are predicted."""
+        counts = targets.sum(0)
+        return ((counts + 1) / (len(targets) - counts + 1)).log()
 
     def measure_quality(self, logits: Tensor, targets: Tensor) -> float:
         """Micro F1 at a threshold of 0.5."""

@@ -18,6 +18,8 @@ class RegressionRules(TaskRules):
 
     problem_type = "regression"
     quality = "R2"
+    linear = "ridge regression"
+    constant = ("mean", "the mean")
 
     def loss(
         self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
@@ -37,12 +39,16 @@ class RegressionRules(TaskRules):
         """The values."""
         return logits[:, 0]
 
-    def fit_linear(self, outputs: int, features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    def fit_linear(self, outputs: int, features: Any, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
         """Ridge regression."""
         from sklearn.linear_model import Ridge
 
-        fitted = Ridge(alpha=1 / strength).fit(features.numpy(), targets.numpy())
+        fitted = Ridge(alpha=1 / strength).fit(features, targets.numpy())
         return torch.from_numpy(fitted.coef_).float()[None], torch.tensor([float(fitted.intercept_)])
+
+    def fit_constant(self, outputs: int, targets: Tensor) -> Tensor:
+        """The mean."""
+        return targets.mean()[None]
 
     def measure_quality(self, logits: Tensor, targets: Tensor) -> float:
         """The share of the variance that is explained."""

@@ -28,10 +28,14 @@ class TaskRules(ABC):
     Attributes:
         problem_type: transformers' name for the task.
         quality: the name of one metric for people, see :meth:`measure_quality`.
+        linear: the name of :meth:`fit_linear` for people.
+        constant: the name of :meth:`fit_constant` in names of metrics, and for people.
     """
 
     problem_type: ClassVar[str]
     quality: ClassVar[str]
+    linear: ClassVar[str] = "logistic regression"
+    constant: ClassVar[tuple[str, str]] = ("most_frequent", "the most frequent label")
 
     @abstractmethod
     def loss(
@@ -59,17 +63,24 @@ class TaskRules(ABC):
         """
 
     @abstractmethod
-    def fit_linear(self, outputs: int, features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    def fit_linear(self, outputs: int, features: Any, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
         """Fits a linear model with an L2 penalty.
 
         Args:
             outputs: the number of logits.
-            features: float32 `(rows, hidden)`.
+            features: float32 `(rows, hidden)`, an array or a SciPy matrix.
             targets: see the class; values are standardized.
             strength: the inverse of the penalty, scikit-learn's `C`.
 
         Returns:
             Weights `(outputs, hidden)` and biases `(outputs,)`, float32.
+        """
+
+    @abstractmethod
+    def fit_constant(self, outputs: int, targets: Tensor) -> Tensor:
+        """The logits of a model that knows no features, float32 `(outputs,)`; targets as in :meth:`fit_linear`.
+
+        Each label is counted once more than it occurs, so that a label without rows has a finite logit.
         """
 
     @abstractmethod

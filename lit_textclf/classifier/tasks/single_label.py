@@ -46,20 +46,25 @@ class SingleLabelRules(TaskRules):
         """The probability of the predicted label."""
         return probabilities.gather(1, decided[:, None])[:, 0]
 
-    def fit_linear(self, outputs: int, features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    def fit_linear(self, outputs: int, features: Any, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
         """Logistic regression over the classes that have rows; the others start with the lowest bias."""
         from sklearn.linear_model import LogisticRegression
 
         weight, bias = torch.zeros(outputs, features.shape[1]), torch.zeros(outputs)
         classes = torch.unique(targets)
         if len(classes) > 1:
-            fitted = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(features.numpy(), targets.numpy())
+            fitted = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(features, targets.numpy())
             found, constant = (torch.from_numpy(each).float() for each in (fitted.coef_, fitted.intercept_))
             if len(found) == 1:  # two classes: the difference of their logits
                 found, constant = torch.cat([-found, found]) / 2, torch.cat([-constant, constant]) / 2
             bias += constant.min()
             weight[classes], bias[classes] = found, constant
         return weight, bias
+
+    def fit_constant(self, outputs: int, targets: Tensor) -> Tensor:
+        """The logarithm of each label's share."""
+        counts = torch.bincount(targets, minlength=outputs) + 1.0
+        return (counts / counts.sum()).log()
 
     def measure_quality(self, logits: Tensor, targets: Tensor) -> float:
         """Accuracy."""

@@ -34,6 +34,10 @@ COMMANDS = {
         "fit once for each fold: mean and spread of the metrics, out-of-fold predictions",
         "commands.cross_validate:cross_validate",
     ),
+    "baseline": Command(
+        "measure the most frequent label and a linear model of words, without a pretrained model",
+        "commands.baseline:baseline",
+    ),
     "compare": Command(
         "runs side by side: settings, metrics, and whether they differ by more than chance",
         "commands.compare:compare",

@@ -115,6 +115,10 @@ class Target:
         """Values of an array or a tensor in standard deviations from the mean; label targets are not changed."""
         return values if self.has_probabilities else (values - self.label_mean) / self.label_scale
 
+    def unstandardized(self, values: Any) -> Any:
+        """The inverse of :meth:`standardized`."""
+        return values if self.has_probabilities else values * self.label_scale + self.label_mean
+
     def missing(self, rows: Rows) -> np.ndarray:
         """Indices of the rows without a label; with label sets, a blank cell is an empty set."""
         return rows.unlabelled(blank=not self.has_label_sets)

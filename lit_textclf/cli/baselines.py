@@ -1,0 +1,68 @@
+"""Whether the model that `fit` trained beats baselines by more than chance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from lit_textclf.classifier.metrics.table import baseline_metric_of, higher_is_better, plain_name
+from lit_textclf.compare.statistics import Interval, Measure, bootstrap
+from lit_textclf.data.rows.rows import Rows
+from lit_textclf.evaluation.baselines import fit_baselines
+from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.utils.messages import note
+
+RESAMPLES = 1_000
+"""Bootstrap samples of the rows."""
+_REMEDY = "raise trainer.max_epochs or model.learning_rate, add training rows, or use the baseline"
+
+
+def compare_with_baselines(evaluation: Evaluation, train: Rows) -> dict[str, float]:
+    """Measures baselines on the rows of an evaluation, and notes whether its model is better than each of them.
+
+    Args:
+        evaluation: of the fine-tuned model.
+        train: the rows that it was trained on.
+
+    Returns:
+        The baselines' metrics, as `baseline_tfidf_accuracy`; those that are not defined are left out.
+    """
+    outcomes, target = evaluation.outcomes, evaluation.target
+    baselines = fit_baselines(train, outcomes.rows, target)
+    evaluations = [evaluation, *(Evaluation(replace(outcomes, logits=baseline.logits)) for baseline in baselines)]
+    predicted = [each.predicted for each in evaluations]
+    losses = np.stack([each.losses.numpy() for each in evaluations])
+    intervals = bootstrap(
+        Measure(target.task, evaluation.true, predicted, losses, target.positive_label), RESAMPLES, seed=0
+    )
+    metric = baseline_metric_of(target.task)
+    measured, differences = (found[plain_name(metric)] for found in (intervals.of_runs, intervals.differences))
+    for baseline, value, difference in zip(baselines, measured[1:], differences, strict=True):
+        shown = f"{metric} {_formatted(value.value, metric)}, this model {_formatted(measured[0].value, metric)}"
+        note(f"baseline: {baseline.description} has {shown}: {verdict(difference, metric)}")
+    return {
+        f"baseline_{baseline.name}_{name}": interval.value
+        for index, baseline in enumerate(baselines, 1)
+        for name, of_runs in intervals.of_runs.items()
+        if name != "loss" and math.isfinite((interval := of_runs[index]).value)
+    }
+
+
+def verdict(difference: Interval, metric: str) -> str:
+    """Whether a model is better than a baseline, whose metric minus the model's is `difference`; else what to do."""
+    by, low, high = difference.value, difference.low, difference.high
+    if higher_is_better(metric):
+        by, low, high = -by, -high, -low
+    interval = f"(95 % interval {_formatted(low, metric)} to {_formatted(high, metric)})"
+    if low > 0:
+        return f"better by {_formatted(by, metric)} {interval}"
+    if high < 0:
+        return f"worse by {_formatted(-by, metric)} {interval}; {_REMEDY}"
+    return f"not better by more than chance, difference {_formatted(by, metric)} {interval}; {_REMEDY}"
+
+
+def _formatted(value: float, metric: str) -> str:
+    """Shares with three decimals; errors, which have the labels' unit, with three digits."""
+    return f"{value + 0.0:.3f}" if higher_is_better(metric) else f"{value:.3g}"
