@@ -45,8 +45,8 @@ class TextClassifier(Network):
             begins, not with a checkpoint
         tokenizer_name_or_path: a name or path as above, or a folder with only a vocab.txt (WordPiece); null uses the
             model's
-        learning_rate: the highest learning rate of AdamW, reached after the warm-up; auto fits the model's width: 2e-4
-            for a hidden size of 384, 5e-5 for 768
+        learning_rate: the highest learning rate of AdamW, reached after the warm-up; auto fits the model's width: 1e-4
+            for a hidden size of 384, 2.5e-5 for 768
         weight_decay: AdamW's decay of matrices; biases and LayerNorm have none
         warmup_ratio: share of all steps in which the learning rate rises from 0
         lr_scheduler: the schedule after the warm-up, by its name in transformers (linear, cosine, constant, ...)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
 from lit_textclf.classifier.network import Network
@@ -68,6 +69,9 @@ def start_head(classifier: Network, loader: DataLoader[Any]) -> None:
     head = last_linear(classifier.model, classifier.target.num_outputs)
     if head is None:
         note("model.head_init: this model has no linear head; the head starts from random weights")
+        return
+    if not isinstance(classifier.trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
+        note(f"model.head_init: random with {type(classifier.trainer.strategy).__name__}, which shards the model")
         return
     probe, started = None, time.perf_counter()
     if classifier.global_rank == 0:

@@ -184,7 +184,7 @@ def test_the_warm_up_of_the_trainer_of_transformers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("hidden_size", "fine_tuned", "from_scratch", "lora"),
-    [(128, 3e-4, 5e-4, 1e-3), (384, 2e-4, 4e-4, 1e-3), (768, 5e-5, 1e-4, 5e-4), (1024, 2.8e-5, 5.6e-5, 3.8e-4)],
+    [(128, 3e-4, 5e-4, 1e-3), (384, 1e-4, 4e-4, 1e-3), (768, 2.5e-5, 1e-4, 5e-4), (1024, 1.4e-5, 5.6e-5, 3.8e-4)],
 )
 def test_the_learning_rate_fits_the_width(
     hidden_size: int, fine_tuned: float, from_scratch: float, lora: float
