@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from lit_textclf.classifier.network import Network
 from lit_textclf.classifier.tasks.table import rules_of
@@ -70,12 +72,15 @@ def start_head(classifier: Network, loader: DataLoader[Any]) -> None:
     if head is None:
         note("model.head_init: this model has no linear head; the head starts from random weights")
         return
-    if not isinstance(classifier.trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
-        note(f"model.head_init: random with {type(classifier.trainer.strategy).__name__}, which shards the model")
+    strategy = classifier.trainer.strategy
+    if not isinstance(strategy, (SingleDeviceStrategy, DDPStrategy, ModelParallelStrategy)):
+        note(f"model.head_init: random with {type(strategy).__name__}")
         return
     probe, started = None, time.perf_counter()
-    if classifier.global_rank == 0:
+    # The ranks of a sharded model compute each layer together.
+    if classifier.global_rank == 0 or isinstance(strategy, ModelParallelStrategy):
         features, targets = features_of(classifier, head, loader)
+    if classifier.global_rank == 0:
         probe = fit_probe(features, classifier.target.standardized(targets), classifier.target)
         rules = rules_of(classifier.target)
         note(
@@ -83,14 +88,18 @@ def start_head(classifier: Network, loader: DataLoader[Any]) -> None:
             f"{probe.strength:g}), which reaches {rules.quality} {probe.quality:.3f} on held-out training rows; "
             f"{time.perf_counter() - started:.0f} s"
         )
-    probe = classifier.trainer.strategy.broadcast(probe)
+    probe = strategy.broadcast(probe)
     assert probe is not None
+    if isinstance(classifier.model, FSDPModule):
+        classifier.model.reshard()  # after a forward pass its parameters are copies
     with torch.no_grad():
-        head.weight.copy_(probe.weight)
-        head.bias.copy_(probe.bias)
+        for parameter, value in ((head.weight, probe.weight), (head.bias, probe.bias)):
+            if isinstance(parameter, DTensor):
+                value = distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
+            parameter.copy_(value)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def features_of(classifier: Network, head: nn.Module, loader: DataLoader[Any]) -> tuple[Tensor, Tensor]:
     """What the head reads, float32 `(rows, hidden)`, those of windows averaged; and the rows' targets."""
     seen: list[Tensor] = []
