@@ -15,6 +15,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 
 from lit_textclf import TextDataModule
+from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation import baselines
 from lit_textclf.evaluation.baselines import STRENGTH, VALUE_STRENGTH, Baseline, fit_baselines
 from tests.conftest import sentences, write_csv
@@ -77,6 +79,14 @@ def test_label_sets_have_a_model_for_each_label() -> None:
     model = OneVsRestClassifier(LogisticRegression(C=STRENGTH)).fit(train, presence[:40])
     assert tfidf.logits.sigmoid().numpy() == pytest.approx(model.predict_proba(rest), abs=2e-3)
     assert constant.logits[0].tolist() == pytest.approx(np.log([21 / 21, 27 / 15]), abs=1e-6)
+
+
+def test_the_most_frequent_of_rare_labels_is_predicted() -> None:
+    targets = torch.tensor([[0, 1, 0], [0, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]])
+    rules = rules_of(Target("multi_label", ("a", "b", "c")))
+    logits = rules.fit_constant(3, targets.float())
+    assert logits.tolist() == pytest.approx([np.log(2 / 5), 0, np.log(1 / 6)])
+    assert rules.decide(Target("multi_label", ("a", "b", "c")), logits[None]).tolist() == [[0, 1, 0]]
 
 
 def test_values_are_a_ridge_regression_in_the_unit_of_the_labels() -> None:

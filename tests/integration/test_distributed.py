@@ -38,6 +38,7 @@ def test_fit_on_two_ranks_then_predict_on_one(fit_args: list[str], reviews: dict
     assert done.stderr.count("tensorboard: 9 figures of the validation after epoch ") == 1
     assert done.stdout.count("wrote ") == 1
     assert done.stderr.count("fit: single_label") == 1
+    assert done.stderr.count("baseline: ") == 2  # of rank 0
     assert "32-true on 2 cpu; 6 steps" in done.stderr
     metrics = json.loads(Path("lightning_logs/version_0/metrics.json").read_text())
     done = run(["validate", "--ckpt_path", "best", "--data.validation_file", str(reviews["validation"])])

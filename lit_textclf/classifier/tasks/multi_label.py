@@ -21,7 +21,7 @@ class MultiLabelRules(TaskRules):
 
     problem_type = "multi_label_classification"
     quality = "micro F1"
-    constant = ("most_frequent", "the set of the labels that most rows have")
+    constant = ("most_frequent", "the set of the most frequent labels")
 
     def loss(
         self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
@@ -62,9 +62,12 @@ class MultiLabelRules(TaskRules):
         return weight, bias
 
     def fit_constant(self, outputs: int, targets: Tensor) -> Tensor:
-        """The log odds of each label: the labels of more than half of the rows are predicted."""
+        """The log odds of each label, of the most frequent one at least 0: no set is empty, whose F1 would be 0."""
         counts = targets.sum(0)
-        return ((counts + 1) / (len(targets) - counts + 1)).log()
+        logits = ((counts + 1) / (len(targets) - counts + 1)).log()
+        most = counts.argmax()
+        logits[most] = logits[most].clamp(min=0)
+        return logits
 
     def measure_quality(self, logits: Tensor, targets: Tensor) -> float:
         """Micro F1 at a threshold of 0.5."""

@@ -15,6 +15,7 @@ from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.metrics.table import (
     METRICS,
     MetricEntry,
+    baseline_metric_of,
     higher_is_better,
     monitor_of,
     quality_of,
@@ -53,6 +54,9 @@ def test_the_metrics_that_decide() -> None:
     assert monitor_of("regression") == ("val_loss", "min")
     found = [quality_of(task) for task in ("single_label", "multi_label", "regression")]
     assert found == ["val_accuracy", "val_f1_micro", "val_pearson"]
+    found = [baseline_metric_of(task) for task in ("single_label", "multi_label", "regression")]
+    assert found == ["val_accuracy", "val_f1_micro", "val_mse"]
+    assert set(shown_in("baseline")) <= set(shown_in("interval"))
 
 
 def test_the_task_of_metrics() -> None:
