@@ -17,7 +17,7 @@ from lit_textclf.classifier.network import HeadInit, Network
 from lit_textclf.classifier.optimizer import LearningRate, build, learning_rate_for, take_up_changes
 from lit_textclf.classifier.options import check_options
 from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_order
-from lit_textclf.classifier.probe import MOST_ROWS, FeedsProbe, start_head
+from lit_textclf.classifier.probe import FEW_ROWS, MOST_ROWS, FeedsProbe, start_head
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch
 from lit_textclf.data.batches.loaders import batches_of
@@ -270,7 +270,8 @@ class TextClassifier(Network):
         """Starts a new head as `model.head_init` says, once; a resumed run has its weights."""
         data = getattr(self.trainer, "datamodule", None)
         if self.starts_head and self.trainer.ckpt_path is None and isinstance(data, FeedsProbe):
-            start_head(self, data.probe_dataloader(MOST_ROWS))
+            most = FEW_ROWS if self.trainer.fast_dev_run else MOST_ROWS  # type: ignore[attr-defined]
+            start_head(self, data.probe_dataloader(most))
             self.starts_head = False
 
     def on_train_start(self) -> None:

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 10_000
 """Training rows that a probe reads at most: a stratified sample of more."""
+FEW_ROWS = 64
+"""The same in a run with `trainer.fast_dev_run`, which tries out a few batches."""
 STRENGTHS = (0.3, 3.0, 30.0, 300.0)
 """The inverse penalties to choose from, `C` of scikit-learn, for features of unit length."""
-_FOLDS, _FEW_ROWS = 5, 2_000
+_FOLDS, _ONE_FOLD_FROM = 5, 2_000
 
 
 @runtime_checkable
@@ -138,7 +140,7 @@ def fit_probe(features: Tensor, targets: Tensor, target: Target) -> Probe:
     scale = float(features.square().sum(1).mean().sqrt())
     features = features / max(scale, 1e-12)
     fold = folds(targets, target)
-    used = range(min(_FOLDS, len(targets)) if len(targets) < _FEW_ROWS else 1)
+    used = range(min(_FOLDS, len(targets)) if len(targets) < _ONE_FOLD_FROM else 1)
     measured = []
     for strength in STRENGTHS:
         losses, logits = [], []

@@ -59,7 +59,7 @@ class HuggingFaceExporter(Exporter):
         difference = float((expected - found).abs().max())
         # Weights with LoRA's products added are rounded once more, in every layer; the mean is, in a layer of its own.
         is_same = plain is classifier.model and classifier.build_options.pooling == "own"
-        tolerance = (1e-5 if is_same else 1e-4) * stored.target.label_scale
+        tolerance = stored.target.tolerance(1e-5 if is_same else 1e-4)
         if not difference < tolerance:
             raise UserError(
                 f"{folder}: the exported model's logits differ from {stored.path} by {difference:.2g} (tolerance "

@@ -93,7 +93,7 @@ class OnnxExporter(Exporter):
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
                 problems.append(f"opset {opset}: {reason:.150}")
                 continue
-            if difference < CLOSE * stored.target.label_scale:
+            if difference < stored.target.tolerance(CLOSE):
                 break
             problems.append(f"opset {opset}: logits differ by {difference:.2g}")
         else:

@@ -16,7 +16,7 @@ from lit_textclf.models.attention import use_fast_kernels
 from lit_textclf.models.config import load_config
 from lit_textclf.models.last_layer import read_first_token_only
 from lit_textclf.models.layers import checkpoint_activations, head_in_float32, last_linear, shard
-from lit_textclf.models.pooling import resolve_pooling, use_pooling
+from lit_textclf.models.pooling import TokenPooling, resolve_pooling, undo_plain_transformers, use_pooling
 from lit_textclf.utils.messages import UserError, did_you_mean, first_line, note, plural
 from lit_textclf.utils.paths import local_or_hub
 
@@ -103,22 +103,36 @@ def build_model(
             f"the tokenizer has {len(tokenizer):,} tokens, the model knows "
             f"{model.get_input_embeddings().num_embeddings:,}; model.tokenizer_name_or_path does not fit the model"
         )
-    pooling = resolve_pooling(options.pooling, pretrained, config)
-    use_pooling(model, pooling)
     new &= {name for name, _ in model.named_parameters()}
+    head = last_linear(model, outputs)
+    is_random = head is not None and any(model.get_parameter(name) is head.weight for name in new)
+    pooling, was_pooled = _use_pooling(model, config, options.pooling, pretrained, is_random)
     if options.compiled:
         compile_model(model)
     elif options.fast_kernels:
         use_fast_kernels(model)
         read_first_token_only(model)
-    head = last_linear(model, outputs)
-    is_random = head is not None and any(model.get_parameter(name) is head.weight for name in new)
-    head_is_new = pretrained is not None and (pooling != "own" or is_random)
+    head_is_new = pretrained is not None and (is_random or (pooling != "own" and not was_pooled))
     head_in_float32(model, outputs, *scale, trained=pretrained is not None and not head_is_new)
     options = _choose_what_is_trained(model, replace(options, pooling=pooling))
     if mesh is not None:
         shard(model, mesh)
     return Built(model, options, head_is_new)
+
+
+def _use_pooling(
+    model: Any, config: PretrainedConfig, wanted: str, pretrained: str | None, new_head: bool
+) -> tuple[TokenPooling, bool]:
+    """The pooling that the model now reads, and whether its head was trained with it."""
+    if wanted == "auto" and pretrained is not None:
+        pooling = undo_plain_transformers(model, new_head=new_head)
+        if pooling != "own":
+            config.num_hidden_layers = model.config.num_hidden_layers
+            note(f"{pretrained}: was exported with {pooling} pooling; training continues with it")
+            return pooling, True
+    pooling = resolve_pooling(wanted, pretrained, config)
+    use_pooling(model, pooling)
+    return pooling, False
 
 
 def _choose_what_is_trained(model: nn.Module, options: BuildOptions) -> BuildOptions:

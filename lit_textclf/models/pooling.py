@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_textclf.utils.messages import UserError, did_you_mean
+from lit_textclf.utils.messages import UserError, did_you_mean, first_line
 from lit_textclf.utils.paths import local_or_hub
 
 if TYPE_CHECKING:
@@ -73,7 +73,12 @@ def trained_pooling(name_or_path: str) -> TokenPooling | None:
     )  # fmt: skip
     if found is None:
         return None
-    options = json.loads(Path(found).read_text(encoding="utf-8"))
+    try:
+        options = json.loads(Path(found).read_text(encoding="utf-8"))
+        if not isinstance(options, dict):
+            raise ValueError("not a JSON object")
+    except ValueError as error:
+        raise UserError(f"{found}: cannot be read ({first_line(error)}); correct it, or set model.pooling") from None
     names: dict[str, TokenPooling] = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
     modes = [how for name, how in names.items() if options.get(f"pooling_mode_{name}")]
     others = [name for name in options if name.startswith("pooling_mode_") and options[name]]
@@ -179,10 +184,7 @@ def as_plain_transformers(model: Any) -> Any:
     assert not unexpected
     if pooling == "mean":
         _average(plain.base_model.encoder.layer[-1])
-    bert = isinstance(plain.classifier, nn.Linear)
-    dense, last = (plain.base_model.pooler.dense, plain.classifier) if bert else (
-        plain.classifier.dense, plain.classifier.out_proj
-    )  # fmt: skip
+    dense, last = _head(plain)
     dense.weight.copy_(_SMALL * torch.eye(len(dense.weight)))
     dense.bias.zero_()
     last.weight.div_(_SMALL)
@@ -199,3 +201,47 @@ def _average(layer: Any) -> None:
     attention.output.dense.weight.copy_(torch.eye(size))
     attention.output.LayerNorm.weight.fill_(1)
     layer.output.LayerNorm.weight.fill_(1)
+
+
+@torch.no_grad()
+def undo_plain_transformers(model: Any, *, new_head: bool) -> TokenPooling:
+    """Makes a model of :func:`as_plain_transformers` read pooled tokens again.
+
+    Its large and small numbers are not for training: an optimizer's step changes all numbers alike.
+
+    Args:
+        model: any pretrained model; one that was trained since it was exported is not changed.
+        new_head: whether the last linear layer has other weights than the exported ones.
+
+    Returns:
+        The pooling that the model was exported with; `own` if it was not changed.
+    """
+    if model.config.model_type not in MODEL_TYPES:
+        return "own"
+    dense, last = _head(model)
+    if not _is_multiple(dense, _SMALL):
+        return "own"
+    layers = model.base_model.encoder.layer
+    attention = getattr(layers[-1].attention, "self", None)  # MPNet has no mean
+    pooling: TokenPooling = "cls"
+    if attention is not None and _is_multiple(attention.value, _LARGE):
+        del layers[-1]
+        model.config.num_hidden_layers -= 1
+        pooling = "mean"
+    if not new_head:
+        last.weight.mul_(_SMALL)
+    use_pooling(model, pooling)
+    return pooling
+
+
+def _head(model: Any) -> tuple[Any, Any]:
+    """The hidden layer of a model's own head, and its last layer."""
+    if isinstance(model.classifier, nn.Linear):
+        return model.base_model.pooler.dense, model.classifier
+    return model.classifier.dense, model.classifier.out_proj
+
+
+def _is_multiple(linear: nn.Linear, factor: float) -> bool:
+    """Whether a layer multiplies by a number and does nothing else."""
+    size = len(linear.weight)
+    return torch.equal(linear.weight, factor * torch.eye(size).to(linear.weight)) and not linear.bias.any()

@@ -46,13 +46,21 @@ class AutoEpochs(Callback):
         self._loop = trainer.fit_loop
         if stage == "fit" and self.active and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._loop.max_epochs = 1
-            self._loop.max_epochs = epochs_for(int(trainer.estimated_stepping_batches))
+            steps = trainer.estimated_stepping_batches  # -1 for a dataset without a length
+            self._loop.max_epochs = epochs_for(int(steps)) if steps > 0 else FEWEST
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Takes the default of version 0.1, three epochs, for its checkpoints, which have no state of this callback."""
+        if self.active and self.state_key not in checkpoint["callbacks"]:
+            trainer.fit_loop.max_epochs = FEWEST
 
     def state_dict(self) -> dict[str, Any]:
         """The number of epochs."""
-        return {"max_epochs": self._loop.max_epochs}
+        return {} if self._loop is None else {"max_epochs": self._loop.max_epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the number of epochs of the resumed run."""
-        if self.active:
+        if self.active and "max_epochs" in state_dict:
             self._loop.max_epochs = state_dict["max_epochs"]

@@ -70,6 +70,12 @@ def test_values_are_a_ridge_regression() -> None:
     assert probe.quality > 0.999
 
 
+def test_one_value_is_its_own_mean() -> None:
+    probe = fit_probe(torch.ones(1, 8), torch.zeros(1), Target("regression"))
+    assert not probe.weight.any()
+    assert probe.bias.item() == 0
+
+
 def test_each_class_is_in_each_fold() -> None:
     targets = torch.tensor([0] * 50 + [1] * 10)
     fold = folds(targets, Target("single_label", ("a", "b")))
@@ -167,3 +173,29 @@ def test_scaled_labels_give_scaled_predictions(sentence_bert: str, tmp_path: Pat
         assert float(fit.callback_metrics["train_loss"]) < 2.5 * factor**2  # the variance of the labels
     assert found[1] == pytest.approx(found[0], abs=1e-3)
     assert found[2] == pytest.approx(found[0], abs=1e-2)  # float32 near 1,000
+
+
+def test_training_continues_from_an_exported_folder(sentence_bert: str, reviews: dict[str, Path]) -> None:
+    """With the same architecture and logits, and without a new head."""
+    trainer(1, limit_val_batches=0).fit(
+        TextClassifier(sentence_bert), TextDataModule(str(reviews["train"]), max_length=16)
+    )
+    last = next(Path().rglob("*.ckpt"))
+    main(["export", "--ckpt_path", str(last), "--output", "folder"])
+    first = TextClassifier.load_from_checkpoint(last).eval()
+    second = TextClassifier("folder", learning_rate=1e-12, dropout=0.0)
+    trainer(1, limit_val_batches=0, default_root_dir="again").fit(
+        second, TextDataModule(str(reviews["train"]), max_length=16)
+    )
+    assert second.resolved["pooling"] == "mean"
+    (continued,) = Path("again").rglob("*.ckpt")
+    again = TextClassifier.load_from_checkpoint(continued).eval()
+    assert again.config.num_hidden_layers == first.config.num_hidden_layers
+    for ours, theirs in zip(first.classify(["good", "awful"]), again.classify(["good", "awful"]), strict=True):
+        assert theirs["probabilities"] == pytest.approx(ours["probabilities"], abs=1e-4)
+
+
+def test_a_fast_dev_run_reads_few_rows(sentence_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_csv(tmp_path / "many.csv", ["text", "label"], [(f"text {n}", "ab"[n % 2]) for n in range(90)])
+    trainer(1, fast_dev_run=1).fit(TextClassifier(sentence_bert), TextDataModule(str(file), max_length=16))
+    assert "(64 training rows," in capsys.readouterr().err

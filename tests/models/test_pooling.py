@@ -11,7 +11,14 @@ import transformers
 from torch import nn
 
 from lit_textclf.models.layers import last_linear
-from lit_textclf.models.pooling import as_plain_transformers, pool_tokens, resolve_pooling, trained_pooling, use_pooling
+from lit_textclf.models.pooling import (
+    as_plain_transformers,
+    pool_tokens,
+    resolve_pooling,
+    trained_pooling,
+    undo_plain_transformers,
+    use_pooling,
+)
 from lit_textclf.utils.messages import UserError
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
@@ -66,6 +73,31 @@ def test_the_plain_model_has_the_same_logits(family: str, pooling: str, tmp_path
         assert torch.allclose(loaded(**inputs()).logits, model(**inputs()).logits, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("family", "pooling"),
+    [("Bert", "cls"), ("Bert", "mean"), ("Roberta", "cls"), ("Roberta", "mean"), ("MPNet", "cls")],
+)
+def test_an_exported_model_is_pooled_again(family: str, pooling: str, tmp_path: Path) -> None:
+    """Training would move its numbers of a million and a thousandth by the same steps as all others."""
+    model = built(family)
+    use_pooling(model, pooling)
+    as_plain_transformers(model).save_pretrained(tmp_path)
+    kind = getattr(transformers, f"{family}ForSequenceClassification")
+    loaded = kind.from_pretrained(tmp_path).eval()
+    assert undo_plain_transformers(loaded, new_head=False) == pooling
+    assert loaded.config.num_hidden_layers == len(loaded.base_model.encoder.layer) == 2
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+    with torch.no_grad():
+        assert torch.allclose(loaded(**inputs()).logits, model(**inputs()).logits, atol=1e-6)
+    trained = kind.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(1e-4)
+        before = trained(**inputs()).logits
+        assert undo_plain_transformers(trained, new_head=False) == "own"
+        assert torch.equal(trained(**inputs()).logits, before)
+
+
 def test_what_transformers_cannot_express_is_refused() -> None:
     model = built("Bert")
     use_pooling(model, "max")
@@ -97,6 +129,15 @@ def test_auto_reads_what_sentence_transformers_wrote(tmp_path: Path) -> None:
     assert resolve_pooling("auto", two, bert) == "own"
     assert resolve_pooling("auto", None, bert) == "own"
     assert resolve_pooling("auto", old, transformers.ModernBertConfig()) == "own"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
+    folder = pooling_folder(tmp_path / "model", {})
+    (tmp_path / "model/1_Pooling/config.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"1_Pooling/config.json: cannot be read"):
+        trained_pooling(folder)
+    assert resolve_pooling("own", folder, transformers.BertConfig()) == "own"
 
 
 def test_the_real_minilm_was_trained_with_the_mean() -> None:

@@ -119,6 +119,17 @@ class Target:
         """The inverse of :meth:`standardized`."""
         return values if self.has_probabilities else values * self.label_scale + self.label_mean
 
+    def tolerance(self, standardized: float) -> float:
+        """The largest difference of outputs that counts as rounding.
+
+        Args:
+            standardized: that of outputs near 0 with a standard deviation near 1.
+
+        Returns:
+            It in the unit of the labels, and four roundings of float32 near their mean.
+        """
+        return standardized * self.label_scale + 4 * float(np.finfo(np.float32).eps) * abs(self.label_mean)
+
     def missing(self, rows: Rows) -> np.ndarray:
         """Indices of the rows without a label; with label sets, a blank cell is an empty set."""
         return rows.unlabelled(blank=not self.has_label_sets)

@@ -289,3 +289,18 @@ def test_a_task_encodes_what_it_decided_and_writes_it_back(task: Task) -> None:
     again = labelled(*target.texts(encoded))
     assert np.array_equal(target.encode(again), encoded)
     assert len(target.label_task.empty_sets(encoded)) == (task == "multi_label")
+
+
+def test_values_are_standardized_by_those_of_the_training_rows() -> None:
+    rows = labelled("1", "2", "6")
+    target = Target("regression").scaled_to(rows)
+    assert (target.label_mean, target.label_scale) == pytest.approx((3, (14 / 3) ** 0.5))
+    values = target.standardized(target.encode(rows))
+    assert (values.mean(), values.std()) == pytest.approx((0, 1), abs=1e-6)
+    assert Target("multi_label", ("a", "b")).scaled_to(rows) == Target("multi_label", ("a", "b"))
+
+
+def test_outputs_may_differ_by_the_rounding_near_their_mean() -> None:
+    assert Target("single_label", ("a", "b")).tolerance(1e-5) == 1e-5
+    assert Target("regression", label_scale=20).tolerance(1e-5) == pytest.approx(2e-4)
+    assert Target("regression", label_mean=-1000).tolerance(0) == pytest.approx(1000 * 2**-21)
