@@ -251,6 +251,8 @@ class TextClassifier(Network):
     def configure_optimizers(self) -> Any:
         """AdamW, with the schedule over all optimizer steps of the run."""
         assert self.model is not None
+        # Asked here: LearningRateFinder and BatchSizeFinder set ckpt_path to a file of their own before on_fit_start.
+        self.starts_head = self.starts_head and self.trainer.ckpt_path is None
         if self.learning_rate == "auto":
             lora, pretrained = self.build_options.lora is not None, self.from_scratch is None
             self.learning_rate = learning_rate_for(self.config.hidden_size, pretrained=pretrained, lora=lora)
@@ -269,7 +271,7 @@ class TextClassifier(Network):
     def on_fit_start(self) -> None:
         """Starts a new head as `model.head_init` says, once; a resumed run has its weights."""
         data = getattr(self.trainer, "datamodule", None)
-        if self.starts_head and self.trainer.ckpt_path is None and isinstance(data, FeedsProbe):
+        if self.starts_head and isinstance(data, FeedsProbe):
             most = FEW_ROWS if self.trainer.fast_dev_run else MOST_ROWS  # type: ignore[attr-defined]
             start_head(self, data.probe_dataloader(most))
             self.starts_head = False

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import LearningRateFinder
 from sklearn.metrics import accuracy_score
 
 from lit_textclf import Trainer, main
@@ -195,7 +196,18 @@ def test_training_continues_from_an_exported_folder(sentence_bert: str, reviews:
         assert theirs["probabilities"] == pytest.approx(ours["probabilities"], abs=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_a_fast_dev_run_reads_few_rows(sentence_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_csv(tmp_path / "many.csv", ["text", "label"], [(f"text {n}", "ab"[n % 2]) for n in range(90)])
     trainer(1, fast_dev_run=1).fit(TextClassifier(sentence_bert), TextDataModule(str(file), max_length=16))
     assert "(64 training rows," in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_learning_rate_finder_does_not_replace_the_probe(
+    sentence_bert: str, reviews: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    finder = LearningRateFinder(num_training_steps=3, update_attr=False)
+    fit = trainer(1, limit_val_batches=0, enable_checkpointing=False, callbacks=[finder])
+    fit.fit(TextClassifier(sentence_bert), TextDataModule(str(reviews["train"]), max_length=16))
+    assert "head: starts as a linear model" in capsys.readouterr().err
