@@ -17,12 +17,14 @@ class Exporter(ABC):
         help: what loads the folder, for `export --help`.
         library: the model card's `library_name`.
         carries_long_text: whether the folder is used with `data.long_text` as in training.
+        carries_pooling_as_weights: whether pooled tokens are written as layers of their own.
         quantizations: what :meth:`quantize` can round weights to.
     """
 
     help: ClassVar[str] = ""
     library: ClassVar[str] = ""
     carries_long_text: ClassVar[bool] = False
+    carries_pooling_as_weights: ClassVar[bool] = False
     quantizations: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

@@ -26,6 +26,7 @@ class HuggingFaceExporter(Exporter):
 
     help = "for transformers' AutoModel, AutoTokenizer and pipeline"
     library = "transformers"
+    carries_pooling_as_weights = True
 
     def write(self, stored: CheckpointInfo, folder: Path) -> CheckpointInfo:
         """Writes model and tokenizer, loads them as transformers does, and compares the logits.

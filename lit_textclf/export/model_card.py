@@ -49,7 +49,7 @@ def model_card(stored: CheckpointInfo, name: str, exporter: Exporter, quantized:
         model_name=name if results else None,
         eval_results=results or None,
     )
-    long_text = stored.data.get("long_text", "truncate")
+    long_text, pooling = stored.data.get("long_text", "truncate"), stored.model.get("pooling", "own")
     card = ModelCard.from_template(
         data,
         str(TEMPLATE),
@@ -62,6 +62,7 @@ def model_card(stored: CheckpointInfo, name: str, exporter: Exporter, quantized:
         max_length=stored.data.get("max_length", 256),
         temperature=stored.calibration.temperature,
         quantized=quantized,
+        fixed_pooling=pooling if exporter.carries_pooling_as_weights and pooling != "own" else None,
         long_text=None if exporter.carries_long_text or long_text == "truncate" else long_text,
         version=__version__,
         torch=torch.__version__,

@@ -137,6 +137,8 @@ def test_a_mean_pooled_model_loads_in_transformers(sentence_bert: str, reviews: 
     classifier = TextClassifier(sentence_bert)
     trainer(1, limit_val_batches=0).fit(classifier, data)
     main(["export", "--ckpt_path", str(next(Path().rglob("*.ckpt"))), "--output", "folder"])
+    card = Path("folder/README.md").read_text(encoding="utf-8")
+    assert "other trainers must freeze the pooler and the last encoder layer" in card
     texts = ["the film was very good .", "awful"]
     ours = classifier.eval().classify(texts)
     theirs = pipeline("text-classification", model="folder", top_k=None)(texts)
