@@ -76,7 +76,7 @@ def test_what_is_registered_for_the_end_still_runs(tmp_path: Path) -> None:
         "atexit.register(lambda: print('registered'))\n"
         "finalizer = weakref.finalize(sys.modules[__name__].__loader__, print, 'finalized')\n"
         "executor = ThreadPoolExecutor(1)\n"
-        "executor.submit(print, 'executor')\n"
+        "executor.submit(sys.stdout.write, 'executor\\n')\n"
         "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
         "cli.main = lambda: print('ran')\n"
         "cli.main_script()\n",
