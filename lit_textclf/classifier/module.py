@@ -17,7 +17,7 @@ from lit_textclf.classifier.network import HeadInit, Network
 from lit_textclf.classifier.optimizer import LearningRate, build, learning_rate_for, take_up_changes
 from lit_textclf.classifier.options import check_options
 from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_order
-from lit_textclf.classifier.probe import FEW_ROWS, MOST_ROWS, FeedsProbe, start_head
+from lit_textclf.classifier.probe import FEW_ROWS, MOST_ROWS, MOST_TOKENS, FeedsProbe, start_head
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch
 from lit_textclf.data.batches.loaders import batches_of
@@ -273,7 +273,7 @@ class TextClassifier(Network):
         data = getattr(self.trainer, "datamodule", None)
         if self.starts_head and isinstance(data, FeedsProbe):
             most = FEW_ROWS if self.trainer.fast_dev_run else MOST_ROWS  # type: ignore[attr-defined]
-            start_head(self, data.probe_dataloader(most))
+            start_head(self, data.probe_dataloader(most, MOST_TOKENS))
             self.starts_head = False
 
     def on_train_start(self) -> None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
 
-MOST_ROWS = 10_000
-"""Training rows that a probe reads at most: a stratified sample of more."""
+MOST_ROWS, MOST_TOKENS = 10_000, 200_000
+"""Training rows, and tokens of them, that a probe reads at most: a stratified sample of more."""
 FEW_ROWS = 64
 """The same in a run with `trainer.fast_dev_run`, which tries out a few batches."""
 STRENGTHS = (0.3, 3.0, 30.0, 300.0)
@@ -41,8 +41,8 @@ _FOLDS, _ONE_FOLD_FROM = 5, 2_000
 class FeedsProbe(Protocol):
     """A data module whose training rows can start the head, as :class:`TextDataModule`."""
 
-    def probe_dataloader(self, most: int) -> DataLoader[Any]:
-        """Training rows with targets, the same on every rank; a sample if there are more than `most`."""
+    def probe_dataloader(self, most_rows: int, most_tokens: int) -> DataLoader[Any]:
+        """Training rows with targets, the same on every rank; a sample of more rows or tokens."""
 
 
 class Probe(NamedTuple):

@@ -233,9 +233,10 @@ class TextDataModule(SplitsModule):
         sampler = make_sampler(self.sampler or default, lengths, size, seed, *self._ranks)
         return self._loader("train", self.batch_size, sampler)
 
-    def probe_dataloader(self, most: int) -> DataLoader[Any]:
-        """Training rows by length, all of them on every rank; a stratified sample if there are more than `most`."""
+    def probe_dataloader(self, most_rows: int, most_tokens: int) -> DataLoader[Any]:
+        """Training rows by length, all of them on every rank; a stratified sample of more rows or tokens."""
         encoded, rows = self.encoded["train"], np.arange(len(self.rows["train"]))
+        most = min(most_rows, max(1, int(most_tokens / encoded.lengths.mean())))
         if most < len(rows):
             assert self.target is not None
             rows = stratified_sample(self.target.strata(self.rows["train"]), len(rows), most, seed=0)

@@ -98,6 +98,26 @@ def test_samples(reviews: dict[str, Path], capsys: pytest.CaptureFixture[str], m
     assert "train: 10 of 48 rows used" in capsys.readouterr().err
 
 
+def test_rows_for_a_probe(reviews: dict[str, Path], tokenizer: BertTokenizer) -> None:
+    data = TextDataModule(train_file=str(reviews["train"]), max_length=10, tokenizer=tokenizer)
+    data.setup("fit")
+    labels = data.rows["train"].label
+    assert labels is not None
+
+    def rows(most_rows: int, most_tokens: int) -> list[int]:
+        batches = list(data.probe_dataloader(most_rows, most_tokens))
+        lengths = torch.cat([batch["inputs"]["attention_mask"].sum(1) for batch in batches]).tolist()
+        assert lengths == sorted(lengths, reverse=True)
+        return torch.cat([batch["row"] for batch in batches]).tolist()
+
+    assert sorted(rows(100, 10_000)) == list(range(48))
+    few = rows(10, 10_000)
+    assert [labels[row].as_py() for row in few].count("positive") == 5
+    assert few == rows(10, 10_000)
+    mean = sum(data.encoded["train"].lengths) / 48
+    assert len(rows(100, int(20 * mean) + 1)) == 20
+
+
 def test_padding_to_max_length(reviews: dict[str, Path], tokenizer: BertTokenizer) -> None:
     data = TextDataModule(train_file=str(reviews["train"]), max_length=20, pad_to_max_length=True, tokenizer=tokenizer)
     data.setup("fit")
