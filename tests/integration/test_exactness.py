@@ -20,7 +20,8 @@ ROWS = 5000
 
 @pytest.mark.slow
 @pytest.mark.skipif(SPEC is None, reason="the quickstart extra is not installed")
-def test_5000_rows_equal_transformers_one_by_one() -> None:
+@pytest.mark.parametrize("pooling", ["own", "mean"])
+def test_5000_rows_equal_transformers_one_by_one(pooling: str) -> None:
     """Ids, quoted newlines, duplicates, blank and long texts, in order, within 1e-5 at 32-true."""
     torch.set_num_threads(2)
     train = write_csv(Path("train.csv"), ["text", "label"], sentences(64))
@@ -28,7 +29,7 @@ def test_5000_rows_equal_transformers_one_by_one() -> None:
     common = ["--trainer.precision", "32-true", "--trainer.accelerator", "cpu"]
     main(
         ["fit", "--model.model_name_or_path", model, "--data.train_file", str(train), "--model.learning_rate", "1e-4",
-         "--data.max_length", "64", *common]
+         "--data.max_length", "64", "--model.pooling", pooling, *common]
     )  # fmt: skip
     draw = random.Random(0)
     words = ["the", "film", "was", "good", "bad", "not", ",", ".", "\n", 'q"uoted', "caf\u00e9", "\u4e2d\u6587", "a,b"]
@@ -42,13 +43,17 @@ def test_5000_rows_equal_transformers_one_by_one() -> None:
         found = list(csv.DictReader(file, strict=True))
     assert [(row["row"], row["key"]) for row in found] == [(str(index), f"k{index}") for index in range(ROWS)]
 
-    checkpoint = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
     assert SPEC is not None
     assert SPEC.origin is not None
     folder = Path(SPEC.origin).parent / "model"
-    reference = BertForSequenceClassification(BertConfig.from_pretrained(folder, num_labels=2)).eval()
-    weights = {name.removeprefix("model."): value for name, value in checkpoint["state_dict"].items()}
-    reference.load_state_dict({name: value for name, value in weights.items() if not name.startswith("stages.")})
+    if pooling == "own":
+        checkpoint = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
+        reference = BertForSequenceClassification(BertConfig.from_pretrained(folder, num_labels=2)).eval()
+        weights = {name.removeprefix("model."): value for name, value in checkpoint["state_dict"].items()}
+        reference.load_state_dict({name: value for name, value in weights.items() if not name.startswith("stages.")})
+    else:
+        main(["export", "--ckpt_path", "last", "--output", "exported"])
+        reference = BertForSequenceClassification.from_pretrained("exported").eval()
     tokenizer = BertTokenizer.from_pretrained(folder)
     for row, text in zip(found, texts, strict=True):
         with torch.inference_mode():
