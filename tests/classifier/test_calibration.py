@@ -234,6 +234,7 @@ def predicted(*options: str) -> dict[str, list[str]]:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
+@pytest.mark.slow
 def test_from_fit_to_predict_and_export(noisy: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     metrics = main(noisy)
     assert "calibration: temperature " in capfd.readouterr().err

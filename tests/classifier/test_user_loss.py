@@ -107,6 +107,7 @@ def test_options_of_the_replaced_loss_are_refused() -> None:
         TextClassifier(loss="Loss")
 
 
+@pytest.mark.slow
 def test_from_fit_to_predict_without_the_class(
     losses: None, fit_args: list[str], reviews: dict[str, Path], monkeypatch: pytest.MonkeyPatch,
     fails: Callable[[Sequence[str]], str],

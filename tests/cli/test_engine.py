@@ -54,6 +54,7 @@ def test_batch_size_and_order_change_nothing(exported: list[str]) -> None:
     assert found[2] == pytest.approx(found[0], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_that_training_held_out_are_held_out_here(
     fit_args: list[str], reviews: dict[str, Path], fails: Callable[[Sequence[str]], str]
 ) -> None:

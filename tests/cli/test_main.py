@@ -65,6 +65,7 @@ def test_the_traceback_of_a_mistake_on_demand(
     assert ("FileNotFoundError: [Errno 2]" in err) == shown
 
 
+@pytest.mark.slow
 def test_what_is_registered_for_the_end_still_runs(tmp_path: Path) -> None:
     """The process ends without destroying all objects, but it runs exit functions and waits for threads."""
     script = tmp_path / "script.py"

@@ -99,6 +99,7 @@ def test_a_number(fit_args: list[str]) -> None:
     assert_same_predictions(numbers, at_most=1e-5)
 
 
+@pytest.mark.slow
 def test_a_set_of_labels_in_windows(fit_args: list[str]) -> None:
     """Windows are read and pooled by the tool: the folder carries how."""
     rows = [(f"{text} " * 5, "|".join([label, *(["long"] if "very very" in text else [])]))
@@ -189,6 +190,7 @@ def test_int8_is_measured_on_the_runs_own_validation_rows(
     assert "rounded to int8" in Path("rounded/README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fitted")
 def test_int8_that_costs_too_much_is_refused(fails: Callable[[Sequence[str]], str]) -> None:
     """A drop of 0 is more than -1: whatever the figures are, this limit refuses them."""
@@ -226,6 +228,7 @@ def test_int8_on_other_rows(fitted: Path, reviews: dict[str, Path], capfd: pytes
     assert "15 validation rows" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_int8_of_label_sets_counts_the_sets_that_changed(
     fit_args: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:

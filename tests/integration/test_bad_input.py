@@ -223,6 +223,7 @@ def test_predict_keeps_blank_texts(capfd: pytest.CaptureFixture[str]) -> None:
     assert len(Path("predictions.csv").read_text(encoding="utf-8").splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_a_real_process_exits_with_2(tmp_path: Path) -> None:
     args = [sys.executable, "-m", "lit_textclf", "fit", "--data.train_file", "none.csv"]
     done = subprocess.run(args, capture_output=True, text=True, check=False)

@@ -37,6 +37,7 @@ def states(file: str) -> list[str]:
         connection.close()
 
 
+@pytest.mark.slow
 def test_goes_on_in_its_file(example: ModuleType, fit_args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     args = ["--study", "study.db", "--trials", "2", "--", *fit_args[1:], "--trainer.max_epochs", "1"]
     first = example.search(args)

@@ -93,6 +93,7 @@ def test_a_model_without_adapters_is_merged_as_it_is(tiny_bert: Path) -> None:
     assert merged(classifier.model) is classifier.model
 
 
+@pytest.mark.slow
 def test_lora_through_checkpoint_and_export(
     fit_args: list[str], reviews: dict[str, Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

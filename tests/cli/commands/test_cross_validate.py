@@ -80,6 +80,7 @@ def test_predictions_are_formatted_in_blocks(monkeypatch: pytest.MonkeyPatch) ->
         ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_labels_that_were_changed_are_suspected(args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     changed = {5: "positive", 8: "negative"}
     rows = [(text, changed.get(number, label), f"r{number}") for number, (text, label) in enumerate(sentences(120))]
@@ -137,6 +138,7 @@ def test_a_checkpoint_is_refused_wherever_it_comes_from(
     assert "remove --ckpt_path" in fails(args)
 
 
+@pytest.mark.slow
 def test_a_metric_that_a_fold_does_not_have(args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     rows = [(f"the film was {index} good", "yes" if index < 3 else "no") for index in range(36)]
     write_csv(Path("rare.csv"), ["text", "label"], rows)

@@ -106,6 +106,7 @@ def test_a_label_that_first_stands_after_the_first_chunk_is_found() -> None:
     assert rows.label.to_pylist() == [None] * CHUNK_ROWS + ["z"]
 
 
+@pytest.mark.slow
 def test_no_more_than_a_chunk_of_json_lines_is_held() -> None:
     text = "word " * 200
     lines = (json.dumps({"text": text, "row": row}) + "\n" for row in range(6 * CHUNK_ROWS))

@@ -137,6 +137,7 @@ def test_windows_are_exact_under_any_batch_size(
         assert pooled.softmax(-1).tolist() == pytest.approx(expected, abs=1e-5), text
 
 
+@pytest.mark.slow
 def test_head_and_tail_see_the_end(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     write_csv(Path("d.csv"), ["text", "label"], documents(40))
     place = fit_args.index("--data.train_file")
