@@ -36,14 +36,16 @@ def quantize_int8(path: Path, made: Path, *, narrowing: bool) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    graph = onnx.load(path, load_external_data=False).graph
+    model = onnx.load(path)
+    graph = model.graph
+    graph.ClearField("value_info")  # torch 2.10 states shapes of weights before it transposed them; they are inferred
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     kept = [node.name for node in graph.node if "logits" in node.output]
     if not narrowing:
         kept += [node.name for node in graph.node if _narrows(node, shapes)]
     with quiet():
         quantize_dynamic(
-            path,
+            model,
             made,
             weight_type=QuantType.QInt8,
             per_channel=True,
