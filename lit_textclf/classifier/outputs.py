@@ -1,12 +1,14 @@
-"""What the classifier's steps return, and the logits of a complete loader."""
+"""What the classifier's steps return, evaluation mode, and the logits of a complete loader."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypedDict
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 
@@ -28,21 +30,25 @@ class Evaluated(TypedDict):
     target: Tensor
 
 
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Puts a model into evaluation mode; afterwards each module is back in its own (train or eval)."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
 @torch.inference_mode()
 def logits_in_order(classifier: LightningModule, loader: DataLoader[Any]) -> Tensor:
-    """Raw logits of a loader's rows, in row order, float32 `(rows, outputs)`.
-
-    Each module is put back into its mode (train or eval).
-    """
-    modes = {module: module.training for module in classifier.modules()}
-    classifier.eval()
-    try:
+    """Raw logits of a loader's rows, in row order, float32 `(rows, outputs)`, computed in :func:`eval_mode`."""
+    with eval_mode(classifier):
         found = [
             classifier.predict_step(classifier.transfer_batch_to_device(batch, classifier.device, 0))
             for batch in loader
         ]
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     row, logits = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
     return logits[row.argsort()]

@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from lit_textclf.classifier.network import Network
+from lit_textclf.classifier.outputs import eval_mode
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.tokens.long_text import pool
-from lit_textclf.models.layers import last_linear
+from lit_textclf.models.layers import last_linear, set_weights
 from lit_textclf.utils.messages import note, plural
 
 if TYPE_CHECKING:
@@ -92,13 +91,7 @@ def start_head(classifier: Network, loader: DataLoader[Any]) -> None:
         )
     probe = strategy.broadcast(probe)
     assert probe is not None
-    if isinstance(classifier.model, FSDPModule):
-        classifier.model.reshard()  # after a forward pass its parameters are copies
-    with torch.no_grad():
-        for parameter, value in ((head.weight, probe.weight), (head.bias, probe.bias)):
-            if isinstance(parameter, DTensor):
-                value = distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
-            parameter.copy_(value)
+    set_weights(classifier.model, head, probe.weight, probe.bias)
 
 
 @torch.no_grad()
@@ -106,10 +99,8 @@ def features_of(classifier: Network, head: nn.Module, loader: DataLoader[Any]) -
     """What the head reads, float32 `(rows, hidden)`, those of windows averaged; and the rows' targets."""
     seen: list[Tensor] = []
     hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
-    modes = {module: module.training for module in classifier.modules()}
     features, targets = [], []
-    classifier.eval()
-    try:
+    with hook, eval_mode(classifier):
         for batch in loader:
             batch = classifier.transfer_batch_to_device(batch, classifier.device, 0)
             with classifier.trainer.precision_plugin.forward_context():
@@ -117,10 +108,6 @@ def features_of(classifier: Network, head: nn.Module, loader: DataLoader[Any]) -
             found = seen.pop()
             features.append(pool(found, batch["windows"], "mean") if "windows" in batch else found)
             targets.append(batch["target"])
-    finally:
-        hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
     return torch.cat(features).cpu(), torch.cat(targets).cpu()
 
 

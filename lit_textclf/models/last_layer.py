@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from lit_textclf.models.attention import ATTENTION
+from lit_textclf.models.pooling import pooling_of
 
 _LAYERS = ("BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer", "ElectraLayer")
 """Layers of transformers 5 that are the same except for their names, under heads that read the first token."""
@@ -30,7 +31,7 @@ def read_first_token_only(model: Any) -> bool:
     layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
     if not layers or type(layers[-1]).__name__ not in _LAYERS or layers[-1].is_decoder:
         return False
-    if getattr(model.base_model, "token_pooling", "own") in ("mean", "max"):  # of all tokens
+    if pooling_of(model) in ("mean", "max"):  # of all tokens
         return False
     if model.config._attn_implementation not in (ATTENTION, "sdpa"):
         return False

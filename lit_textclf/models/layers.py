@@ -170,3 +170,24 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
     for layer in encoder_layers(model)[1]:
         fully_shard(layer, mesh=mesh["data_parallel"])
     fully_shard(model, mesh=mesh["data_parallel"])
+
+
+@torch.no_grad()
+def set_weights(model: nn.Module, layer: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    """Sets the weights of a layer, also of a model that :func:`shard` spread over ranks; the same ones on every rank.
+
+    Args:
+        model: the complete model.
+        layer: one of its layers.
+        weight: `(out_features, in_features)`.
+        bias: `(out_features,)`.
+    """
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if isinstance(model, FSDPModule):
+        model.reshard()  # after a forward pass its parameters are copies
+    for parameter, value in ((layer.weight, weight), (layer.bias, bias)):
+        if isinstance(parameter, DTensor):
+            value = distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
+        parameter.copy_(value)

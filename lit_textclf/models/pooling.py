@@ -52,14 +52,15 @@ def resolve_pooling(wanted: str, name_or_path: str | None, config: PretrainedCon
         near = did_you_mean(wanted, get_args(PoolingOption))
         raise UserError(f"model.pooling {wanted!r}: must be one of {', '.join(get_args(PoolingOption))}{near}")
     supported = config.model_type in MODEL_TYPES
-    if wanted != "auto":
-        if wanted != "own" and not supported:
-            raise UserError(
-                f"model.pooling {wanted}: a {config.model_type} has a head of its own; remove model.pooling (it is for "
-                f"{', '.join(MODEL_TYPES)})"
-            )
-        return cast(TokenPooling, wanted)
-    return (trained_pooling(name_or_path) or "own") if supported and name_or_path is not None else "own"
+    if wanted == "auto":
+        trained = trained_pooling(name_or_path) if supported and name_or_path is not None else None
+        return trained or "own"
+    if wanted != "own" and not supported:
+        raise UserError(
+            f"model.pooling {wanted}: a {config.model_type} has a head of its own; remove model.pooling (it is for "
+            f"{', '.join(MODEL_TYPES)})"
+        )
+    return cast(TokenPooling, wanted)
 
 
 def trained_pooling(name_or_path: str) -> TokenPooling | None:
@@ -143,6 +144,11 @@ def use_pooling(model: Any, pooling: TokenPooling) -> None:
     base.forward = MethodType(_forward, base)
 
 
+def pooling_of(model: Any) -> TokenPooling:
+    """The pooling that :func:`use_pooling` gave a model."""
+    return cast(TokenPooling, getattr(model.base_model, "token_pooling", "own"))
+
+
 def _forward(self: Any, *args: Any, attention_mask: Tensor | None = None, **options: Any) -> Any:
     """The base model's forward; both outputs that heads read are the pooled tokens."""
     output = type(self).forward(self, *args, attention_mask=attention_mask, **options)
@@ -169,7 +175,7 @@ def as_plain_transformers(model: Any) -> Any:
     Raises:
         UserError: for `max`, which no such layer computes, and for MPNet, whose attention depends on positions.
     """
-    pooling = getattr(model.base_model, "token_pooling", "own")
+    pooling = pooling_of(model)
     if pooling == "own":
         return model
     if pooling == "max" or (pooling == "mean" and model.config.model_type == "mpnet"):
