@@ -42,8 +42,9 @@ def hold_out_validation(folder: Path, rows: dict[str, list[dict[str, Any]]], sha
     """Moves the training rows that lit_textclf would hold out to `validation`, so that both sides have the same."""
     from lit_textclf.data.readers.tables import ReadOptions
     from lit_textclf.data.rows.columns import ColumnNames
-    from lit_textclf.data.rows.holdout import hold_out, text_keys
+    from lit_textclf.data.rows.holdout import hold_out
     from lit_textclf.data.rows.read import read_files
+    from lit_textclf.data.rows.text_keys import text_keys
 
     read = read_files(str(folder / "train.csv"), ColumnNames(), ReadOptions(), option="--data_dir")
     codes = np.unique([row["label"] for row in rows["train"]], return_inverse=True)[1]

@@ -11,8 +11,8 @@ import numpy as np
 from lit_textclf.check.findings import Examination, Finding, Severity, examples
 from lit_textclf.data.labels.names import split_names
 from lit_textclf.data.labels.target import Target
-from lit_textclf.data.rows.normalize import equal_codes, joined, normalized
 from lit_textclf.data.rows.rows import Rows
+from lit_textclf.data.rows.text_keys import equal_codes, joined, normalized
 from lit_textclf.utils.messages import agree, plural
 
 SEVERE_SHARE = 0.01

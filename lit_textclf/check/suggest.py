@@ -6,7 +6,8 @@ import contextlib
 from typing import Any
 
 from lit_textclf.check.findings import Examination
-from lit_textclf.data.rows.holdout import hold_out, text_keys
+from lit_textclf.data.rows.holdout import hold_out
+from lit_textclf.data.rows.text_keys import text_keys
 from lit_textclf.utils.messages import UserError
 
 SHARES = (0.1, 0.2, 0.3, 0.5)

@@ -17,11 +17,12 @@ from lit_textclf.data.labels.target import Target, decide_target, label_counts, 
 from lit_textclf.data.readers.formats import custom_readers
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.holdout import folds_of, hold_out, stratified_sample, text_keys
+from lit_textclf.data.rows.holdout import folds_of, hold_out, stratified_sample
 from lit_textclf.data.rows.hub import load_dataset, read_dataset
 from lit_textclf.data.rows.read import read_files, stream_files
 from lit_textclf.data.rows.rows import Rows, note_limit, report_blank, rows_of_texts
 from lit_textclf.data.rows.stream import RowStream
+from lit_textclf.data.rows.text_keys import text_keys
 from lit_textclf.utils.messages import UserError, note, plural
 
 SPLITS = ("train", "validation", "test", "predict")

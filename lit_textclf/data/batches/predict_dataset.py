@@ -13,9 +13,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 from lit_textclf.data.batches.collate import Batch, Collator
 from lit_textclf.data.batches.dataset import TokenizedDataset
 from lit_textclf.data.labels.target import Target
-from lit_textclf.data.rows.normalize import joined
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.rows.stream import RowStream
+from lit_textclf.data.rows.text_keys import joined
 from lit_textclf.utils.messages import UserError
 
 PART_BATCHES = 64

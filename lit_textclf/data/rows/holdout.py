@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 
 import numpy as np
 
-from lit_textclf.data.rows.normalize import normalized
-from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import UserError, plural
-
-_TEXTS_AT_A_TIME = 65_536
-
-
-def text_keys(rows: Rows) -> np.ndarray:
-    """A 64-bit hash for each row, `(rows,)`, equal for texts that differ only in case, spaces and punctuation.
-
-    It is the same on every machine and in every run: BLAKE2b of the :func:`normalized` text.
-    """
-    return rows.once("text keys", lambda: _hashes(rows))
-
-
-def _hashes(rows: Rows) -> np.ndarray:
-    keys = np.empty(len(rows), np.uint64)
-    for start in range(0, len(rows), _TEXTS_AT_A_TIME):
-        texts = normalized(rows.text.slice(start, _TEXTS_AT_A_TIME)).to_pylist()
-        pairs = [""] * len(texts)
-        if rows.text_pair is not None:
-            pairs = normalized(rows.text_pair.slice(start, _TEXTS_AT_A_TIME)).to_pylist()
-        for index, (text, pair) in enumerate(zip(texts, pairs, strict=True)):
-            digest = hashlib.blake2b(f"{text}\x1f{pair}".encode(), digest_size=8).digest()
-            keys[start + index] = int.from_bytes(digest, "little")
-    return keys
 
 
 def folds_of(keys: np.ndarray, strata: np.ndarray | None, folds: int) -> np.ndarray:

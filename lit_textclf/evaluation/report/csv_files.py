@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lit_textclf.data.rows.holdout import text_keys
 from lit_textclf.data.rows.rows import Rows
+from lit_textclf.data.rows.text_keys import text_keys
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.figures import FIGURES
 from lit_textclf.utils.atomic import write_file

@@ -16,10 +16,10 @@ import pytest
 
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
-from lit_textclf.data.rows.holdout import text_keys
 from lit_textclf.data.rows.hub import read_dataset
 from lit_textclf.data.rows.read import read_files
 from lit_textclf.data.rows.rows import Rows, report_blank, rows_of_texts
+from lit_textclf.data.rows.text_keys import text_keys
 from lit_textclf.utils.messages import UserError
 from tests.conftest import write_csv
 

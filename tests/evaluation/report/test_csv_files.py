@@ -19,8 +19,8 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from lit_textclf import main
 from lit_textclf.data.labels.target import Target
-from lit_textclf.data.rows.holdout import text_keys
 from lit_textclf.data.rows.rows import rows_of_texts
+from lit_textclf.data.rows.text_keys import text_keys
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.csv_files import MAX_VALUES, write_evaluation, write_label_errors

@@ -1,13 +1,17 @@
-"""Finds equal texts, exactly or ignoring case, punctuation and the width of spaces."""
+"""Which texts count as equal: exactly, or ignoring case, punctuation and the width of spaces; and their hashes."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lit_textclf.data.rows.rows import Rows
+
+_TEXTS_AT_A_TIME = 65_536
 _DROPPED = r"\p{P}+"
 _SPACES = r"[\s\p{Z}\x{85}]{2,}|[\t-\r\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}]"
 """All white space except a single space, because replacing each of those by itself would take most of the time."""
@@ -42,3 +46,24 @@ def equal_codes(texts: Sequence[pa.ChunkedArray]) -> list[np.ndarray]:
     encoded = pa.chunked_array(chunks, pa.string()).dictionary_encode()
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks] or [np.empty(0, np.int32)])
     return np.split(codes, np.cumsum([len(column) for column in texts])[:-1])
+
+
+def text_keys(rows: Rows) -> np.ndarray:
+    """A 64-bit hash for each row, `(rows,)`, equal for texts that differ only in case, spaces and punctuation.
+
+    It is the same on every machine and in every run: BLAKE2b of the :func:`normalized` text.
+    """
+    return rows.once("text keys", lambda: _hashes(rows))
+
+
+def _hashes(rows: Rows) -> np.ndarray:
+    keys = np.empty(len(rows), np.uint64)
+    for start in range(0, len(rows), _TEXTS_AT_A_TIME):
+        texts = normalized(rows.text.slice(start, _TEXTS_AT_A_TIME)).to_pylist()
+        pairs = [""] * len(texts)
+        if rows.text_pair is not None:
+            pairs = normalized(rows.text_pair.slice(start, _TEXTS_AT_A_TIME)).to_pylist()
+        for index, (text, pair) in enumerate(zip(texts, pairs, strict=True)):
+            digest = hashlib.blake2b(f"{text}\x1f{pair}".encode(), digest_size=8).digest()
+            keys[start + index] = int.from_bytes(digest, "little")
+    return keys
