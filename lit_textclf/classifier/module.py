@@ -17,7 +17,7 @@ from lit_textclf.classifier.network import HeadInit, Network
 from lit_textclf.classifier.optimizer import LearningRate, build, learning_rate_for, take_up_changes
 from lit_textclf.classifier.options import check_options
 from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_order
-from lit_textclf.classifier.probe import FEW_ROWS, MOST_ROWS, MOST_TOKENS, FeedsProbe, start_head
+from lit_textclf.classifier.probe import MOST_ROWS, MOST_TOKENS, FeedsProbe, start_head
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch
 from lit_textclf.data.batches.loaders import batches_of
@@ -249,10 +249,17 @@ class TextClassifier(Network):
     # Optimizer --------------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
-        """AdamW, with the schedule over all optimizer steps of the run."""
+        """AdamW, with the schedule over all optimizer steps of the run.
+
+        A new head is started first, once, as `model.head_init` says: LearningRateFinder, which runs in a callback's
+        `on_fit_start`, then tries the model that is trained.
+        """
         assert self.model is not None
-        # Asked here: LearningRateFinder and BatchSizeFinder set ckpt_path to a file of their own before on_fit_start.
-        self.starts_head = self.starts_head and self.trainer.ckpt_path is None
+        steps = self.trainer.estimated_stepping_batches  # also sets trainer.num_training_batches
+        data = getattr(self.trainer, "datamodule", None)
+        if self.starts_head and self.trainer.ckpt_path is None and isinstance(data, FeedsProbe):
+            start_head(self, data.probe_dataloader(MOST_ROWS, MOST_TOKENS))
+        self.starts_head = False
         if self.learning_rate == "auto":
             lora, pretrained = self.build_options.lora is not None, self.from_scratch is None
             self.learning_rate = learning_rate_for(self.config.hidden_size, pretrained=pretrained, lora=lora)
@@ -264,17 +271,9 @@ class TextClassifier(Network):
             layerwise_lr_decay=self.layerwise_lr_decay,
             lr_scheduler=self.lr_scheduler,
             warmup_ratio=self.warmup_ratio,
-            steps=self.trainer.estimated_stepping_batches,
+            steps=steps,
             device=self.device,
         )
-
-    def on_fit_start(self) -> None:
-        """Starts a new head as `model.head_init` says, once; a resumed run has its weights."""
-        data = getattr(self.trainer, "datamodule", None)
-        if self.starts_head and isinstance(data, FeedsProbe):
-            most = FEW_ROWS if self.trainer.fast_dev_run else MOST_ROWS  # type: ignore[attr-defined]
-            start_head(self, data.probe_dataloader(most, MOST_TOKENS))
-            self.starts_head = False
 
     def on_train_start(self) -> None:
         """Applies a learning rate or weight decay that was changed on resume, and reports it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from lit_textclf.classifier.calibration import check_threshold_for
 from lit_textclf.classifier.losses import check_loss
 from lit_textclf.classifier.metrics.stage import check_metrics
+from lit_textclf.classifier.network import HeadInit
 from lit_textclf.classifier.optimizer import SCHEDULES
 from lit_textclf.models.adapters import LORA
 from lit_textclf.utils.messages import UserError, did_you_mean
@@ -33,6 +34,8 @@ def check_options(options: Mapping[str, Any], *, has_tokenizer: bool) -> None:
         raise UserError(f"model.layerwise_lr_decay {decay}: must be more than 0 and at most 1")
     if options["lora"] is not None:
         _check_lora(options["lora"], options["freeze"])
+    if (init := options["head_init"]) not in get_args(HeadInit):
+        raise UserError(f"model.head_init {init!r}: must be one of {', '.join(get_args(HeadInit))}")
     check_threshold_for(options["threshold_for"])
     check_metrics(options["metrics"])
     if options["from_scratch"] is not None and options["tokenizer_name_or_path"] is None and not has_tokenizer:

@@ -19,6 +19,7 @@ from lit_textclf.classifier.network import Network
 from lit_textclf.classifier.outputs import eval_mode
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
+from lit_textclf.data.rows.holdout import stratified_sample
 from lit_textclf.data.tokens.long_text import pool
 from lit_textclf.models.layers import last_linear, set_weights
 from lit_textclf.utils.messages import note, plural
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 
 MOST_ROWS, MOST_TOKENS = 10_000, 200_000
 """Training rows, and tokens of them, that a probe reads at most: a stratified sample of more."""
-FEW_ROWS = 64
-"""The same in a run with `trainer.fast_dev_run`, which tries out a few batches."""
 STRENGTHS = (0.3, 3.0, 30.0, 300.0)
 """The inverse penalties to choose from, `C` of scikit-learn, for features of unit length."""
-_FOLDS, _ONE_FOLD_FROM = 5, 2_000
+_FOLDS = 5
+SEARCH_VALUES, SEARCH_ROWS = 50_000, 2_000
+"""Rows times outputs that the penalty is chosen with, and rows at least: a stratified sample of more."""
 
 
 @runtime_checkable
@@ -51,13 +52,15 @@ class Probe(NamedTuple):
         weight: float32 `(outputs, hidden)`.
         bias: float32 `(outputs,)`.
         strength: the inverse penalty.
-        quality: accuracy, micro F1 or R2 on held-out rows.
+        quality: accuracy, micro F1 or R2 on held-out rows, of a model that learned from `sample` rows without them.
+        sample: the rows that the penalty was chosen with.
     """
 
     weight: Tensor
     bias: Tensor
     strength: float
     quality: float
+    sample: int
 
 
 def start_head(classifier: Network, loader: DataLoader[Any]) -> None:
@@ -84,10 +87,11 @@ def start_head(classifier: Network, loader: DataLoader[Any]) -> None:
     if classifier.global_rank == 0:
         probe = fit_probe(features, classifier.target.standardized(targets), classifier.target)
         rules = rules_of(classifier.target)
+        of = "" if probe.sample == len(targets) else f" of a sample of {probe.sample:,}"
         note(
             f"head: starts as a linear model of the frozen encoder ({plural(len(targets), 'training row')}, C "
-            f"{probe.strength:g}), which reaches {rules.quality} {probe.quality:.3f} on held-out training rows; "
-            f"{time.perf_counter() - started:.0f} s"
+            f"{probe.strength:g}), which reaches {rules.quality} {probe.quality:.3f} on held-out "
+            f"training rows{of}; {time.perf_counter() - started:.0f} s"
         )
     probe = strategy.broadcast(probe)
     assert probe is not None
@@ -114,7 +118,8 @@ def features_of(classifier: Network, head: nn.Module, loader: DataLoader[Any]) -
 def fit_probe(features: Tensor, targets: Tensor, target: Target) -> Probe:
     """Fits a linear model of features, with the penalty that predicts held-out rows best.
 
-    With fewer than 2,000 rows each row is held out once, in one of five folds; otherwise a fifth of the rows is.
+    The penalty is chosen with a sample of many rows: it is the width of a prior, which does not depend on their number.
+    Each of its rows is held out once, in one of five folds, or a fifth of the rows is if they have many outputs.
 
     Args:
         features: float32 `(rows, hidden)`.
@@ -122,25 +127,29 @@ def fit_probe(features: Tensor, targets: Tensor, target: Target) -> Probe:
             For regression, standardized.
         target: task and labels.
     """
-    rules = rules_of(target)
+    rules, outputs = rules_of(target), target.num_outputs
     # Of unit length on average: a penalty then means the same for every encoder.
     scale = float(features.square().sum(1).mean().sqrt())
     features = features / max(scale, 1e-12)
-    fold = folds(targets, target)
-    used = range(min(_FOLDS, len(targets)) if len(targets) < _ONE_FOLD_FROM else 1)
+    most = max(SEARCH_ROWS, SEARCH_VALUES // outputs)
+    strata = target.label_task.strata(targets.numpy())
+    sample = torch.from_numpy(stratified_sample(strata, len(targets), most, seed=0))
+    few, few_targets = features[sample], targets[sample]
+    fold = folds(few_targets, target)
+    used = range(min(_FOLDS, len(sample)) if len(sample) * outputs <= SEARCH_VALUES else 1)
     measured = []
     for strength in STRENGTHS:
         losses, logits = [], []
         for part in used:
-            others = features[fold != part].numpy()
-            weight, bias = rules.fit_linear(target.num_outputs, others, targets[fold != part], strength)
-            logits.append(features[fold == part] @ weight.T + bias)
-            losses.append(rules.row_losses(logits[-1], targets[fold == part]))
-        held = torch.cat([targets[fold == part] for part in used])
+            others = few[fold != part].numpy()
+            weight, bias = rules.fit_linear(outputs, others, few_targets[fold != part], strength)
+            logits.append(few[fold == part] @ weight.T + bias)
+            losses.append(rules.row_losses(logits[-1], few_targets[fold == part]))
+        held = torch.cat([few_targets[fold == part] for part in used])
         measured.append((float(torch.cat(losses).mean()), strength, rules.measure_quality(torch.cat(logits), held)))
     _, strength, quality = min(measured)
-    weight, bias = rules.fit_linear(target.num_outputs, features.numpy(), targets, strength)
-    return Probe(weight / scale, bias, strength, quality)
+    weight, bias = rules.fit_linear(outputs, features.numpy(), targets, strength)
+    return Probe(weight / scale, bias, strength, quality, len(sample))
 
 
 def folds(targets: Tensor, target: Target) -> np.ndarray:

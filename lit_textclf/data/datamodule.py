@@ -234,9 +234,15 @@ class TextDataModule(SplitsModule):
         return self._loader("train", self.batch_size, sampler)
 
     def probe_dataloader(self, most_rows: int, most_tokens: int) -> DataLoader[Any]:
-        """Training rows by length, all of them on every rank; a stratified sample of more rows or tokens."""
+        """Training rows by length, the same on every rank; a stratified sample of more rows or tokens.
+
+        With `trainer.limit_train_batches` and the like, as many rows as one epoch trains on.
+        """
         encoded, rows = self.encoded["train"], np.arange(len(self.rows["train"]))
         most = min(most_rows, max(1, int(most_tokens / encoded.lengths.mean())))
+        if self.trainer is not None:
+            batches = self.trainer.num_training_batches * self._ranks[0]
+            most = int(min(most, batches * self.batch_size))
         if most < len(rows):
             assert self.target is not None
             rows = stratified_sample(self.target.strata(self.rows["train"]), len(rows), most, seed=0)

@@ -124,12 +124,14 @@ def _use_pooling(
     model: Any, config: PretrainedConfig, wanted: str, pretrained: str | None, new_head: bool
 ) -> tuple[TokenPooling, bool]:
     """The pooling that the model now reads, and whether its head was trained with it."""
-    if wanted == "auto" and pretrained is not None:
-        pooling = undo_plain_transformers(model, new_head=new_head)
-        if pooling != "own":
-            config.num_hidden_layers = model.config.num_hidden_layers
-            note(f"{pretrained}: was exported with {pooling} pooling; training continues with it")
-            return pooling, True
+    exported = "own" if pretrained is None else undo_plain_transformers(model, new_head=new_head)
+    if exported != "own":
+        config.num_hidden_layers = model.config.num_hidden_layers
+        if wanted == "own":
+            raise UserError(f"model.pooling own: {pretrained} was exported with {exported} pooling; remove the option")
+        if wanted in ("auto", exported):
+            note(f"{pretrained}: was exported with {exported} pooling; training continues with it")
+            return exported, True
     pooling = resolve_pooling(wanted, pretrained, config)
     use_pooling(model, pooling)
     return pooling, False

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_textclf.utils.messages import UserError, did_you_mean, first_line
+from lit_textclf.utils.messages import UserError, did_you_mean, first_line, note
 from lit_textclf.utils.paths import local_or_hub
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ PoolingOption = Literal["auto", "own", "cls", "mean", "max"]
 
 MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert", "mpnet")
 """Models of transformers 5 whose head can be replaced: BERT's pooler, and classification heads with a hidden layer."""
+POOLING_FILE = "1_Pooling/config.json"
+"""Where sentence-transformers keep the pooling of a model."""
 _EPSILON = 1e-12  # of the normalization; BERT's own
 _LARGE, _SMALL = 1e6, 1e-3  # see as_plain_transformers
 
@@ -65,14 +67,19 @@ def resolve_pooling(wanted: str, name_or_path: str | None, config: PretrainedCon
 
 def trained_pooling(name_or_path: str) -> TokenPooling | None:
     """The pooling in a sentence-transformers model's `1_Pooling/config.json`; None if there is none or another one."""
+    from huggingface_hub import is_offline_mode, try_to_load_from_cache
     from transformers.utils.hub import cached_file
 
     source = local_or_hub(name_or_path, "model.model_name_or_path")
     found = cached_file(
-        source, "config.json", subfolder="1_Pooling", _raise_exceptions_for_missing_entries=False,
+        source, POOLING_FILE, _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )  # fmt: skip
     if found is None:
+        if is_offline_mode() and not Path(source).is_dir() and try_to_load_from_cache(source, POOLING_FILE) is None:
+            note(
+                f"model.pooling auto: own; offline, it is unknown whether {source} has a {POOLING_FILE}: set the option"
+            )
         return None
     try:
         options = json.loads(Path(found).read_text(encoding="utf-8"))

@@ -226,3 +226,8 @@ def test_a_trained_head_for_other_labels_is_said(
     assert capsys.readouterr().err == ""
     TextClassifier(str(tmp_path / "tuned"), target=Target("single_label", ("yes", "no"))).configure_model()
     assert "its outputs were no, yes; training continues from them for yes, no" in capsys.readouterr().err
+
+
+def test_a_wrong_head_init_is_refused(tiny_bert: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.head_init 'proobe': must be one of auto, random, probe"):
+        TextClassifier(str(tiny_bert), head_init="proobe")  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.probe import STRENGTHS, fit_probe, folds
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
+from lit_textclf.utils.messages import UserError
 from tests.conftest import write_csv
 
 THREE = Target("single_label", ("a", "b", "c"))
@@ -29,7 +30,8 @@ def clusters(rows: int = 60, classes: int = 3) -> tuple[torch.Tensor, torch.Tens
     """Features around one corner for each class, with noise that does not cross the borders."""
     generator = torch.Generator().manual_seed(0)
     targets = torch.arange(rows) % classes
-    return torch.eye(classes, 8)[targets] * 5 + torch.randn(rows, 8, generator=generator), targets
+    width = max(8, classes)
+    return torch.eye(classes, width)[targets] * 5 + torch.randn(rows, width, generator=generator), targets
 
 
 def test_classes_are_separated() -> None:
@@ -75,6 +77,13 @@ def test_one_value_is_its_own_mean() -> None:
     probe = fit_probe(torch.ones(1, 8), torch.zeros(1), Target("regression"))
     assert not probe.weight.any()
     assert probe.bias.item() == 0
+
+
+def test_many_rows_choose_the_penalty_with_a_sample() -> None:
+    features, targets = clusters(2_700, 27)
+    probe = fit_probe(features, targets, Target("single_label", tuple(f"{n:02}" for n in range(27))))
+    assert probe.sample == 2_000
+    assert probe.weight.shape == (27, 27)
 
 
 def test_each_class_is_in_each_fold() -> None:
@@ -194,22 +203,34 @@ def test_training_continues_from_an_exported_folder(sentence_bert: str, reviews:
     (continued,) = Path("again").rglob("*.ckpt")
     again = TextClassifier.load_from_checkpoint(continued).eval()
     assert again.config.num_hidden_layers == first.config.num_hidden_layers
+    with pytest.raises(UserError, match=r"model.pooling own: folder was exported with mean pooling; remove the option"):
+        TextClassifier("folder", target=first.target, pooling="own").configure_model()
     for ours, theirs in zip(first.classify(["good", "awful"]), again.classify(["good", "awful"]), strict=True):
         assert theirs["probabilities"] == pytest.approx(ours["probabilities"], abs=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_fast_dev_run_reads_few_rows(sentence_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("limit", [{"fast_dev_run": 1}, {"limit_train_batches": 1}, {"overfit_batches": 1}])
+def test_a_run_on_few_batches_reads_as_few_rows(
+    limit: dict[str, int], sentence_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = write_csv(tmp_path / "many.csv", ["text", "label"], [(f"text {n}", "ab"[n % 2]) for n in range(90)])
-    trainer(1, fast_dev_run=1).fit(TextClassifier(sentence_bert), TextDataModule(str(file), max_length=16))
-    assert "(64 training rows," in capsys.readouterr().err
+    trainer(1, enable_checkpointing=False, **limit).fit(
+        TextClassifier(sentence_bert), TextDataModule(str(file), max_length=16)
+    )
+    assert "(32 training rows," in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_learning_rate_finder_does_not_replace_the_probe(
+def test_a_learning_rate_finder_tries_the_model_with_its_probe(
     sentence_bert: str, reviews: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    finder = LearningRateFinder(num_training_steps=3, update_attr=False)
+    class Finder(LearningRateFinder):
+        def on_fit_start(self, fit: Any, classifier: Any) -> None:
+            assert not classifier.starts_head
+            super().on_fit_start(fit, classifier)
+
+    finder = Finder(num_training_steps=3, update_attr=False)
     fit = trainer(1, limit_val_batches=0, enable_checkpointing=False, callbacks=[finder])
     fit.fit(TextClassifier(sentence_bert), TextDataModule(str(reviews["train"]), max_length=16))
-    assert "head: starts as a linear model" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("head: starts as a linear model") == 1
