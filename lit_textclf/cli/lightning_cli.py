@@ -306,7 +306,8 @@ class TextCLI(LightningCLI):
             return
         validation = self.datamodule.rows.get("validation")
         if validation is not None:
-            note_calibration(self.metrics, self.report.best_evaluation, len(validation))
+            best, calibrate = self.report.best_evaluation, self.model.calibrate
+            note_calibration(self.metrics, best, len(validation), calibrate=calibrate)
         if self.report.best_evaluation is not None:
             write_outcomes(self.report.best_evaluation, self.folder)
         metrics = write_metrics(self.metrics, self.folder)

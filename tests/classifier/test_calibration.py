@@ -44,16 +44,27 @@ def drawn(rows: int, outputs: int, scale: float, seed: int = 0) -> tuple[torch.T
 # Temperature ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("outputs", "scale"), [(2, 3.0), (2, 0.5), (77, 1.7)])
-def test_temperature_is_that_of_scipy(outputs: int, scale: float) -> None:
-    logits, targets = drawn(3000, outputs, scale)
+def fitted_by_scipy(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], logits: torch.Tensor,
+                    present: torch.Tensor, chances: torch.Tensor) -> float:  # fmt: skip
+    """The temperature with the smallest loss of the rows, and of ten more that have the model's own probabilities."""
+
+    def total(inverse: float) -> float:
+        scaled = logits.double() * inverse
+        return float(len(logits) * loss(scaled, present.double()) + 10 * loss(scaled, chances.double()))
+
+    return float(1 / minimize_scalar(total, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-10}).x)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "scale", "rows"), [(2, 3.0, 60), (77, 1.7, 60), (2, 3.0, 3000), (2, 0.5, 3000), (77, 1.7, 3000)]
+)
+def test_temperature_is_that_of_scipy(outputs: int, scale: float, rows: int) -> None:
+    logits, targets = drawn(rows, outputs, scale)
     found = fit_temperature("single_label", logits, targets)
-    best = minimize_scalar(
-        lambda inverse: float(F.cross_entropy(logits.double() * inverse, targets)), bounds=(0.05, 20), method="bounded",
-        options={"xatol": 1e-10},
-    )  # fmt: skip
-    assert found == pytest.approx(1 / best.x, rel=1e-4)
-    assert found == pytest.approx(scale, rel=0.15)
+    expected = fitted_by_scipy(F.cross_entropy, logits, F.one_hot(targets, outputs), logits.softmax(-1))
+    assert found == pytest.approx(expected, rel=1e-4)
+    if rows == 3000:
+        assert found == pytest.approx(scale, rel=0.15)
 
 
 def test_temperature_of_sets_is_that_of_scipy() -> None:
@@ -61,11 +72,25 @@ def test_temperature_of_sets_is_that_of_scipy() -> None:
     logits = torch.randn(2000, 3, generator=generator) * 2
     targets = torch.bernoulli(logits.sigmoid(), generator=generator)
     found = fit_temperature("multi_label", logits * 4, targets)
-    best = minimize_scalar(
-        lambda inverse: float(F.binary_cross_entropy_with_logits(logits.double() * 4 * inverse, targets.double())),
-        bounds=(0.05, 20), method="bounded", options={"xatol": 1e-10},
-    )  # fmt: skip
-    assert found == pytest.approx(1 / best.x, rel=1e-4)
+    loss = F.binary_cross_entropy_with_logits
+    assert found == pytest.approx(fitted_by_scipy(loss, logits * 4, targets, (logits * 4).sigmoid()), rel=1e-4)
+
+
+@pytest.mark.parametrize(("outputs", "rows"), [(2, 10), (2, 20), (2, 50), (6, 20), (6, 100)])
+def test_few_rows_do_not_make_probabilities_worse(outputs: int, rows: int) -> None:
+    """The right temperature is 1: it mostly stays so, and the loss of other rows hardly rises. 2 is still found."""
+    others, true = drawn(4000, outputs, 1.0, seed=1)
+    loss = float(F.cross_entropy(others, true))
+    found = [fit_temperature("single_label", *drawn(rows, outputs, 1.0, seed)) for seed in range(2, 82)]
+    assert np.mean([temperature != 1 for temperature in found]) < 0.1
+    risen = [float(F.cross_entropy(others / temperature, true)) - loss for temperature in found]
+    assert np.mean(risen) < 0.01
+    assert max(risen) < 0.2
+    temperatures = [fit_temperature("single_label", *drawn(rows, outputs, 2.0, seed)) for seed in range(2, 82)]
+    wrong = [float(F.cross_entropy(others * 2 / temperature, true)) for temperature in temperatures]
+    assert np.mean(wrong) < float(F.cross_entropy(others * 2, true))
+    if rows == 100:
+        assert np.mean(wrong) == pytest.approx(loss, abs=0.02)
 
 
 def test_nothing_to_learn() -> None:
@@ -125,7 +150,6 @@ def test_more_than_chance(seed: int) -> None:
     generator = np.random.default_rng(seed)
     scores = generator.random(50)
     present = generator.random(50) < 0.5 * scores + 0.1
-    given = torch.from_numpy(scores), torch.from_numpy(present)
     for limit in (0.2, 0.45, 0.5, 0.7):
 
         def gain(kept: np.ndarray, limit: float = limit) -> float:
@@ -135,7 +159,33 @@ def test_more_than_chance(seed: int) -> None:
         rows = np.arange(50)
         left_out = np.array([gain(rows != row) for row in rows])
         error = np.sqrt(49 / 50 * ((left_out - left_out.mean()) ** 2).sum())
-        assert beats_by_more_than_chance(*given, limit, 0.5) == (gain(rows >= 0) > error)
+        decided = [torch.from_numpy(scores >= at) for at in (limit, 0.5)]
+        assert beats_by_more_than_chance(*decided, torch.from_numpy(present)) == (gain(rows >= 0) > 1.645 * error)
+
+
+def moved(scores: Callable[[torch.Tensor], torch.Tensor], rows: int, with_label: int, draws: int = 60) -> float:
+    """How often the threshold is moved for scores of a label that so many rows have."""
+    present = torch.arange(rows) < with_label
+    count = 0
+    for _ in range(draws):
+        order = torch.randperm(rows)
+        chances = scores(present[order])
+        logits = torch.stack([(1 - chances).log(), chances.log()], 1)
+        count += thresholds_of(BINARY, logits, present[order].long())["spam"] != 0.5
+    return count / draws
+
+
+@pytest.mark.parametrize(("rows", "with_label"), [(120, 2), (120, 5), (120, 10), (500, 5), (500, 10), (500, 30)])
+def test_scores_without_information_keep_a_half(rows: int, with_label: int) -> None:
+    """All below 0.5, where F1 is 0: any other threshold has a higher F1, most of all the one that takes all rows."""
+    torch.manual_seed(0)
+    assert moved(lambda present: torch.rand(len(present)) * 0.1 + 1e-6, rows, with_label) < 0.1
+
+
+@pytest.mark.parametrize(("rows", "with_label", "apart"), [(120, 10, 2.0), (200, 20, 2.0), (500, 30, 1.5)])
+def test_scores_with_information_move_it(rows: int, with_label: int, apart: float) -> None:
+    torch.manual_seed(0)
+    assert moved(lambda present: (torch.randn(len(present)) + apart * present - 5).sigmoid(), rows, with_label) > 0.85
 
 
 def test_a_half_stays_without_a_reason() -> None:
@@ -424,13 +474,14 @@ def test_three_labels_have_no_threshold(fit_args: list[str], fails: Callable[[Se
     )
 
 
-def test_from_python(tiny_bert: Path, reviews: dict[str, Path]) -> None:
+@pytest.mark.usefixtures("noisy")
+def test_from_python(tiny_bert: Path) -> None:
     """The Trainer of this project calibrates without the command line too; loaders alone are let be."""
     from lit_textclf import TextDataModule, Trainer
 
-    data = TextDataModule(train_file=str(reviews["train"]), validation_file=str(reviews["validation"]), max_length=16)
+    data = TextDataModule(train_file="many.csv", validation_file="held.csv", max_length=16)
     model = TextClassifier(str(tiny_bert), learning_rate=3e-3)
-    options = {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False, "logger": False}
+    options = {"max_epochs": 5, "accelerator": "cpu", "enable_progress_bar": False, "logger": False}
     trainer = Trainer(**options, enable_checkpointing=False)
     trainer.fit(model, data)
     assert model.calibration.temperature != 1

@@ -13,7 +13,7 @@ from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import THRESHOLD
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.utils.messages import note
+from lit_textclf.utils.messages import agree, note, plural
 
 
 class Calibrate(Callback):
@@ -53,12 +53,17 @@ class Calibrate(Callback):
     on_test_epoch_end = on_validation_epoch_end
 
 
-def note_calibration(best: Mapping[str, float], evaluation: Evaluation | None, rows: int) -> None:
+def note_calibration(best: Mapping[str, float], evaluation: Evaluation | None, rows: int, *, calibrate: bool) -> None:
     """Notes the best epoch's temperature and its effect, learned on `rows` validation rows, and its thresholds."""
-    if best.get("val_temperature", 1.0) != 1:
+    temperature, learned = best.get("val_temperature"), plural(rows, "validation row")
+    if temperature == 1 and calibrate:
+        note(f"calibration: temperature stays 1; {learned} {agree(rows, 'shows', 'show')} no better one beyond chance")
+    elif temperature is not None and temperature != 1:
+        before, after = best["val_ece_uncalibrated"], best["val_ece"]
+        but = "; the loss, by which it was learned, is better with it" if after > before else ""
         note(
-            f"calibration: temperature {best['val_temperature']:.3g}; expected calibration error "
-            f"{best['val_ece_uncalibrated']:.3f} without it, {best['val_ece']:.3f} with it, on {rows:,} validation rows"
+            f"calibration: temperature {temperature:.3g}; expected calibration error {before:.3f} without it, "
+            f"{after:.3f} with it, on {learned}{but}"
         )
     thresholds = {} if evaluation is None else evaluation.calibration.thresholds
     moved = {name: value for name, value in thresholds.items() if value != THRESHOLD}
