@@ -39,6 +39,7 @@ class Network(LightningModule):
 
     Attributes:
         starts_head: whether the head is still to be started by a probe.
+        started_by_probe: whether a probe has started it in this process.
         origin: identifies a model that comes from no checkpoint.
     """
 
@@ -59,7 +60,7 @@ class Network(LightningModule):
         self.build_options, self.target = options, target
         self.model_name_or_path, self.tokenizer_name_or_path = model_name_or_path, tokenizer_name_or_path
         self.from_scratch, self.window_pooling = from_scratch, window_pooling
-        self.head_init, self.starts_head = head_init, False
+        self.head_init, self.starts_head, self.started_by_probe = head_init, False, False
         self._config = config_from_json(architecture) if architecture else None
         self.weights_follow = architecture is not None
         self._tokenizer = tokenizer

@@ -96,6 +96,7 @@ def start_head(classifier: Network, loader: DataLoader[Any]) -> None:
     probe = strategy.broadcast(probe)
     assert probe is not None
     set_weights(classifier.model, head, probe.weight, probe.bias)
+    classifier.started_by_probe = True
 
 
 @torch.no_grad()

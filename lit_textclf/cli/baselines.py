@@ -10,7 +10,7 @@ import numpy as np
 from lit_textclf.classifier.metrics.table import baseline_metric_of, higher_is_better, plain_name
 from lit_textclf.compare.statistics import Interval, Measure, bootstrap
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.evaluation.baselines import fit_baselines
+from lit_textclf.evaluation.baselines import Baseline, fit_baselines
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.utils.messages import note
 
@@ -19,18 +19,21 @@ RESAMPLES = 1_000
 _REMEDY = "raise trainer.max_epochs or model.learning_rate, add training rows, or use the baseline"
 
 
-def compare_with_baselines(evaluation: Evaluation, train: Rows) -> dict[str, float]:
+def compare_with_baselines(evaluation: Evaluation, train: Rows, probe: Baseline | None = None) -> dict[str, float]:
     """Measures baselines on the rows of an evaluation, and notes whether its model is better than each of them.
 
     Args:
         evaluation: of the fine-tuned model.
         train: the rows that it was trained on.
+        probe: a baseline that has been measured on the rows.
 
     Returns:
         The baselines' metrics, as `baseline_tfidf_accuracy`; those that are not defined are left out.
     """
     outcomes, target = evaluation.outcomes, evaluation.target
     baselines = fit_baselines(train, outcomes.rows, target)
+    if probe is not None:
+        baselines.append(probe)
     evaluations = [evaluation, *(Evaluation(replace(outcomes, logits=baseline.logits)) for baseline in baselines)]
     predicted = [each.predicted for each in evaluations]
     losses = np.stack([each.losses.numpy() for each in evaluations])

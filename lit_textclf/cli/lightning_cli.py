@@ -30,7 +30,7 @@ from lit_textclf.evaluation.report.html import write_report
 from lit_textclf.evaluation.report.tables import print_labels, print_table
 from lit_textclf.training.callbacks.calibrate import Calibrate, note_calibration
 from lit_textclf.training.callbacks.checkpoints import checkpoint_callbacks, written_checkpoints
-from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
+from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes, MeasureProbe
 from lit_textclf.training.callbacks.fit_report import EpochReport, stage_metrics
 from lit_textclf.training.callbacks.hf_evaluate import EvaluateMetrics
 from lit_textclf.training.callbacks.progress_bar import Progress
@@ -270,7 +270,8 @@ class TextCLI(LightningCLI):
     def _fit_callbacks(self, options: Any) -> list[Callback]:
         """The callbacks of `fit` alone."""
         self.report = EpochReport(self.collected, continues=self.folder is not None and not self.folder_is_new)
-        callbacks: list[Callback] = [self.report]
+        self.probe = MeasureProbe()
+        callbacks: list[Callback] = [self.report, self.probe]
         if options.logger not in (False, []) and not options.barebones:
             callbacks.append(LearningRateMonitor("step"))
         if self.folder is not None and options.enable_checkpointing is not False and not options.barebones:
@@ -311,8 +312,10 @@ class TextCLI(LightningCLI):
         if self.report.best_evaluation is not None:
             write_outcomes(self.report.best_evaluation, self.folder)
         metrics = write_metrics(self.metrics, self.folder)
-        if self.report.best_evaluation is not None and self.config["fit"].metrics.baseline:
-            self.metrics |= compare_with_baselines(self.report.best_evaluation, self.datamodule.rows["train"])
+        evaluation = self.report.best_evaluation
+        if evaluation is not None and self.config["fit"].metrics.baseline:
+            probe = self.probe.baseline(evaluation.outcomes.rows)
+            self.metrics |= compare_with_baselines(evaluation, self.datamodule.rows["train"], probe)
             write_metrics(self.metrics, self.folder)
         checkpoints = written_checkpoints(self.folder, validated=validation is not None)
         self.written += [*checkpoints, metrics]

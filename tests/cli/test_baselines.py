@@ -56,7 +56,7 @@ def test_a_model_that_has_learned_nothing(fit_args: list[str], capfd: pytest.Cap
 
 def test_a_model_that_beats_the_most_frequent_label(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     main([*fit_args, "--trainer.max_epochs", "12", "--model.learning_rate", "3e-3"])
-    constant, tfidf = lines(capfd.readouterr().err)
+    constant, tfidf, _ = lines(capfd.readouterr().err)
     assert re.search(r"0\.500, this model [\d.]+: better by 0\.\d+ \(95 % interval 0\.", constant)
     assert "better by" not in tfidf.replace("not better by more than chance", "")
 
@@ -66,7 +66,7 @@ def test_values(fit_args: list[str], reviews: dict[str, Path], capfd: pytest.Cap
     for split, part in (("train", rows[:48]), ("validation", rows[48:])):
         write_csv(reviews[split], ["text", "label", "id"], part)
     metrics = main(fit_args)
-    constant, _ = lines(capfd.readouterr().err)
+    constant, _, _ = lines(capfd.readouterr().err)
     assert re.match(r"baseline: the mean has val_mse [\d.]+, this model [\d.]+: ", constant)
     assert {"baseline_mean_mse", "baseline_mean_mae", "baseline_tfidf_pearson"} <= metrics.keys()
     assert "baseline_mean_pearson" not in metrics  # a constant has no correlation

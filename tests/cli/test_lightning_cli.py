@@ -62,6 +62,7 @@ def test_fit_writes_what_the_contract_says(fit_args: list[str], capfd: pytest.Ca
         "rows_per_second", "tokens_per_second", "padding_share",
         "baseline_most_frequent_accuracy", "baseline_most_frequent_f1_macro", "baseline_most_frequent_f1",
         "baseline_tfidf_accuracy", "baseline_tfidf_f1_macro", "baseline_tfidf_f1",
+        "baseline_probe_accuracy", "baseline_probe_f1_macro", "baseline_probe_f1",
     } == metrics.keys()  # fmt: skip
     assert metrics["epochs"] == 2
     assert "train: 48 rows, 0 (0.0%) truncated to 16 tokens" in err

@@ -38,7 +38,8 @@ def test_fit_on_two_ranks_then_predict_on_one(fit_args: list[str], reviews: dict
     assert done.stderr.count("tensorboard: 9 figures of the validation after epoch ") == 1
     assert done.stdout.count("wrote ") == 1
     assert done.stderr.count("fit: single_label") == 1
-    assert done.stderr.count("baseline: ") == 2  # of rank 0
+    assert done.stderr.count("baseline: ") == 3  # of rank 0
+    assert done.stderr.count("head: before the first step: val_loss ") == 1
     assert "32-true on 2 cpu; 6 steps" in done.stderr
     metrics = json.loads(Path("lightning_logs/version_0/metrics.json").read_text())
     done = run(["validate", "--ckpt_path", "best", "--data.validation_file", str(reviews["validation"])])
@@ -169,6 +170,7 @@ def test_sharded_training_is_that_of_ddp_and_loads_in_one_process(
     for name, options in strategies.items():
         done = run([*fit_args, *options, "--trainer.default_root_dir", name])
         assert done.returncode == 0, done.stderr
+        assert done.stderr.count("baseline: the frozen encoder with a linear model has val_accuracy ") == 1
         path = f"{name}/lightning_logs/version_0/checkpoints/last.ckpt"
         weights[name] = torch.load(path, weights_only=True)["state_dict"]
         main(["predict", "--ckpt_path", path, "--data.predict_file", str(reviews["test"]), "--output", f"{name}.csv",

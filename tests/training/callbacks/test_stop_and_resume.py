@@ -258,7 +258,7 @@ def test_states_in_checkpoints_do_not_depend_on_the_names_of_classes() -> None:
         callbacks += [each for each in found if isinstance(each, type) and each.__module__ == module.name]
     stateful = {each for each in callbacks if issubclass(each, Callback) and each.state_dict is not Callback.state_dict}
     assert {each.__name__ for each in stateful} == {
-        "BestCheckpoint", "EpochReport", "ExactResume", "LastCheckpoint", "StepCheckpoint",
+        "BestCheckpoint", "EpochReport", "ExactResume", "LastCheckpoint", "MeasureProbe", "StepCheckpoint",
     }  # fmt: skip
     assert all("state_key" in vars(each) for each in stateful)
 
