@@ -28,6 +28,6 @@ def add_options(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--metrics.baseline", type=bool, default=True,
-        help="when fit ends, measure a linear model of words and the most frequent label (or the mean) on the "
-        "validation rows too; the other commands do not use it",
+        help="when fit ends, compare it with the most frequent label (or the mean), a linear model of words and one of "
+        "the frozen encoder on the validation rows; the other commands do not use it",
     )  # fmt: skip

@@ -35,7 +35,7 @@ COMMANDS = {
         "commands.cross_validate:cross_validate",
     ),
     "baseline": Command(
-        "measure the most frequent label and a linear model of words, without a pretrained model",
+        "measure the most frequent label and linear models of words and of a frozen encoder, without fine-tuning",
         "commands.baseline:baseline",
     ),
     "compare": Command(

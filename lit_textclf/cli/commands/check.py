@@ -57,7 +57,7 @@ def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
 
 
 def _say_next(typed: Sequence[str]) -> None:
-    """Prints the command to run after `check`, with the options that were typed."""
+    """Prints the commands to run after `check`, with the options that were typed."""
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--strict", nargs="?")
     own.add_argument("--format")
@@ -65,6 +65,7 @@ def _say_next(typed: Sequence[str]) -> None:
     options = shlex.join(others)
     configured = any(name.partition("=")[0] in ("--config", "-c") for name in others)
     command = "fit" if configured else "init"
+    note(f"next: lit-textclf baseline {options}, for the scores that a model must beat")
     note(f"next: lit-textclf {command} {options}" + ("" if configured else ", for a config with these options"))
 
 

@@ -63,6 +63,7 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     write_file(path, text)
     for finding in found.severe():
         note(f"severe: {finding.line()}")
+    note(f"next: lit-textclf baseline --config {path}, for the scores that a model must beat")
     note(f"next: lit-textclf fit --config {path}")
     return decided, [path]
 

@@ -26,6 +26,9 @@ from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.utils.messages import note, plural
 
+PROBE = ("probe", "the frozen encoder with a linear model")
+"""Name and description of this baseline."""
+
 
 class CollectOutcomes(Callback):
     """Keeps the complete outcomes of the last validation or test on every rank.
@@ -107,7 +110,7 @@ class MeasureProbe(Callback):
         """The frozen encoder with a linear model, if it was measured on these rows."""
         if self._state.get("rows") != _digest(rows):
             return None
-        return Baseline("probe", "the frozen encoder with a linear model", self._state["logits"])
+        return Baseline(*PROBE, self._state["logits"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measures, and logs the metrics of a validation at step 0."""
@@ -125,7 +128,7 @@ class MeasureProbe(Callback):
             )
             return
         started = time.perf_counter()
-        outcomes = _evaluated(trainer, pl_module, data.val_dataloader())
+        outcomes = outcomes_of(trainer, pl_module, "validation", data.val_dataloader())
         self._state = {"rows": _digest(outcomes.rows), "logits": outcomes.logits}
         target, logits, targets = outcomes.target, outcomes.logits, outcomes.targets
         metrics = StageMetrics(target, "val_", pl_module.hparams["metrics"])
@@ -139,8 +142,8 @@ class MeasureProbe(Callback):
 
 
 @torch.no_grad()
-def _evaluated(trainer: pl.Trainer, classifier: TextClassifier, loader: Any) -> Outcomes:
-    """The outcomes of the validation rows; every rank computes its own. The random state stays as it is."""
+def outcomes_of(trainer: pl.Trainer, classifier: TextClassifier, split: str, loader: Any) -> Outcomes:
+    """The outcomes of a split, outside of Lightning's loops; every rank calls it. The random state stays as it is."""
     batches = []
     # A loader draws a seed for its workers.
     with torch.random.fork_rng(devices=[]), eval_mode(classifier):
@@ -149,7 +152,7 @@ def _evaluated(trainer: pl.Trainer, classifier: TextClassifier, loader: Any) -> 
             with trainer.precision_plugin.val_step_context():
                 logits = classifier.logits_of(batch)
             batches.append((batch["row"], logits.float(), batch["target"]))
-    return _gathered(trainer, "validation", batches)
+    return _gathered(trainer, split, batches)
 
 
 def _digest(rows: Rows) -> str:

@@ -46,13 +46,39 @@ def test_the_same_numbers_as_fit(fit_args: list[str], capfd: pytest.CaptureFixtu
     of_fit = main([*fit_args, "--data.max_train_samples", "20", "--trainer.max_epochs", "1"])
     metrics = main(["baseline", "--config", str(LOGS / "version_0/config.yaml")])
     assert "validation, 16 rows" in capfd.readouterr().out
-    found = {name: value for name, value in of_fit.items() if re.match("baseline_(?!probe)", name)}
-    assert found
+    found = {name: value for name, value in of_fit.items() if name.startswith("baseline_")}
+    assert "baseline_probe_accuracy" in found
     assert {name: metrics[name] for name in found} == pytest.approx(found)
     compared = main(["compare", str(LOGS), "--resamples", "100"])
-    assert {run["name"] for run in compared["runs"]} == {"baseline_most_frequent_0", "baseline_tfidf_0", "version_0"}
+    assert {run["name"] for run in compared["runs"]} == {
+        "baseline_most_frequent_0", "baseline_probe_0", "baseline_tfidf_0", "version_0",
+    }  # fmt: skip
     assert (compared["rows"], compared["all_rows"]) == (16, True)
     assert set(compared["settings"]) == {"baseline", "seed_everything"}
+
+
+def test_the_frozen_encoder_is_measured_on_request(
+    reviews: dict[str, Path], tiny_bert: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """On the test rows, with the numbers of `test` after a `fit` that does not move the weights."""
+    files = [f"--data.{split}_file={reviews[split]}" for split in ("train", "test")]
+    model = [f"--model.model_name_or_path={tiny_bert}", "--model.pooling=mean", "--data.max_length=16"]
+    on_cpu = ["--trainer.accelerator=cpu", "--trainer.precision=32-true"]
+    metrics = main(["baseline", *files, *model, *on_cpu])
+    err = capfd.readouterr().err
+    assert re.search(r"^baseline: most_frequent and tfidf in \d+ s, probe in \d+ s$", err, re.MULTILINE)
+    assert "test: 15 rows" in err
+    main(
+        ["fit", *files, *model, *on_cpu, "--model.learning_rate=1e-12", "--trainer.max_epochs=1", "--data.batch_size=8"]
+    )
+    found = main(["test", "--ckpt_path", "last", "--data.test_file", str(reviews["test"]), *on_cpu])
+    measured = json.loads((LOGS / "baseline_probe_0/metrics.json").read_text(encoding="utf-8"))
+    assert {name: found[name] for name in measured} == pytest.approx(measured, abs=1e-5)
+    assert metrics["baseline_probe_accuracy"] == found["test_accuracy"]
+    with (LOGS / "baseline_probe_0/outcomes.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 15
+    config = yaml.safe_load((LOGS / "baseline_probe_0/config.yaml").read_text(encoding="utf-8"))
+    assert (config["model"]["model_name_or_path"], config["model"]["pooling"]) == (str(tiny_bert), "mean")
 
 
 def test_values(reviews: dict[str, Path]) -> None:

@@ -239,7 +239,9 @@ def test_a_config_of_fit_is_taken(tokenizer: list[str], reviews: dict[str, Path]
 def test_the_next_command_is_named_and_runs(reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
     train = f"--data.train_file={reviews['train']}"
     main(["check", train, "--strict", "--format", "table", "--data.validation_split", "0.25"])
-    last = capfd.readouterr().err.splitlines()[-1]
+    *_, before, last = capfd.readouterr().err.splitlines()
+    assert before.startswith(f"next: lit-textclf baseline {train} --data.validation_split 0.25, for the scores")
+    main(shlex.split(before.removeprefix("next: ").partition(",")[0])[1:])
     assert last == f"next: lit-textclf init {train} --data.validation_split 0.25, for a config with these options"
     main(shlex.split(last.removeprefix("next: ").partition(",")[0])[1:])
     assert Path("config.yaml").is_file()

@@ -18,7 +18,12 @@ def test_fit_takes_it_as_it_is(tiny_bert: Path, capfd: pytest.CaptureFixture[str
     rows = [(text, "no" if index % 5 else "yes", "1") for index, (text, _) in enumerate(sentences(60))]
     write_csv(Path("data.csv"), ["sentence", "label", "other"], rows)
     main(["init", "--data.train_file", "data.csv", "--model.model_name_or_path", str(tiny_bert)])
-    assert capfd.readouterr().out.splitlines()[-1] == "wrote config.yaml"
+    out, err = capfd.readouterr()
+    assert out.splitlines()[-1] == "wrote config.yaml"
+    assert err.splitlines()[-2:] == [
+        "next: lit-textclf baseline --config config.yaml, for the scores that a model must beat",
+        "next: lit-textclf fit --config config.yaml",
+    ]
     text = Path("config.yaml").read_text(encoding="utf-8")
     config = yaml.safe_load(text)
     found = {
