@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lit_textclf.classifier.metrics.table import baseline_metric_of, higher_is_better, plain_name
+from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.compare.statistics import Interval, Measure, bootstrap
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.evaluation.baselines import Baseline, fit_baselines
@@ -43,6 +44,8 @@ def compare_with_baselines(evaluation: Evaluation, train: Rows, probe: Baseline 
     metric = baseline_metric_of(target.task)
     measured, differences = (found[plain_name(metric)] for found in (intervals.of_runs, intervals.differences))
     for baseline, value, difference in zip(baselines, measured[1:], differences, strict=True):
+        if baseline.name == rules_of(target).constant[0] and not evaluation.has_skill:
+            continue  # noted with the calibration
         shown = f"{metric} {_formatted(value.value, metric)}, this model {_formatted(measured[0].value, metric)}"
         note(f"baseline: {baseline.description} has {shown}: {verdict(difference, metric)}")
     return {

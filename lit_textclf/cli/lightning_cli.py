@@ -28,6 +28,7 @@ from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.evaluation.report.csv_files import write_evaluation, write_outcomes
 from lit_textclf.evaluation.report.html import write_report
 from lit_textclf.evaluation.report.tables import print_labels, print_table
+from lit_textclf.evaluation.skill import describe_no_skill
 from lit_textclf.training.callbacks.calibrate import Calibrate, note_calibration
 from lit_textclf.training.callbacks.checkpoints import checkpoint_callbacks, written_checkpoints
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes, MeasureProbe
@@ -355,6 +356,8 @@ class TextCLI(LightningCLI):
         if evaluation is None:  # the rows were not collected
             return
         print_labels(evaluation)
+        if not evaluation.has_skill:
+            note(f"{split}: {describe_no_skill(evaluation.outcomes)}")
         write_evaluation(evaluation, self.folder)
         report = write_report(evaluation, self.metrics, self.folder, str(measured))
         self.written.append(report)

@@ -21,6 +21,7 @@ from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation.label_errors import LabelIssues, find_label_issues, find_label_set_issues
 from lit_textclf.evaluation.outcomes import Outcomes
+from lit_textclf.evaluation.skill import are_related, has_skill
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,25 @@ class Evaluation:
         return np.asarray(rows[np.argsort(-self.losses.numpy()[rows], kind="stable")])
 
     @cached_property
+    def has_skill(self) -> bool:
+        """Whether the model is better than a constant prediction by more than chance."""
+        return has_skill(self.target, self.outcomes.logits, self.outcomes.targets)
+
+    @cached_property
+    def can_suspect_labels(self) -> bool:
+        """Whether the model has skill and its decisions, which would contradict labels, are related to them at all."""
+        if not self.target.has_probabilities or not self.has_skill:
+            return False
+        labels = (self.decided, self.outcomes.targets)
+        return are_related(*(rules_of(self.target).presence(each, self.target.num_outputs) for each in labels))
+
+    @cached_property
     def label_issues(self) -> LabelIssues | None:
-        """The rows that may be mislabelled; None for regression."""
+        """The rows that may be mislabelled, none if the model is too weak; None for regression."""
         if not self.target.has_probabilities:
             return None
+        if not self.can_suspect_labels:
+            return LabelIssues(np.zeros(len(self), np.int64))
         find = find_label_issues if self.target.one_label_per_row else find_label_set_issues
         labels = self.outcomes.targets.to(self.decided.dtype)
         return find(labels.numpy(), self.probabilities.numpy(), self.decided.numpy())

@@ -19,6 +19,7 @@ from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.csv_files import write_label_errors, write_outcomes
 from lit_textclf.evaluation.report.tables import table_of_numbers
+from lit_textclf.evaluation.skill import describe_no_skill
 from lit_textclf.prediction.csv_output import CsvFormat
 from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.utils.atomic import refuse_input
@@ -139,6 +140,8 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     outcomes = Outcomes.joined(held_out, "train")
     write_predictions(file, outcomes)
     evaluation = Evaluation(outcomes)
+    if not evaluation.has_skill:
+        note(f"cross_validate: {describe_no_skill(outcomes)}")
     suspects = [write_outcomes(evaluation, root), *write_label_errors(evaluation, root)]
     summary = _summary(metrics)
     _print(metrics, summary)

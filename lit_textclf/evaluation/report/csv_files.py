@@ -15,6 +15,7 @@ import torch
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.rows.text_keys import text_keys
 from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.evaluation.label_errors import LabelIssues
 from lit_textclf.evaluation.report.figures import FIGURES
 from lit_textclf.utils.atomic import write_file
 from lit_textclf.utils.csv_format import csv_lines, format_float32
@@ -102,7 +103,7 @@ def _note_errors(evaluation: Evaluation, path: Path) -> None:
     if evaluation.label_issues is not None:
         note(
             f"{evaluation.split}: {len(evaluation.worst):,} of {plural(len(evaluation), 'row')} misclassified; "
-            f"{len(evaluation.label_issues.rows):,} may be mislabelled (confident learning): {path}"
+            f"{_suspected(evaluation, evaluation.label_issues)}: {path}"
         )
     elif len(evaluation) > MAX_VALUES:
         note(f"{path}: the {MAX_VALUES:,} rows with the largest errors of {len(evaluation):,}")
@@ -133,14 +134,17 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
         **_text_columns(rows),
         **_results(evaluation, found),
     }
-    if issues.labels is not None:
-        columns["doubted"] = evaluation.target.texts(issues.labels[found])
+    if evaluation.target.has_label_sets:
+        columns["doubted"] = [] if issues.labels is None else evaluation.target.texts(issues.labels[found])
     write_file(path, _table(columns, rows), remedy=OTHER_ROOT)
-    note(
-        f"{evaluation.split}: {len(found):,} of {plural(len(evaluation), 'row')} may be mislabelled (confident "
-        f"learning): {path}"
-    )
+    note(f"{evaluation.split}: of {plural(len(evaluation), 'row')} {_suspected(evaluation, issues)}: {path}")
     return [path]
+
+
+def _suspected(evaluation: Evaluation, issues: LabelIssues) -> str:
+    if not evaluation.can_suspect_labels:
+        return "the model is too weak to suspect labels"
+    return f"{len(issues.rows):,} may be mislabelled (confident learning)"
 
 
 def _results(evaluation: Evaluation, indices: np.ndarray) -> dict[str, Iterable[Any]]:

@@ -55,5 +55,6 @@ def _head(page: Page) -> list[tuple[str, str]]:
     head = [(f"{values[name]:.4f}", name) for name in shown_in("head") if name in values]
     if page.evaluation.label_issues is not None:
         head.append((f"{len(page.evaluation.worst):,}", "rows misclassified"))
+    if page.evaluation.label_issues is not None and page.evaluation.can_suspect_labels:
         head.append((f"{len(page.evaluation.label_issues.rows):,}", "suspected label errors"))
     return head

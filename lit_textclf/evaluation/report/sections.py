@@ -160,6 +160,8 @@ def _label_errors(page: Page) -> list[Block]:
     if issues is None:
         return []
     shown = issues.rows[:MAX_ROWS]
+    if not page.evaluation.can_suspect_labels:
+        return [Paragraph("The model is too weak to suspect labels.")]
     if not len(shown):
         return [Paragraph("No label errors are suspected.")]
     text = Markup(

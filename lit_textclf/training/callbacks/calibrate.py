@@ -8,16 +8,19 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from lit_textclf.classifier.calibration import Calibration, fit_temperature, thresholds_of
+from lit_textclf.classifier.calibration import Calibration, fit_temperature, labels_with_thresholds, thresholds_of
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import THRESHOLD
 from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.evaluation.skill import describe_no_skill, has_skill
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.utils.messages import agree, note, plural
 
 
 class Calibrate(Callback):
     """Learns temperature and thresholds after each validation of `fit`, before its checkpoint is written.
+
+    A model without skill, see :func:`has_skill`, keeps temperature 1 and thresholds of 0.5.
 
     Logs the expected calibration error of every evaluation, with and without the temperature.
 
@@ -34,11 +37,13 @@ class Calibrate(Callback):
         if trainer.sanity_checking or outcomes is None or not outcomes.target.has_probabilities:
             return
         target, logits, targets = outcomes.target, outcomes.logits, outcomes.targets
-        if trainer.state.fn == "fit":
+        if trainer.state.fn == "fit" and has_skill(target, logits, targets):
             temperature = fit_temperature(target.task, logits, targets) if pl_module.calibrate else 1.0
             calibrated = Calibration(temperature).apply(logits)
             thresholds = thresholds_of(target, calibrated, targets, pl_module.threshold_for)
             pl_module.calibration = Calibration(temperature, thresholds)
+        elif trainer.state.fn == "fit":
+            pl_module.calibration = Calibration(1.0, dict.fromkeys(labels_with_thresholds(target), THRESHOLD))
         rules, calibration = rules_of(target), pl_module.calibration
         values = {
             "ece": rules.calibration_error(calibration.apply(logits), targets),
@@ -54,7 +59,13 @@ class Calibrate(Callback):
 
 
 def note_calibration(best: Mapping[str, float], evaluation: Evaluation | None, rows: int, *, calibrate: bool) -> None:
-    """Notes the best epoch's temperature and its effect, learned on `rows` validation rows, and its thresholds."""
+    """Notes the best epoch's temperature and its effect, learned on `rows` validation rows, and its thresholds.
+
+    Of a model without skill it notes that instead.
+    """
+    if evaluation is not None and not evaluation.has_skill:
+        note(f"validation: {describe_no_skill(evaluation.outcomes)}")
+        return
     temperature, learned = best.get("val_temperature"), plural(rows, "validation row")
     if temperature == 1 and calibrate:
         note(f"calibration: temperature stays 1; {learned} {agree(rows, 'shows', 'show')} no better one beyond chance")
