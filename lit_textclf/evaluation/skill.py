@@ -55,7 +55,7 @@ def has_skill(target: Target, logits: Tensor, targets: Tensor) -> bool:
 
 
 def describe_no_skill(outcomes: Outcomes) -> str:
-    """Why a model without skill is said to have none, what does not happen for that reason, and what to do."""
+    """One line about a model without skill: on how many rows, what it does not learn therefore, and what to do."""
     target, targets, rows = outcomes.target, outcomes.targets, plural(len(outcomes.targets), "row")
     constant = rules_of(target).constant[1]
     if target.one_label_per_row:
