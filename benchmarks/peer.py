@@ -135,7 +135,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         num_labels=len(labels) if labels else 1,
         problem_type=f"{'multi' if several else 'single'}_label_classification" if labels else "regression",
     )
-    tuned = {"bf16": True, "train_sampling_strategy": "group_by_length", "optim": "adamw_torch_fused"}
+    tuned = {
+        "bf16": args.precision == "bf16",
+        "train_sampling_strategy": "group_by_length",
+        "optim": "adamw_torch_fused",
+    }
     with tempfile.TemporaryDirectory() as out:
         trainer = Trainer(
             model,
@@ -145,7 +149,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 learning_rate=args.learning_rate,
                 per_device_train_batch_size=args.batch_size,
                 per_device_eval_batch_size=64,
-                weight_decay=0.01,
+                weight_decay=args.weight_decay,
                 warmup_steps=args.warmup_ratio,
                 seed=args.seed,
                 save_strategy="no",
@@ -182,11 +186,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--learning_rate", type=float, default=5e-5)
     parser.add_argument("--warmup_ratio", type=float, default=0.1)
+    parser.add_argument("--weight_decay", type=float, default=0.01)
     parser.add_argument("--max_length", type=int, default=128)
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--validation_split", type=float, help="share of the training rows to hold out")
     parser.add_argument("--splits", nargs="*", default=["validation", "test"], help="splits to predict and score")
     parser.add_argument("--padded", action="store_true", help="pad every row to --max_length, as run_glue.py does")
+    parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"], help="of a tuned Trainer")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--tuned", action=argparse.BooleanOptionalAction, default=True)
     args = parser.parse_args()
