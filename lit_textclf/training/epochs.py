@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-FEWEST, MOST, STEPS = 3, 10, 100
+FEWEST, MOST, STEPS = 3, 10, 250
 """Epochs at least and at most, and the optimizer steps to reach between them."""
 
 
@@ -20,7 +20,7 @@ def epochs_for(steps: int) -> int:
 
     Example:
         >>> [epochs_for(steps) for steps in (5, 20, 34, 200)]
-        [10, 5, 3, 3]
+        [10, 10, 8, 3]
     """
     return min(MOST, max(FEWEST, math.ceil(STEPS / max(1, steps))))
 

@@ -31,7 +31,7 @@ class Trainer(pl.Trainer):
     Args:
         precision: Lightning's, or auto: bf16-mixed where the processor has it natively, 16-mixed on older CUDA
             devices, 32-true elsewhere
-        max_epochs: epochs of training; auto is three, and up to ten until there are a hundred steps, or no limit with
+        max_epochs: epochs of training; auto is three, and up to ten until there are 250 steps, or no limit with
             trainer.max_steps
         gradient_clip_val: the largest norm of the gradient
         log_every_n_steps: training steps from one logged loss to the next

@@ -154,3 +154,9 @@ def test_the_real_minilm_was_trained_with_the_mean() -> None:
 def test_other_values_are_refused(pooling: str, config: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         resolve_pooling(pooling, None, config)
+
+
+def test_an_unknown_pooling_is_reported_offline(capsys: pytest.CaptureFixture[str]) -> None:
+    assert trained_pooling("nobody/nothing") is None
+    line = "model.pooling auto: own; offline, it is unknown whether nobody/nothing has a 1_Pooling/config.json"
+    assert line in capsys.readouterr().err

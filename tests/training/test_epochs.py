@@ -12,7 +12,7 @@ from lit_textclf import TextClassifier, TextDataModule, Trainer, main
 from lit_textclf.training.epochs import epochs_for
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(1, 10), (10, 10), (20, 5), (33, 4), (34, 3), (5_000, 3)])
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 10), (25, 10), (50, 5), (83, 4), (84, 3), (5_000, 3)])
 def test_few_steps_have_more_epochs(steps: int, epochs: int) -> None:
     assert epochs_for(steps) == epochs
 
