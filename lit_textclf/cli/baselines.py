@@ -4,23 +4,57 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
+import lightning.pytorch as pl
 import numpy as np
+from lightning.pytorch.callbacks import Callback
 
 from lit_textclf.classifier.metrics.table import baseline_metric_of, higher_is_better, plain_name
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.compare.statistics import Interval, Measure, bootstrap
 from lit_textclf.data.rows.rows import Rows
-from lit_textclf.evaluation.baselines import Baseline, fit_baselines
+from lit_textclf.evaluation.baselines import Baseline, Compared, fit_baselines
 from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.training.callbacks.collect_outcomes import MeasureProbe
+from lit_textclf.training.callbacks.fit_report import EpochReport
 from lit_textclf.utils.messages import note
+from lit_textclf.utils.run_folder import write_metrics
 
 RESAMPLES = 1_000
 """Bootstrap samples of the rows."""
 _REMEDY = "raise trainer.max_epochs or model.learning_rate, add training rows, or use the baseline"
 
 
-def compare_with_baselines(evaluation: Evaluation, train: Rows, probe: Baseline | None = None) -> dict[str, float]:
+class CompareWithBaselines(Callback):
+    """Compares the best epoch with baselines when `fit` ends, before TensorBoard's hparams are written.
+
+    Args:
+        report: has the best epoch, and takes the baselines' metrics; called before this callback.
+        probe: has measured the model that a probe left.
+        folder: of the run.
+
+    Attributes:
+        compared: for the report; empty before.
+    """
+
+    def __init__(self, report: EpochReport, probe: MeasureProbe, folder: Path) -> None:
+        self.report, self.probe, self.folder = report, probe, folder
+        self.compared: list[Compared] = []
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Measures, on rank 0."""
+        evaluation = self.report.best_evaluation
+        if not trainer.is_global_zero or evaluation is None or not self.report.rows:
+            return
+        write_metrics(self.report.metrics(trainer), self.folder)  # a run that is killed now has them
+        train, probe = trainer.datamodule.rows["train"], self.probe.baseline(evaluation.outcomes.rows)  # type: ignore[attr-defined]
+        self.report.baselines, self.compared = compare_with_baselines(evaluation, train, probe)
+
+
+def compare_with_baselines(
+    evaluation: Evaluation, train: Rows, probe: Baseline | None = None
+) -> tuple[dict[str, float], list[Compared]]:
     """Measures baselines on the rows of an evaluation, and notes whether its model is better than each of them.
 
     Args:
@@ -29,7 +63,7 @@ def compare_with_baselines(evaluation: Evaluation, train: Rows, probe: Baseline 
         probe: a baseline that has been measured on the rows.
 
     Returns:
-        The baselines' metrics, as `baseline_tfidf_accuracy`; those that are not defined are left out.
+        The baselines' metrics, as `baseline_tfidf_accuracy`, without those that are not defined; and what was noted.
     """
     outcomes, target = evaluation.outcomes, evaluation.target
     baselines = fit_baselines(train, outcomes.rows, target)
@@ -43,17 +77,22 @@ def compare_with_baselines(evaluation: Evaluation, train: Rows, probe: Baseline 
     )
     metric = baseline_metric_of(target.task)
     measured, differences = (found[plain_name(metric)] for found in (intervals.of_runs, intervals.differences))
-    for baseline, value, difference in zip(baselines, measured[1:], differences, strict=True):
+    of_model, *values = (_formatted(interval.value, metric) for interval in measured)
+    compared = [
+        Compared(baseline.description, metric, value, of_model, verdict(difference, metric))
+        for baseline, value, difference in zip(baselines, values, differences, strict=True)
+    ]
+    for baseline, each in zip(baselines, compared, strict=True):
         if baseline.name == rules_of(target).constant[0] and not evaluation.has_skill:
             continue  # noted with the calibration
-        shown = f"{metric} {_formatted(value.value, metric)}, this model {_formatted(measured[0].value, metric)}"
-        note(f"baseline: {baseline.description} has {shown}: {verdict(difference, metric)}")
-    return {
+        note(f"baseline: {each.baseline} has {metric} {each.value}, this model {of_model}: {each.verdict}")
+    metrics = {
         f"baseline_{baseline.name}_{name}": interval.value
         for index, baseline in enumerate(baselines, 1)
         for name, of_runs in intervals.of_runs.items()
         if name != "loss" and math.isfinite((interval := of_runs[index]).value)
     }
+    return metrics, compared
 
 
 def verdict(difference: Interval, metric: str) -> str:

@@ -19,7 +19,7 @@ from lit_textclf.check.quick import report_severe_findings
 from lit_textclf.classifier.calibration import resolve_threshold
 from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
 from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.cli.baselines import compare_with_baselines
+from lit_textclf.cli.baselines import CompareWithBaselines
 from lit_textclf.cli.engine import Engine, add_engine_options
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import in_order_of_precedence
@@ -66,6 +66,7 @@ class TextCLI(LightningCLI):
         self.stored: CheckpointInfo | None = None
         self.folder: Path | None = None
         self.report: EpochReport | None = None
+        self.baselines: CompareWithBaselines | None = None
         self.folder_is_new = False
         try:
             super().__init__(
@@ -271,8 +272,11 @@ class TextCLI(LightningCLI):
     def _fit_callbacks(self, options: Any) -> list[Callback]:
         """The callbacks of `fit` alone."""
         self.report = EpochReport(self.collected, continues=self.folder is not None and not self.folder_is_new)
-        self.probe = MeasureProbe()
-        callbacks: list[Callback] = [self.report, self.probe]
+        probe = MeasureProbe()
+        callbacks: list[Callback] = [self.report, probe]
+        if self.folder is not None and self.config["fit"].metrics.baseline:
+            self.baselines = CompareWithBaselines(self.report, probe, self.folder)
+            callbacks.append(self.baselines)
         if options.logger not in (False, []) and not options.barebones:
             callbacks.append(LearningRateMonitor("step"))
         if self.folder is not None and options.enable_checkpointing is not False and not options.barebones:
@@ -310,16 +314,16 @@ class TextCLI(LightningCLI):
         if validation is not None:
             best, calibrate = self.report.best_evaluation, self.model.calibrate
             note_calibration(self.metrics, best, len(validation), calibrate=calibrate)
-        if self.report.best_evaluation is not None:
-            write_outcomes(self.report.best_evaluation, self.folder)
-        metrics = write_metrics(self.metrics, self.folder)
-        evaluation = self.report.best_evaluation
-        if evaluation is not None and self.config["fit"].metrics.baseline:
-            probe = self.probe.baseline(evaluation.outcomes.rows)
-            self.metrics |= compare_with_baselines(evaluation, self.datamodule.rows["train"], probe)
-            write_metrics(self.metrics, self.folder)
         checkpoints = written_checkpoints(self.folder, validated=validation is not None)
-        self.written += [*checkpoints, metrics]
+        self.written += [*checkpoints, write_metrics(self.metrics, self.folder)]
+        evaluation, shown = self.report.best_evaluation, self.config_init["fit"].tensorboard.figures
+        if evaluation is not None and not shown:
+            write_outcomes(evaluation, self.folder)
+        elif evaluation is not None:
+            write_evaluation(evaluation, self.folder)
+            model, baselines = str(checkpoints[0] if checkpoints else self.folder), self.baselines
+            compared = [] if baselines is None else baselines.compared
+            self.written.append(write_report(evaluation, self.metrics, self.folder, model, compared))
         self._note_next(self.folder, checkpoints)
 
     def _note_lost_states(self) -> None:

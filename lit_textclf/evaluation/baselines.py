@@ -53,6 +53,16 @@ class Baseline(NamedTuple):
     logits: Tensor
 
 
+class Compared(NamedTuple):
+    """A baseline beside a model, as texts: its description, the metric and both its values, and the difference."""
+
+    baseline: str
+    metric: str
+    value: str
+    of_model: str
+    verdict: str
+
+
 def fit_baselines(train: Rows, rows: Rows, target: Target) -> list[Baseline]:
     """Fits the baselines on training rows, and predicts other rows.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lit_textclf.classifier.metrics.table import plain_name, shown_in
+from lit_textclf.evaluation.baselines import Compared
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.sections import SECTIONS, Page
 from lit_textclf.utils.atomic import write_file
@@ -17,14 +18,17 @@ from lit_textclf.utils.run_folder import CONFIG, OTHER_ROOT
 from lit_textclf.version import __version__
 
 
-def write_report(evaluation: Evaluation, metrics: Mapping[str, float], folder: Path, model: str) -> Path:
+def write_report(
+    evaluation: Evaluation, metrics: Mapping[str, float], folder: Path, model: str, baselines: Sequence[Compared] = ()
+) -> Path:
     """Writes `report.html` into a run's folder, complete or not at all; see :class:`Page` for the arguments.
 
     Raises:
         UserError: if it cannot be written.
     """
     path, config = folder / "report.html", folder / CONFIG
-    page = Page(evaluation, metrics, model, config.read_text(encoding="utf-8") if config.is_file() else "")
+    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    page = Page(evaluation, metrics, model, text, baselines)
     sections = [(section, blocks) for section in SECTIONS if (blocks := section.blocks(page))]
     html = _template().render(
         page=page,

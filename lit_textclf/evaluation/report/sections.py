@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup, escape
 
+from lit_textclf.evaluation.baselines import Compared
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.figures import FIGURES
 
@@ -26,12 +27,21 @@ _MAX_FILES = 10
 
 
 class Page(NamedTuple):
-    """An evaluation, its metrics as in `metrics.json`, the checkpoint or ONNX model, and the text of `config.yaml`."""
+    """What a report shows.
+
+    Attributes:
+        evaluation: of a split.
+        metrics: as in `metrics.json`.
+        model: the checkpoint or ONNX model.
+        config: the text of `config.yaml`.
+        baselines: beside the model, after `fit`.
+    """
 
     evaluation: Evaluation
     metrics: Mapping[str, float]
     model: str
     config: str
+    baselines: Sequence[Compared] = ()
 
 
 # Blocks ---------------------------------------------------------------------------------------------------------------
@@ -92,6 +102,18 @@ def breakable(name: str) -> Markup:
 def _metrics(page: Page) -> list[Block]:
     rows = [[Cell(name), Cell(f"{value:.4f}", "n")] for name, value in page.metrics.items()]
     return [Table([Cell("metric"), Cell("value", "n")], rows, frame="scroll fit free")]
+
+
+def _baselines(page: Page) -> list[Block]:
+    if not page.baselines:
+        return []
+    rows = [
+        [Cell(each.baseline, "text"), Cell(each.value, "n"), Cell(each.of_model, "n"), Cell(each.verdict, "text")]
+        for each in page.baselines
+    ]
+    metric = page.baselines[0].metric
+    titles = [Cell("baseline"), Cell(metric, "n"), Cell("this model", "n"), Cell("this model is")]
+    return [Table(titles, rows, frame="scroll fit free")]
 
 
 def _labels(page: Page) -> list[Block]:
@@ -228,6 +250,7 @@ class Section(NamedTuple):
 
 SECTIONS = (
     Section("metrics", "Metrics", _metrics),
+    Section("baselines", "Baselines", _baselines),
     Section("labels", "Labels", _labels),
     Section("figures", "Figures", _figures),
     Section("coverage", "Coverage", _coverage),

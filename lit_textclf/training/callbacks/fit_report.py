@@ -33,6 +33,7 @@ class EpochReport(Callback):
         best_epoch: its number, from 1; 0 if it ended before this process began.
         rows: rows that this process has trained on; `tokens`, `positions` (tokens and padding) and `steps` count these.
         training_seconds: duration of training, without validation.
+        baselines: metrics of baselines, for `metrics.json`; set by the callback that measures them.
     """
 
     def __init__(self, collected: CollectOutcomes, *, continues: bool = False) -> None:
@@ -42,6 +43,8 @@ class EpochReport(Callback):
         self._plan: dict[str, int] = {}
         self._saved_plan: dict[str, int] = {}
         self.best: dict[str, float] = {}
+        self.baselines: dict[str, float] = {}
+        self._seconds: float | None = None
         self.rows = self.tokens = self.positions = self.steps = 0
         self.training_seconds = 0.0
         self._started = self._train_started = self._batch_started = time.perf_counter()
@@ -64,6 +67,10 @@ class EpochReport(Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
         self._started = time.perf_counter()
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stops the clock, which does not count what is measured and drawn afterwards."""
+        self._seconds = time.perf_counter() - self._started
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Prints the summary of the run.
@@ -181,15 +188,16 @@ class EpochReport(Callback):
         return 1 - self.tokens / max(1, self.positions)
 
     def metrics(self, trainer: pl.Trainer) -> dict[str, float]:
-        """The best epoch's validation metrics, epochs, seconds and speed, as `metrics.json` has them."""
+        """The best epoch's validation metrics, epochs, seconds, speed and baselines, as `metrics.json` has them."""
         rows, tokens = self.speed
         return {
             **self.best,
             "epochs": trainer.current_epoch,
-            "seconds": time.perf_counter() - self._started,
+            "seconds": self._seconds or time.perf_counter() - self._started,
             "rows_per_second": rows,
             "tokens_per_second": tokens,
             "padding_share": self._padding(),
+            **self.baselines,
         }
 
 

@@ -47,7 +47,8 @@ class TensorBoardOptions:
 
     Args:
         figures: at the end of fit, validate and test: confusion matrices, each label's F1, precision-recall and ROC
-            curves, reliability, histograms of scores and lengths, and the worst errors
+            curves, reliability, histograms of scores and lengths, and the worst errors; fit also writes report.html and
+            the files of validate
         graph: in fit, the model's graph; traces the model once
         embeddings: in fit, the last layer's inputs for this number of validation texts, for the projector
     """

@@ -59,7 +59,8 @@ def test_fit_and_test(
     metrics = main([*fit_args, *FIGURES, "--data.id_column", "id"])
     found = events()
     f1, loss = ([event.value for event in found.Scalars(name)] for name in ("val_f1_macro", "val_loss"))
-    best = max(range(len(f1)), key=lambda epoch: (f1[epoch], -loss[epoch])) + 1
+    # The first value is that of the model before the first step.
+    best = max(range(1, len(f1)), key=lambda epoch: (f1[epoch], -loss[epoch]))
     assert f"tensorboard: 9 figures of the validation after epoch {best} in " in capsys.readouterr().err
     assert images(found) == {"validation": CLASSES}
     assert {event.step for event in found.Images("validation/confusion")} == {11}  # as the metrics of epoch 2
@@ -75,12 +76,19 @@ def test_fit_and_test(
     assert (options["data.batch_size"], options["trainer.max_epochs"], options["seed_everything"]) == (8, 2, 42)
     assert options["model.model_name_or_path"] == fit_args[2]
     scalars = {tag: found.Scalars(tag) for tag in found.Tags()["scalars"]}
+    for name in ("baseline_tfidf_accuracy", "baseline_probe_f1_macro"):
+        assert scalars[f"results/{name}"][0].value == pytest.approx(metrics[name])
     for name in ("val_loss", "val_f1_macro"):
         assert scalars[f"results/{name}"][0].value == pytest.approx(metrics[name])
-        assert [event.step for event in scalars[name]] == [5, 11]  # and none twice
+        assert [event.step for event in scalars[name]] == [0, 5, 11]  # and none twice
     assert len(scalars["speed/tokens_per_second"]) == len(scalars["speed/padding_share"]) == 2
     shares = [event.value for event in scalars["speed/padding_share"]]
     assert min(shares) - 1e-6 <= metrics["padding_share"] <= max(shares) + 1e-6  # events are float32
+    report = Path("lightning_logs/version_0/report.html").read_text(encoding="utf-8")
+    assert '<h2 id="baselines">Baselines</h2>' in report
+    for name in ("the most frequent label", "the frozen encoder with a linear model"):
+        assert f'<td class="text">{name}</td>' in report
+    assert Path("lightning_logs/version_0/errors.csv").is_file()  # the report names it
     saved, save = list[Figure](), Figure.savefig
 
     def count(figure: Figure, *args: Any, **kwargs: Any) -> None:
