@@ -21,6 +21,7 @@ from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, r
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.cli.baselines import CompareWithBaselines
 from lit_textclf.cli.engine import Engine, add_engine_options
+from lit_textclf.cli.few_rows import cross_validation_of
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import in_order_of_precedence
 from lit_textclf.cli.sections import add_options
@@ -108,6 +109,7 @@ class TextCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
+        self.as_typed = list(args)
         self.known = cast(TrainerParser, self._parser(self.command)).option_keys
         self.typed = in_order_of_precedence(args, self.known)
         self._parse()
@@ -336,6 +338,8 @@ class TextCLI(LightningCLI):
     def _note_next(self, folder: Path, checkpoints: list[Path]) -> None:
         if checkpoints:
             note(f"next: lit-textclf test --ckpt_path {checkpoints[0]} --data.test_file FILE")
+        if command := cross_validation_of(self.as_typed, self.typed, self.datamodule):
+            note(f"next: {command}, which measures on all training rows")
         if self.trainer.logger is not None:
             note(f"next: tensorboard --logdir {folder.parent}")
 

@@ -137,14 +137,15 @@ def write_label_errors(evaluation: Evaluation, folder: Path) -> list[Path]:
     if evaluation.target.has_label_sets:
         columns["doubted"] = [] if issues.labels is None else evaluation.target.texts(issues.labels[found])
     write_file(path, _table(columns, rows), remedy=OTHER_ROOT)
-    note(f"{evaluation.split}: of {plural(len(evaluation), 'row')} {_suspected(evaluation, issues)}: {path}")
+    of = f" of {plural(len(evaluation), 'row')}"
+    note(f"{evaluation.split}: {_suspected(evaluation, issues, of)}: {path}")
     return [path]
 
 
-def _suspected(evaluation: Evaluation, issues: LabelIssues) -> str:
+def _suspected(evaluation: Evaluation, issues: LabelIssues, of: str = "") -> str:
     if not evaluation.can_suspect_labels:
         return "the model is too weak to suspect labels"
-    return f"{len(issues.rows):,} may be mislabelled (confident learning)"
+    return f"{len(issues.rows):,}{of} may be mislabelled (confident learning)"
 
 
 def _results(evaluation: Evaluation, indices: np.ndarray) -> dict[str, Iterable[Any]]:

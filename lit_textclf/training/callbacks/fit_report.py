@@ -15,9 +15,10 @@ from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.table import Task
 from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.evaluation.skill import MIN_ROWS
 from lit_textclf.training.callbacks.checkpoints import best_checkpoint
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.utils.messages import UserError, note, plural
+from lit_textclf.utils.messages import UserError, agree, note, plural
 
 
 class EpochReport(Callback):
@@ -105,6 +106,9 @@ class EpochReport(Callback):
             )
         if "validation" not in data.rows:
             note("no validation rows: best.ckpt will be the same as last.ckpt (data.validation_file or _split)")
+        elif (rows := len(data.rows["validation"])) < MIN_ROWS:
+            verb = agree(rows, "chooses", "choose")
+            note(f"validation: {plural(rows, 'row')} {verb} best.ckpt little better than chance")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the training clock, which does not count validation."""
