@@ -272,8 +272,8 @@ class SplitsModule(LightningDataModule):
             if share:
                 if not len(part):
                     raise UserError(
-                        f"data.{split}_split {share} of {plural(len(rows), 'row')} holds out no row, because each "
-                        "label keeps rows to train on; raise it, or remove it"
+                        f"data.{split}_split {share} of {plural(len(rows), 'row')} holds out no row; raise it, or "
+                        "remove it (each label keeps rows to train on)"
                     )
                 parts[split] = rows.take(part)
         return {**parts, "train": rows.take(train)}
