@@ -16,9 +16,10 @@ from lit_textclf.compare.statistics import Interval, Measure, bootstrap
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.evaluation.baselines import Baseline, Compared, fit_baselines
 from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.evaluation.skill import MIN_ROWS
 from lit_textclf.training.callbacks.collect_outcomes import MeasureProbe
 from lit_textclf.training.callbacks.fit_report import EpochReport
-from lit_textclf.utils.messages import note
+from lit_textclf.utils.messages import note, plural
 from lit_textclf.utils.run_folder import write_metrics
 
 RESAMPLES = 1_000
@@ -78,8 +79,9 @@ def compare_with_baselines(
     metric = baseline_metric_of(target.task)
     measured, differences = (found[plain_name(metric)] for found in (intervals.of_runs, intervals.differences))
     of_model, *values = (_formatted(interval.value, metric) for interval in measured)
+    few = f"{plural(len(outcomes.rows), 'row')} cannot show a difference" if len(outcomes.rows) < MIN_ROWS else None
     compared = [
-        Compared(baseline.description, metric, value, of_model, verdict(difference, metric))
+        Compared(baseline.description, metric, value, of_model, few or verdict(difference, metric))
         for baseline, value, difference in zip(baselines, values, differences, strict=True)
     ]
     for baseline, each in zip(baselines, compared, strict=True):

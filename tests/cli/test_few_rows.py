@@ -47,3 +47,10 @@ def test_enough_validation_rows(few: list[str], capfd: pytest.CaptureFixture[str
     assert "10 rows validation" in err
     assert not suggested(err)
     assert "little better than chance" not in err
+
+
+def test_too_few_rows_give_no_verdict(few: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    metrics = main([*few, "--data.validation_split", "0.2"])
+    assert "baseline_tfidf_accuracy" in metrics
+    lines = re.findall(r"baseline: TF-IDF .*", capfd.readouterr().err)
+    assert [line.rpartition(": ")[2] for line in lines] == ["4 rows cannot show a difference"]
