@@ -33,8 +33,8 @@ MOST_ROWS, MOST_TOKENS = 10_000, 200_000
 STRENGTHS = (0.3, 3.0, 30.0, 300.0)
 """The inverse penalties to choose from, `C` of scikit-learn, for features of unit length."""
 _FOLDS = 5
-SEARCH_VALUES, SEARCH_ROWS = 50_000, 2_000
-"""Rows times outputs that the penalty is chosen with, and rows at least: a stratified sample of more."""
+SEARCH_ROWS, SEARCH_VALUES = 2_000, 50_000
+"""Rows that the penalty is chosen with at most, and rows times outputs up to which there are several folds."""
 
 
 @runtime_checkable
@@ -132,9 +132,8 @@ def fit_probe(features: Tensor, targets: Tensor, target: Target) -> Probe:
     # Of unit length on average: a penalty then means the same for every encoder.
     scale = float(features.square().sum(1).mean().sqrt())
     features = features / max(scale, 1e-12)
-    most = max(SEARCH_ROWS, SEARCH_VALUES // outputs)
     strata = target.label_task.strata(targets.numpy())
-    sample = torch.from_numpy(stratified_sample(strata, len(targets), most, seed=0))
+    sample = torch.from_numpy(stratified_sample(strata, len(targets), SEARCH_ROWS, seed=0))
     few, few_targets = features[sample], targets[sample]
     fold = folds(few_targets, target)
     used = range(min(_FOLDS, len(sample)) if len(sample) * outputs <= SEARCH_VALUES else 1)
