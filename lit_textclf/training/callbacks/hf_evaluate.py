@@ -14,7 +14,6 @@ from lightning.pytorch.callbacks import Callback
 
 from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.utils.messages import UserError, first_line, note
 
@@ -60,16 +59,17 @@ class EvaluateMetrics(Callback):
         if trainer.sanity_checking:
             return
         prefix = "test_evaluate_" if trainer.testing else "val_evaluate_"
-        if self.collected is None or self.collected.outcomes is None:
+        evaluation = None if self.collected is None else self.collected.evaluation(pl_module)
+        if evaluation is None:
             raise UserError(f"{OPTION}: no rows; give the Trainer a TextDataModule (datamodule=...)")
-        for name, value in self.compute(self.collected.outcomes, lenient=trainer.state.fn == "fit").items():
+        for name, value in self.compute(evaluation, lenient=trainer.state.fn == "fit").items():
             # All ranks have the same value; Lightning asks for a reduction.
             pl_module.log(f"{prefix}{name}", value, sync_dist=trainer.world_size > 1)
 
     on_test_epoch_end = on_validation_epoch_end
 
-    def compute(self, outcomes: Outcomes, *, lenient: bool = False) -> dict[str, float]:
-        """All metrics by name.
+    def compute(self, evaluation: Evaluation, *, lenient: bool = False) -> dict[str, float]:
+        """All metrics by name, of the labels that the evaluation decides.
 
         Raises:
             UserError: if a script cannot compute its metric; `lenient` only notes it, so that training continues.
@@ -77,7 +77,7 @@ class EvaluateMetrics(Callback):
         found: dict[str, float] = {}
         for metric in self.metrics:
             try:
-                results = metric.compute(outcomes)
+                results = metric.compute(evaluation)
             except UserError as error:
                 if not lenient:
                     raise
@@ -141,26 +141,26 @@ class _EvaluateMetric:
         features = self.module.features
         return list(features[0] if isinstance(features, list) else features)
 
-    def compute(self, outcomes: Outcomes) -> dict[str, float]:
+    def compute(self, evaluation: Evaluation) -> dict[str, float]:
         """The metric's results by name; results for each label by `<name>_<label>`.
 
         Raises:
             UserError: if the script fails, or returns something other than numbers.
         """
-        arguments = dict(self.arguments)
-        index = outcomes.target.positive_index
+        arguments, target = dict(self.arguments), evaluation.target
+        index = target.positive_index
         if index is not None and "pos_label" in inspect.signature(self.module._compute).parameters:
             arguments.setdefault("pos_label", index)
         try:
-            results = self.module.compute(**_inputs(self._features, outcomes), **arguments)
+            results = self.module.compute(**_inputs(self._features, evaluation), **arguments)
         except Exception as error:
             reason = first_line(error)
             raise UserError(f"{OPTION}: {self.path}: cannot be computed ({reason:.200})") from None
         found: dict[str, float] = {}
         for key, value in (results or {}).items():
             name = key if self.name is None else self.name if len(results) == 1 else f"{self.name}_{key}"
-            if np.ndim(value) == 1 and len(value) == len(outcomes.target.labels):
-                found |= {f"{name}_{label}": float(of) for label, of in zip(outcomes.target.labels, value, strict=True)}
+            if np.ndim(value) == 1 and len(value) == len(target.labels):
+                found |= {f"{name}_{label}": float(of) for label, of in zip(target.labels, value, strict=True)}
             elif np.ndim(value) == 0 and isinstance(value, int | float | np.number):
                 found[name] = float(value)
             else:
@@ -172,14 +172,14 @@ class _EvaluateMetric:
         return found
 
 
-def _inputs(features: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:
+def _inputs(features: Sequence[str], evaluation: Evaluation) -> dict[str, Any]:
     """The inputs of a script by name, according to its features.
 
     These are label indices for single-label tasks, zeros and ones for label sets, and floats for regression. The
     feature `prediction_scores` gets probabilities; with two labels, those of the positive label.
     """
-    evaluation, index = Evaluation(outcomes), outcomes.target.positive_index
-    references, scores = outcomes.targets.to(evaluation.decided.dtype), evaluation.probabilities
+    index, scores = evaluation.target.positive_index, evaluation.probabilities
+    references = evaluation.outcomes.targets.to(evaluation.decided.dtype)
     if "prediction_scores" not in features:
         return {"predictions": evaluation.decided.numpy(), "references": references.numpy()}
     if index is not None:

@@ -104,6 +104,19 @@ def test_the_positive_label_is_that_of_the_data(metrics: None, fit_args: list[st
     assert found["test_evaluate_auc"] == pytest.approx(found["test_auroc"], abs=1e-6)
 
 
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_a_threshold_decides(task: str, metrics: None, fit_args: list[str]) -> None:
+    file = str(write_csv(Path("rows.csv"), ["text", "label"], sentences(48)))
+    main([*fit_args, "--data.train_file", file, "--data.validation_file", file, "--data.task", task,
+          "--model.head_init", "random", "--trainer.max_epochs", "6", "--model.learning_rate", "1e-2"])  # fmt: skip
+    command = ["test", "--ckpt_path", "last", "--data.test_file", file, "--metrics.evaluate", "[./metrics/accuracy]",
+               "--trainer.precision", "32-true"]  # fmt: skip
+    name = "accuracy" if task == "single_label" else "exact_match"
+    without, found = main(command), main([*command, "--threshold", "0.999"])
+    assert found["test_evaluate_accuracy"] == pytest.approx(found[f"test_{name}"], abs=1e-6)
+    assert found["test_evaluate_accuracy"] < without["test_evaluate_accuracy"]
+
+
 def test_sets_of_labels(metrics: None, fit_args: list[str]) -> None:
     rows = [(text, "|".join([label, *(["long"] if "very very" in text else [])])) for text, label in sentences(48)]
     file = str(write_csv(Path("sets.csv"), ["text", "label"], rows))
