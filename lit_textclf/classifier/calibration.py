@@ -41,14 +41,16 @@ class Calibration:
     Attributes:
         temperature: raw logits are divided by it before they become probabilities.
         thresholds: decision thresholds by label, used only on request; with two labels, the positive one's.
+        by_row: the temperatures of rows of several models, float32 `(rows, 1)`, instead of the one temperature.
     """
 
     temperature: float = 1.0
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    by_row: Tensor | None = None
 
     def apply(self, logits: Tensor) -> Tensor:
         """Calibrated logits of raw ones, `(rows, outputs)`."""
-        return logits / self.temperature
+        return logits / (self.temperature if self.by_row is None else self.by_row)
 
     def undo(self, logits: Tensor) -> Tensor:
         """Raw logits of calibrated ones: for an exported model, whose weights were divided by the temperature."""

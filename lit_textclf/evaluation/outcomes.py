@@ -24,9 +24,7 @@ class Outcomes:
         split: `validation` or `test`; `train` for the held-out rows of a cross-validation.
         target: task and labels.
         rows: the rows, in the order of the tensors.
-        logits: raw, float32 `(rows, outputs)`. `cross_validate` is the exception: it calibrates each fold's logits by
-            the fold's own temperature before :meth:`joined`, so that all rows are on one scale. Nothing calibrates
-            them again.
+        logits: raw, float32 `(rows, outputs)`.
         targets: as :meth:`Target.encode` gives them, `(rows,)` or `(rows, outputs)`.
         lengths: each row's number of tokens, special tokens included, int64 `(rows,)`.
         max_length: the maximum number of tokens of a sequence.
@@ -51,12 +49,19 @@ class Outcomes:
         return cls(split, data.target, rows, logits, targets, lengths, data.max_length)
 
     @classmethod
-    def joined(cls, parts: Sequence[Outcomes], split: str) -> Outcomes:
-        """Joins the outcomes of parts of one file, in the order of its rows, under another name."""
+    def joined(cls, parts: Sequence[Outcomes], split: str) -> tuple[Outcomes, Tensor]:
+        """Joins the outcomes of parts of one file, in the order of its rows, under another name.
+
+        Returns:
+            The outcomes, and the index of each row's part, int64 `(rows,)`.
+        """
         rows = Rows.of_parts([part.rows for part in parts])
         order = rows.row_numbers.argsort(kind="stable")
         logits, targets, lengths = (
             torch.cat([getattr(part, name) for part in parts])[torch.from_numpy(order)]
             for name in ("logits", "targets", "lengths")
         )
-        return cls(split, parts[0].target, rows.take(order), logits, targets, lengths, parts[0].max_length)
+        sizes = torch.tensor([len(part.logits) for part in parts])
+        part = torch.arange(len(parts)).repeat_interleave(sizes)[torch.from_numpy(order)]
+        first = parts[0]
+        return cls(split, first.target, rows.take(order), logits, targets, lengths, first.max_length), part

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import BinaryAUROC, BinaryMatthewsCorrCoef
 from torchmetrics.regression import R2Score as TorchR2Score
+from torchmetrics.regression import SpearmanCorrCoef as TorchSpearmanCorrCoef
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_textclf.classifier.metrics.table import METRICS, metrics_of
@@ -143,6 +144,15 @@ class AUROC(BinaryAUROC):
         """The area, a scalar."""
         target = dim_zero_cat(self.target)
         return super().compute() if target.min() != target.max() else torch.tensor(torch.nan)
+
+
+class SpearmanCorrCoef(TorchSpearmanCorrCoef):
+    """NaN where all values or all predictions are equal, as in SciPy: torchmetrics' 0 would read as unrelated."""
+
+    def compute(self) -> Tensor:
+        """The coefficient, a scalar."""
+        values = [dim_zero_cat(each) for each in (self.preds, self.target)]
+        return super().compute() if all(each.min() != each.max() for each in values) else torch.tensor(torch.nan)
 
 
 class R2Score(TorchR2Score):

@@ -95,7 +95,7 @@ METRICS: tuple[MetricEntry, ...] = (
         "pearson", True, _values("PearsonCorrCoef"), chart="correlation", head=5, epoch_line=5, interval=6, quality=3
     ),
     MetricEntry("r2", True, {"regression": f"{_OWN}R2Score"}, chart="correlation"),
-    MetricEntry("spearman", True, _values("SpearmanCorrCoef"), chart="correlation", head=6),
+    MetricEntry("spearman", True, {"regression": f"{_OWN}SpearmanCorrCoef"}, chart="correlation", head=6),
     MetricEntry("loss", False, head=8, epoch_line=1, progress_bar=1, interval=9, monitor=2),
     MetricEntry("ece", False),
 )  # fmt: skip

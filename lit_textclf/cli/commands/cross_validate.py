@@ -81,10 +81,10 @@ class FoldCLI(TextCLI):
         """Prints nothing, because the next fold follows."""
 
     @torch.inference_mode()
-    def out_of_fold(self) -> Outcomes:
-        """The held-out rows with the best checkpoint's logits, calibrated by its own temperature.
+    def out_of_fold(self) -> tuple[Outcomes, float]:
+        """The held-out rows with the best checkpoint's logits, and its temperature.
 
-        Folds whose best epochs differ are comparable only after calibration; see :attr:`Outcomes.logits`.
+        Folds whose best epochs differ are comparable only after calibration.
         """
         assert self.folder is not None
         best = torch.load(self.folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
@@ -98,9 +98,10 @@ class FoldCLI(TextCLI):
                 targets.append(batch["target"])
                 logits.append(self.model.logits_of(moved).cpu())
         carried = best[self.model.CHECKPOINT_HYPER_PARAMS_KEY]
-        calibrated = Calibration.from_dict(carried["calibration"]).apply(torch.cat(logits))
         row, order = torch.cat(rows).sort()
-        return Outcomes.from_rows(self.datamodule, "validation", row, calibrated[order], torch.cat(targets)[order])
+        raw, true = torch.cat(logits)[order], torch.cat(targets)[order]
+        temperature = carried["calibration"]["temperature"]
+        return Outcomes.from_rows(self.datamodule, "validation", row, raw, true), temperature
 
 
 def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
@@ -122,7 +123,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
         file = PredictionFile(expand_path(options.output, "--output"), overwrite=options.overwrite)
     root: Path | None = None
     metrics: list[dict[str, float]] = []
-    held_out: list[Outcomes] = []
+    held_out: list[tuple[Outcomes, float]] = []
     while True:
         cli = FoldCLI(["fit", *rest], len(metrics), root, None if file is None else file.path)
         root = cli.root
@@ -137,25 +138,29 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
             break
     assert root is not None
     file = file or PredictionFile(root / "predictions.csv")
-    outcomes = Outcomes.joined(held_out, "train")
-    write_predictions(file, outcomes)
-    evaluation = Evaluation(outcomes)
+    parts, temperatures = zip(*held_out, strict=True)
+    outcomes, fold = Outcomes.joined(parts, "train")
+    evaluation = Evaluation(outcomes, Calibration(by_row=torch.tensor(temperatures)[fold][:, None]))
+    write_predictions(file, evaluation)
     if not evaluation.has_skill:
         note(f"cross_validate: {describe_no_skill(outcomes)}")
     suspects = [write_outcomes(evaluation, root), *write_label_errors(evaluation, root)]
+    if cli.trainer.current_epoch > 1:
+        note("cross_validate: each fold's best epoch was chosen by its own rows, so the means are slightly optimistic")
     summary = _summary(metrics)
     _print(metrics, summary)
     return summary, [file.path, *suspects, write_metrics(summary, root)]
 
 
-def write_predictions(file: PredictionFile, outcomes: Outcomes) -> None:
+def write_predictions(file: PredictionFile, evaluation: Evaluation) -> None:
     """Writes the predictions of all folds in the order of the training file, a block of lines in memory at a time."""
-    rows, kept = outcomes.rows, outcomes.rows.kept
-    csv = CsvFormat(outcomes.target, rows.columns.id, [] if kept is None else kept.column_names, where=file.path)
+    rows, kept = evaluation.outcomes.rows, evaluation.outcomes.rows.kept
+    calibrated = evaluation.calibration.apply(evaluation.outcomes.logits)
+    csv = CsvFormat(evaluation.target, rows.columns.id, [] if kept is None else kept.column_names, where=file.path)
     with file.writing():
         file.append(file.encode(csv.header(), first=True))
         for start in range(0, len(rows), BLOCK_ROWS):
-            logits = outcomes.logits[start : start + BLOCK_ROWS]
+            logits = calibrated[start : start + BLOCK_ROWS]
             file.append(file.encode(csv.lines(rows.slice(start, len(logits)), logits)))
 
 

@@ -132,6 +132,16 @@ def test_regression(batch_size: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("truth", "predicted"), [([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])]
+)
+@pytest.mark.filterwarnings("ignore:The variance of predictions or target")
+def test_correlations_of_equal_values_are_undefined(truth: list[float], predicted: list[float]) -> None:
+    values = computed(REGRESSION, torch.tensor(predicted)[:, None], torch.tensor(truth), 2)
+    assert np.isnan(values["val_spearman"])
+    assert np.isnan(values["val_pearson"])
+
+
+@pytest.mark.parametrize(
     ("target", "positive_names"), [(BINARY[0], {"f1", "precision", "recall", "auroc", "mcc"}), (FIVE, set())]
 )
 def test_names_are_those_of_the_contract(target: Target, positive_names: set[str]) -> None:

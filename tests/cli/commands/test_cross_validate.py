@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import accuracy_score
+from torch.nn import functional as F
 
 from lit_textclf import Target, TextDataModule, UserError, main
+from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.cli.commands import cross_validate
 from lit_textclf.data.rows.rows import rows_of_texts
+from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.prediction.output_file import PredictionFile
 from tests.conftest import sentences, write_csv
@@ -46,10 +49,14 @@ def test_out_of_fold_predictions_and_spread(args: list[str], capfd: pytest.Captu
     assert [row["row"] for row in rows] == [str(number) for number in range(48)]
     assert [row["id"] for row in rows] == [f"r{number}" for number in range(48)]
     assert [(row["text"], row["input_label"]) for row in rows] == given
+    with (root / "outcomes.csv").open(encoding="utf-8", newline="") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert statistics.fmean(losses) == pytest.approx(metrics["val_loss_mean"], rel=1e-4)  # before calibration
     accuracy = accuracy_score([label for _, label in given], [row["label"] for row in rows])
     assert accuracy == pytest.approx(metrics["val_accuracy_mean"])  # folds of 16 rows each
     captured = capfd.readouterr()
     assert "split by a hash of the text (fold 2 of 3): 32 rows train, 16 rows validation" in captured.err
+    assert "each fold's best epoch was chosen by its own rows" in captured.err
     assert captured.out.splitlines()[-1] == (
         f"wrote {root}/predictions.csv {root}/outcomes.csv {root}/label_errors.csv {root}/metrics.json"
     )
@@ -63,15 +70,25 @@ class RecordedFile(PredictionFile):
         super().append(lines)
 
 
+def test_each_row_has_the_temperature_of_its_fold() -> None:
+    """In probabilities; losses are those before calibration, as everywhere."""
+    logits, targets = torch.tensor([[0.0, 1.0], [2.0, 0.0], [0.5, 0.25]]), torch.tensor([1, 0, 0])
+    rows, target = rows_of_texts(["a", "b", "c"]), Target("single_label", ("no", "yes"))
+    by_row = torch.tensor([[0.5], [2.0], [0.5]])
+    evaluation = Evaluation(Outcomes("train", target, rows, logits, targets, targets, 8), Calibration(by_row=by_row))
+    assert torch.equal(evaluation.probabilities, (logits / by_row).softmax(1))
+    assert torch.equal(evaluation.losses, F.cross_entropy(logits, targets, reduction="none"))
+
+
 def test_predictions_are_formatted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of_texts(["a", "b,c", 'd "e"', "f", "g"])
     logits = torch.tensor([[0.0, 1.0], [2.0, 0.0], [0.5, 0.25], [1.0, -1.0], [0.0, 0.0]])
     nothing = torch.zeros(5, dtype=torch.int64)
-    outcomes = Outcomes("train", Target("single_label", ("no", "yes")), rows, logits, nothing, nothing, 8)
+    evaluation = Evaluation(Outcomes("train", Target("single_label", ("no", "yes")), rows, logits, nothing, nothing, 8))
     whole, parts = PredictionFile(Path("whole.csv")), RecordedFile(Path("parts.csv"))
-    cross_validate.write_predictions(whole, outcomes)
+    cross_validate.write_predictions(whole, evaluation)
     monkeypatch.setattr(cross_validate, "BLOCK_ROWS", 2)
-    cross_validate.write_predictions(parts, outcomes)
+    cross_validate.write_predictions(parts, evaluation)
     assert parts.blocks == [1, 2, 2, 1]  # the header first
     assert parts.path.read_bytes() == whole.path.read_bytes()
     with parts.path.open(encoding="utf-8", newline="") as file:
