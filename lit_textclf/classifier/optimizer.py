@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
+from weakref import WeakSet
 
 import torch
 from torch import nn
@@ -27,6 +28,7 @@ SCHEDULES = (
 
 
 LearningRate = float | Literal["auto"]
+_built: WeakSet[torch.optim.Optimizer] = WeakSet()
 
 
 def learning_rate_for(hidden_size: int, *, pretrained: bool = True, lora: bool = False) -> float:
@@ -105,13 +107,16 @@ def layerwise_groups(
 def take_up_changes(scheduler: LambdaLR, learning_rate: float, weight_decay: float) -> None:
     """Applies a learning rate or weight decay that was changed on resume, and reports it.
 
-    Without this, the optimizer's saved state would silently override it.
+    Without this, the optimizer's saved state would silently override it. The optimizer of a subclass's own
+    `configure_optimizers` is left as it is.
 
     Args:
         scheduler: the scheduler loaded from the checkpoint.
         learning_rate: the highest one; each group keeps its share.
         weight_decay: of matrices.
     """
+    if scheduler.optimizer not in _built:
+        return
     groups = scheduler.optimizer.param_groups
     scales = [group.get("lr_scale", 1.0) for group in groups]
     saved = scheduler.base_lrs[0] / scales[0]
@@ -177,6 +182,7 @@ def adamw(groups: list[dict[str, Any]], learning_rate: float, *, fused: bool) ->
     # A fused optimizer offers to unscale gradients itself, and Lightning 2.6.6 (plugins/precision/amp.py) then refuses
     # to clip them, with or without a scaler. Without the offer they are unscaled and clipped before the step.
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    _built.add(optimizer)
     return optimizer
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypedDict
+from weakref import WeakKeyDictionary
 
 import torch
 from lightning.pytorch import LightningModule
@@ -30,16 +32,30 @@ class Evaluated(TypedDict):
     target: Tensor
 
 
+_entering = threading.Lock()
+_users: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+_modes: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Puts a model into evaluation mode; afterwards each module is back in its own (train or eval)."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
+    """Puts a model into evaluation mode; afterwards each module is back in its own (train or eval).
+
+    Of several threads that use a model, the first one changes its mode, and the last one changes it back.
+    """
+    with _entering:
+        if not _users.get(model):
+            _modes.update((module, module.training) for module in model.modules())
+            model.eval()
+        _users[model] = _users.get(model, 0) + 1
     try:
         yield
     finally:
-        for module, mode in modes.items():
-            module.training = mode
+        with _entering:
+            _users[model] -= 1
+            if not _users[model]:
+                for module in model.modules():
+                    module.training = _modes.pop(module, module.training)
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +232,38 @@ def test_a_trained_head_for_other_labels_is_said(
 def test_a_wrong_head_init_is_refused(tiny_bert: Path) -> None:
     with pytest.raises(UserError, match=r"model\.head_init 'proobe': must be one of auto, random, probe"):
         TextClassifier(str(tiny_bert), head_init="proobe")  # type: ignore[arg-type]
+
+
+def test_the_optimizer_of_a_subclass_is_left_as_it_is(tiny_bert: Path, reviews: dict[str, Path]) -> None:
+    seen: list[tuple[float, float]] = []
+
+    class Own(TextClassifier):
+        def configure_optimizers(self) -> Any:
+            named = list(self.named_parameters())
+            groups = [
+                {"params": [each for name, each in named if "classifier" not in name], "lr": 2e-5, "weight_decay": 0.0},
+                {"params": [each for name, each in named if "classifier" in name], "lr": 1e-2, "weight_decay": 0.1},
+            ]
+            optimizer = torch.optim.AdamW(groups)
+            return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)]
+
+        def on_train_batch_start(self, *args: Any) -> None:
+            seen.extend((group["lr"], group["weight_decay"]) for group in self.optimizers().param_groups)  # type: ignore[union-attr]
+
+    data = TextDataModule(train_file=str(reviews["train"]), max_length=16)
+    trainer = Trainer(
+        max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False, precision="32-true",
+        limit_val_batches=0,
+    )  # fmt: skip
+    trainer.fit(Own(str(tiny_bert), learning_rate=1e-3), data)
+    assert seen == [(2e-5, 0.0), (1e-2, 0.1)]
+
+
+def test_threads_classify_without_dropout(classifier: TextClassifier) -> None:
+    """A model in training mode, as Lightning leaves it, is back in training mode after the last of them."""
+    assert classifier.training
+    (expected,) = classifier.classify(["the film was good"])
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(classifier.classify, [["the film was good"]] * 100))
+    assert [answer for (answer,) in found] == [expected] * 100
+    assert all(module.training for module in classifier.modules())
