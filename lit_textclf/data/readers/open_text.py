@@ -28,11 +28,11 @@ def _codec(encoding: str) -> str:
         name = codec.name
         # Private, but what open() itself uses: base64, hex, rot13 and zlib are codecs too.
         if name in _FOR_HOST_NAMES or not codec._is_text_encoding:
-            raise UserError(f"data.encoding: {encoding!r} is not a text encoding; try utf-8, latin-1 or gb18030")
+            raise UserError(f"data.encoding: {encoding!r} is not a text encoding; try utf-8, cp1252 or gb18030")
         "text".encode(name)  # the codec `undefined` refuses everything
         codecs.getincrementaldecoder(name)
     except (LookupError, ValueError):
-        raise UserError(f"data.encoding: unknown encoding {encoding!r}; try utf-8, latin-1 or gb18030") from None
+        raise UserError(f"data.encoding: unknown encoding {encoding!r}; try utf-8, cp1252 or gb18030") from None
     return "utf-8-sig" if name == "utf-8" else name
 
 
@@ -128,7 +128,7 @@ def undecodable(text: str, encoding: str) -> str | None:
         if 0xDC80 <= code <= 0xDCFF:
             return (
                 f"byte 0x{code - 0xDC00:02x} at character {error.start} is not {encoding}; save the file as UTF-8 or "
-                "set --data.encoding, for example to [utf-8, latin-1]"
+                "set --data.encoding, for example to [utf-8, cp1252]"
             )
         return f"a lone surrogate U+{code:04X} at character {error.start}; remove it"
     return None

@@ -60,6 +60,15 @@ def test_a_bad_byte_comes_as_a_surrogate_that_undecodable_names(tmp_path: Path) 
     assert text_of(path, "latin-1") == "caf\u00e9!"
 
 
+def test_the_remedy_reads_what_windows_programs_write(tmp_path: Path) -> None:
+    path, text = tmp_path / "text.txt", "\u201c10 \u20ac\u201d, caf\u00e9"
+    path.write_bytes(text.encode("cp1252"))
+    reason = undecodable(text_of(path, "utf-8"), "utf-8")
+    assert reason is not None
+    named = reason.rpartition("[")[2].removesuffix("]").split(", ")
+    assert text_of(path, pick_encoding(path, named)) == text
+
+
 @pytest.mark.parametrize("text", ["", "plain", "caf\u00e9", "\U0001f600", "\ufffd", "\u2028"])
 def test_what_is_decodable(text: str) -> None:
     assert undecodable(text, "utf-8") is None
