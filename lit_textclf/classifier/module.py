@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from lit_textclf.data.tokens.tokenizer import tokenizer_from_files
 from lit_textclf.models.adapters import say_what_is_trained
 from lit_textclf.models.build import BuildOptions
 from lit_textclf.models.pooling import PoolingOption
-from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.messages import UserError, plural
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -317,6 +317,12 @@ class TextClassifier(Network):
 
     # Use from Python --------------------------------------------------------------------------------------------------
 
+    @overload
+    def classify(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
+        self, texts: str, text_pairs: str | None = None, *, max_length: int | None = None, batch_size: int = 64
+    ) -> dict[str, Any]: ...
+
+    @overload
     def classify(
         self,
         texts: Sequence[str],
@@ -324,11 +330,20 @@ class TextClassifier(Network):
         *,
         max_length: int | None = None,
         batch_size: int = 64,
-    ) -> list[dict[str, Any]]:
-        """Classifies texts, in order.
+    ) -> list[dict[str, Any]]: ...
+
+    def classify(
+        self,
+        texts: str | Sequence[str],
+        text_pairs: str | Sequence[str] | None = None,
+        *,
+        max_length: int | None = None,
+        batch_size: int = 64,
+    ) -> dict[str, Any] | list[dict[str, Any]]:
+        """Classifies a text, or texts in order.
 
         Args:
-            texts: the texts, or the first ones of pairs.
+            texts: a text or several, or the first ones of pairs.
             text_pairs: the second ones of pairs.
             max_length: tokens read of each text, special tokens included; None means as in training.
             batch_size: texts in a batch.
@@ -336,12 +351,22 @@ class TextClassifier(Network):
         Returns:
             For each text `{"label": name, "score": its probability, "probabilities": {name: probability}}`,
             `{"labels": [name], "probabilities": {name: probability}}` for multi-label tasks, or `{"prediction": value}`
-            for regression.
+            for regression. A list of them for several texts.
+
+        Raises:
+            UserError: if a text is not a string, or there are not as many second texts as first ones.
         """
+        if isinstance(texts, str):
+            return self.classify([texts], None if text_pairs is None else [str(text_pairs)], max_length=max_length)[0]
+        for name, given in (("texts", texts), ("text_pairs", text_pairs or ())):
+            if wrong := [index for index, text in enumerate(given) if not isinstance(text, str)]:
+                raise UserError(f"classify: {name}[{wrong[0]}] is {given[wrong[0]]!r:.80}: must be a string")
+        if text_pairs is not None and (isinstance(text_pairs, str) or len(text_pairs) != len(texts)):
+            raise UserError(f"classify: {plural(len(texts), 'text')} need as many text_pairs; give a list of them")
         if self.model is None:
             self.configure_model()
         assert self.target is not None
-        longest = max_length or self.trained_with.get("max_length", 256)
+        longest = self.trained_with.get("max_length", 256) if max_length is None else max_length
         longest = min(longest, self.max_tokens or longest)
         rows = rows_of_texts(texts, text_pairs)
         loader = batches_of(rows, self.tokenizer, longest, self.trained_with, batch_size)

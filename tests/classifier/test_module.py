@@ -267,3 +267,24 @@ def test_threads_classify_without_dropout(classifier: TextClassifier) -> None:
         found = list(pool.map(classifier.classify, [["the film was good"]] * 100))
     assert [answer for (answer,) in found] == [expected] * 100
     assert all(module.training for module in classifier.modules())
+
+
+def test_one_text_is_one_answer(classifier: TextClassifier) -> None:
+    (expected,) = classifier.classify(["good film"])
+    assert classifier.classify("good film") == expected
+    (pair,) = classifier.classify(["good"], ["film"])
+    assert classifier.classify("good", "film") == pair
+
+
+@pytest.mark.parametrize(
+    ("texts", "pairs", "message"),
+    [
+        (["good", None], None, r"classify: texts\[1\] is None: must be a string"),
+        ([("good", "film")], None, r"classify: texts\[0\] is \('good', 'film'\): must be a string"),
+        (["good"], [3], r"classify: text_pairs\[0\] is 3: must be a string"),
+        (["good", "bad"], ["film"], r"classify: 2 texts need as many text_pairs"),
+    ],
+)
+def test_what_is_no_text_is_refused(texts: Any, pairs: Any, message: str, classifier: TextClassifier) -> None:
+    with pytest.raises(UserError, match=message):
+        classifier.classify(texts, pairs)
