@@ -215,6 +215,7 @@ def test_mistakes(runs: Path, tmp_path: Path, fails: Fails) -> None:
     assert "outcomes.csv: cannot be read" in fails(["compare", first, str(other)])
 
 
+@pytest.mark.slow
 def test_cross_validations(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     """The rows are all training rows, each as a model says that has not seen it."""
     place = fit_args.index("--data.validation_file")

@@ -159,6 +159,7 @@ def test_another_model_is_noticed() -> None:
 # int8 -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("exported")
 def test_int8_is_measured_on_the_runs_own_validation_rows(
     reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]

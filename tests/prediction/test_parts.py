@@ -67,6 +67,7 @@ def test_what_is_done_is_kept_and_said(capfd: pytest.CaptureFixture[str]) -> Non
     assert not PARTS.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_fitted")
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_equal_rows_far_apart_are_computed_once(workers: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,7 @@ def test_the_same_numbers_as_fit(fit_args: list[str], capfd: pytest.CaptureFixtu
     assert set(compared["settings"]) == {"baseline", "seed_everything"}
 
 
+@pytest.mark.slow
 def test_the_frozen_encoder_is_measured_on_request(
     reviews: dict[str, Path], tiny_bert: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

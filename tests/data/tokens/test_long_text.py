@@ -101,6 +101,7 @@ def predicted(path: str, *options: str) -> list[list[float]]:
         return [[float(row["prob_negative"]), float(row["prob_positive"])] for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_windows_are_exact_under_any_batch_size(
     pooling: str, fit_args: list[str], tiny_bert: Path, capfd: pytest.CaptureFixture[str]

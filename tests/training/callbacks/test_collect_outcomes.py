@@ -84,6 +84,7 @@ def test_many_validation_rows(
     assert "baseline_probe_accuracy" not in metrics
 
 
+@pytest.mark.slow
 def test_a_resumed_run_knows_it_for_the_same_rows_only(
     fit_args: list[str], reviews: dict[str, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,6 +53,7 @@ def test_the_first_of_the_highest_epochs(checkpoints: bool, fit_args: list[str])
     assert 1 - evaluation.wrong.mean() == pytest.approx(found["val_accuracy"])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_a_better_epoch_of_before(fit_args: list[str]) -> None:
     first = main([*fit_args, *BETWEEN])
     watch = Watch()

@@ -94,6 +94,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bits(kind: str, batches: int, f
     assert_equal_bits("whole" / LAST, "other" / LAST)
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_the_same_too(fit_args: list[str]) -> None:
     args = [*fit_args, "--trainer.checkpoint_every_n_steps", "2", "--trainer.max_epochs", "4"]
     whole = main([*args, "--trainer.default_root_dir", "whole"])
