@@ -187,7 +187,8 @@ class Evaluation:
             return LabelIssues(np.zeros(len(self), np.int64))
         find = find_label_issues if self.target.one_label_per_row else find_label_set_issues
         labels = self.outcomes.targets.to(self.decided.dtype)
-        return find(labels.numpy(), self.probabilities.numpy(), self.decided.numpy())
+        fold = None if self.outcomes.fold is None else self.outcomes.fold.numpy()
+        return find(labels.numpy(), self.probabilities.numpy(), self.decided.numpy(), fold)
 
     @cached_property
     def confusion(self) -> np.ndarray | None:

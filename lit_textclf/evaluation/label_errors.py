@@ -33,7 +33,9 @@ class LabelIssues:
         return np.asarray(found[np.argsort(self.rank[found])])
 
 
-def find_label_issues(labels: np.ndarray, pred_probs: np.ndarray, predicted: np.ndarray) -> LabelIssues:
+def find_label_issues(
+    labels: np.ndarray, pred_probs: np.ndarray, predicted: np.ndarray, fold: np.ndarray | None = None
+) -> LabelIssues:
     """Finds rows that may be mislabelled, in a single-label task.
 
     These are the off-diagonal rows of the confident joint whose label is not the predicted one (as in cleanlab), ranked
@@ -43,26 +45,30 @@ def find_label_issues(labels: np.ndarray, pred_probs: np.ndarray, predicted: np.
         labels: the rows' labels, int64 `(rows,)`.
         pred_probs: out-of-sample predicted probabilities, float `(rows, labels)`.
         predicted: the predicted labels, int64 `(rows,)`.
+        fold: the index of the model that predicted each row, int64 `(rows,)`; each has its own usual confidence.
     """
-    issue, margin = _off_diagonal(labels, pred_probs)
+    issue, margin = _off_diagonal(labels, pred_probs, fold)
     return LabelIssues(_ranked(issue & (predicted != labels), margin))
 
 
-def find_label_set_issues(labels: np.ndarray, pred_probs: np.ndarray, predicted: np.ndarray) -> LabelIssues:
+def find_label_set_issues(
+    labels: np.ndarray, pred_probs: np.ndarray, predicted: np.ndarray, fold: np.ndarray | None = None
+) -> LabelIssues:
     """Finds rows whose label set may be wrong: the presence or absence of each label is examined.
 
-    A row ranks by its most severe label. All arguments are `(rows, labels)`, labels and predicted zeros and ones.
+    A row ranks by its most severe label. All arguments but the fold, which is that of :func:`find_label_issues`, are
+    `(rows, labels)`, labels and predicted zeros and ones.
     """
     issues, margins = np.zeros(labels.shape, bool), np.full(labels.shape, np.inf)
     for label in range(labels.shape[1]):
         present = pred_probs[:, label]
-        found, margin = _off_diagonal(labels[:, label], np.stack([1 - present, present], 1))
+        found, margin = _off_diagonal(labels[:, label], np.stack([1 - present, present], 1), fold)
         issues[:, label] = found & (predicted[:, label] != labels[:, label])
         margins[:, label] = np.where(issues[:, label], margin, np.inf)
     return LabelIssues(_ranked(np.asarray(issues.any(1)), margins.min(1)), issues)
 
 
-def _off_diagonal(labels: np.ndarray, pred_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _off_diagonal(labels: np.ndarray, pred_probs: np.ndarray, fold: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Whether the confident joint counts each row for another label than its own, and the row's normalized margin.
 
     The normalized margin is the probability of the row's label minus the highest probability of another label: from -1,
@@ -70,9 +76,13 @@ def _off_diagonal(labels: np.ndarray, pred_probs: np.ndarray) -> tuple[np.ndarra
     """
     rows = np.arange(len(labels))
     self_confidence = pred_probs[rows, labels].astype(np.float64)
-    sizes = np.bincount(labels, minlength=pred_probs.shape[1])
+    fold, names = np.zeros_like(labels) if fold is None else fold, pred_probs.shape[1]
+    # A threshold for each label of each fold, `(folds * labels,)`.
+    label_of_fold, most = fold * names + labels, (int(fold.max(initial=0)) + 1) * names
+    sizes = np.bincount(label_of_fold, minlength=most)
     with np.errstate(invalid="ignore", divide="ignore"):  # a label without rows: its threshold is never reached
-        thresholds = np.bincount(labels, self_confidence, pred_probs.shape[1]) / sizes
+        by_fold = np.bincount(label_of_fold, self_confidence, most) / sizes
+    thresholds = by_fold.reshape(-1, names)[fold]
     confident = np.where(pred_probs >= thresholds, pred_probs, -1.0)
     counted = confident.argmax(1)
     others = pred_probs.astype(np.float64)

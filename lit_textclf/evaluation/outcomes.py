@@ -28,6 +28,7 @@ class Outcomes:
         targets: as :meth:`Target.encode` gives them, `(rows,)` or `(rows, outputs)`.
         lengths: each row's number of tokens, special tokens included, int64 `(rows,)`.
         max_length: the maximum number of tokens of a sequence.
+        fold: the index of the model that gave each row's logits, int64 `(rows,)`; None for one model.
     """
 
     split: str
@@ -37,6 +38,7 @@ class Outcomes:
     targets: Tensor
     lengths: Tensor
     max_length: int
+    fold: Tensor | None = None
 
     @classmethod
     def from_rows(cls, data: TextDataModule, split: str, row: Tensor, logits: Tensor, targets: Tensor) -> Outcomes:
@@ -49,12 +51,8 @@ class Outcomes:
         return cls(split, data.target, rows, logits, targets, lengths, data.max_length)
 
     @classmethod
-    def joined(cls, parts: Sequence[Outcomes], split: str) -> tuple[Outcomes, Tensor]:
-        """Joins the outcomes of parts of one file, in the order of its rows, under another name.
-
-        Returns:
-            The outcomes, and the index of each row's part, int64 `(rows,)`.
-        """
+    def joined(cls, parts: Sequence[Outcomes], split: str) -> Outcomes:
+        """Joins the outcomes of parts of one file, in the order of its rows, under another name."""
         rows = Rows.of_parts([part.rows for part in parts])
         order = rows.row_numbers.argsort(kind="stable")
         logits, targets, lengths = (
@@ -64,4 +62,4 @@ class Outcomes:
         sizes = torch.tensor([len(part.logits) for part in parts])
         part = torch.arange(len(parts)).repeat_interleave(sizes)[torch.from_numpy(order)]
         first = parts[0]
-        return cls(split, first.target, rows.take(order), logits, targets, lengths, first.max_length), part
+        return cls(split, first.target, rows.take(order), logits, targets, lengths, first.max_length, part)

@@ -88,3 +88,14 @@ def test_cleanlab_agrees(labels: int) -> None:
     found = find_label_issues(given, probabilities, probabilities.argmax(1))
     assert len(expected) >= 20
     assert found.rows.tolist() == expected.tolist()
+
+
+def test_each_fold_has_its_own_usual_confidence() -> None:
+    """The second model is never as sure as the first one: against the confidence of both it would suspect nothing."""
+    sure, unsure = [[0.99, 0.01]] * 9 + [[0.01, 0.99]] * 9, [[0.6, 0.4]] * 9 + [[0.4, 0.6]] * 9
+    probabilities = np.array([*sure, *unsure, [0.3, 0.7]])
+    labels = np.array(([0] * 9 + [1] * 9) * 2 + [0])
+    fold = np.array([0] * 18 + [1] * 19)
+    predicted = probabilities.argmax(1)
+    assert find_label_issues(labels, probabilities, predicted).rows.tolist() == []
+    assert find_label_issues(labels, probabilities, predicted, fold).rows.tolist() == [36]

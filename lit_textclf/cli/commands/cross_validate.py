@@ -139,8 +139,8 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     assert root is not None
     file = file or PredictionFile(root / "predictions.csv")
     parts, temperatures = zip(*held_out, strict=True)
-    outcomes, fold = Outcomes.joined(parts, "train")
-    evaluation = Evaluation(outcomes, Calibration(by_row=torch.tensor(temperatures)[fold][:, None]))
+    outcomes = Outcomes.joined(parts, "train")
+    evaluation = Evaluation(outcomes, Calibration(by_row=torch.tensor(temperatures)[outcomes.fold][:, None]))
     write_predictions(file, evaluation)
     if not evaluation.has_skill:
         note(f"cross_validate: {describe_no_skill(outcomes)}")

@@ -209,8 +209,9 @@ def test_parts_are_joined_in_the_order_of_their_rows() -> None:
                 lengths=whole.lengths[taken],
             )
         )  # fmt: skip
-    joined, part = Outcomes.joined(parts, "train")
-    assert part.tolist() == [int(number in order[70:]) for number in range(200)]
+    joined = Outcomes.joined(parts, "train")
+    assert joined.fold is not None
+    assert joined.fold.tolist() == [int(number in order[70:]) for number in range(200)]
     assert joined.rows.text.to_pylist() == rows.text.to_pylist()
     assert joined.split == "train"
     for name in ("logits", "targets", "lengths"):
