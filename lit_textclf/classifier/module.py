@@ -357,7 +357,8 @@ class TextClassifier(Network):
             UserError: if a text is not a string, or there are not as many second texts as first ones.
         """
         if isinstance(texts, str):
-            return self.classify([texts], None if text_pairs is None else [str(text_pairs)], max_length=max_length)[0]
+            pairs: Any = None if text_pairs is None else [text_pairs]
+            return self.classify([texts], pairs, max_length=max_length, batch_size=batch_size)[0]
         for name, given in (("texts", texts), ("text_pairs", text_pairs or ())):
             if wrong := [index for index, text in enumerate(given) if not isinstance(text, str)]:
                 raise UserError(f"classify: {name}[{wrong[0]}] is {given[wrong[0]]!r:.80}: must be a string")

@@ -283,6 +283,7 @@ def test_one_text_is_one_answer(classifier: TextClassifier) -> None:
         ([("good", "film")], None, r"classify: texts\[0\] is \('good', 'film'\): must be a string"),
         (["good"], [3], r"classify: text_pairs\[0\] is 3: must be a string"),
         (["good", "bad"], ["film"], r"classify: 2 texts need as many text_pairs"),
+        ("good", ["film"], r"classify: text_pairs\[0\] is \['film'\]: must be a string"),
     ],
 )
 def test_what_is_no_text_is_refused(texts: Any, pairs: Any, message: str, classifier: TextClassifier) -> None:

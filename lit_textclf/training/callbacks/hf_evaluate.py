@@ -176,9 +176,9 @@ def _inputs(features: Sequence[str], evaluation: Evaluation) -> dict[str, Any]:
     """The inputs of a script by name, according to its features.
 
     These are label indices for single-label tasks, zeros and ones for label sets, and floats for regression. The
-    feature `prediction_scores` gets probabilities; with two labels, those of the positive label.
+    feature `prediction_scores` gets probabilities before calibration; with two labels, those of the positive label.
     """
-    index, scores = evaluation.target.positive_index, evaluation.probabilities
+    index, scores = evaluation.target.positive_index, evaluation.uncalibrated.probabilities
     references = evaluation.outcomes.targets.to(evaluation.decided.dtype)
     if "prediction_scores" not in features:
         return {"predictions": evaluation.decided.numpy(), "references": references.numpy()}
