@@ -29,6 +29,7 @@ SCHEDULES = (
 
 LearningRate = float | Literal["auto"]
 _built: WeakSet[torch.optim.Optimizer] = WeakSet()
+"""The optimizers of :func:`build`, to tell them from those of a subclass's own `configure_optimizers`."""
 
 
 def learning_rate_for(hidden_size: int, *, pretrained: bool = True, lora: bool = False) -> float:

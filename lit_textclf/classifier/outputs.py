@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
-from weakref import WeakKeyDictionary
 
 import torch
 from lightning.pytorch import LightningModule
@@ -32,9 +32,16 @@ class Evaluated(TypedDict):
     target: Tensor
 
 
-_entering = threading.Lock()
-_users: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
-_modes: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+@dataclass
+class _InUse:
+    """The modes of a model's modules before it was put into evaluation mode, and how many threads use it."""
+
+    modes: dict[nn.Module, bool]
+    users: int = 0
+
+
+_lock = threading.Lock()
+_in_use: dict[nn.Module, _InUse] = {}
 
 
 @contextmanager
@@ -43,19 +50,21 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
     Of several threads that use a model, the first one changes its mode, and the last one changes it back.
     """
-    with _entering:
-        if not _users.get(model):
-            _modes.update((module, module.training) for module in model.modules())
+    with _lock:
+        if model not in _in_use:
+            _in_use[model] = _InUse({module: module.training for module in model.modules()})
             model.eval()
-        _users[model] = _users.get(model, 0) + 1
+        entry = _in_use[model]
+        entry.users += 1
     try:
         yield
     finally:
-        with _entering:
-            _users[model] -= 1
-            if not _users[model]:
-                for module in model.modules():
-                    module.training = _modes.pop(module, module.training)
+        with _lock:
+            entry.users -= 1
+            if not entry.users:
+                del _in_use[model]
+                for module, mode in entry.modes.items():
+                    module.training = mode
 
 
 @torch.inference_mode()

@@ -80,7 +80,7 @@ def baseline(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
         metrics.update(found.logits, targets, evaluation.losses.mean())
         measured[found.name] = metrics.compute(alone=True)
         folder = new_folder(root, f"baseline_{found.name}_")
-        used = {name: value for name, value in settings.items() if name == "data" or found.name == PROBE[0]}
+        used = settings if found.name == PROBE[0] else {"data": settings["data"]}
         config = yaml.safe_dump({"baseline": found.name, **used}, sort_keys=False, allow_unicode=True)
         write_file(folder / CONFIG, config, remedy=OTHER_ROOT)
         written += [write_outcomes(evaluation, folder), write_metrics(measured[found.name], folder)]
@@ -100,6 +100,7 @@ class _Measure(Callback):
         self.logits: torch.Tensor | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Computes them."""
         assert isinstance(pl_module, TextClassifier)
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         if pl_module.started_by_probe:
@@ -119,7 +120,7 @@ def measure_probe(options: Any, data: TextDataModule, split: str) -> tuple[TextC
         The model, and the baseline; None if its head is not linear.
     """
     classifier, measured = TextClassifier(**{**options.model.as_dict(), "head_init": "probe"}), _Measure(split)
-    for stage in dict.fromkeys(("fit", "test" if split == "test" else "fit")):
+    for stage in ("fit", "test") if split == "test" else ("fit",):
         data.prepare(stage, classifier)
     names = ("accelerator", "precision", "limit_train_batches")
     Trainer(

@@ -22,6 +22,7 @@ from lit_textclf.evaluation.report.tables import table_of_numbers
 from lit_textclf.evaluation.skill import describe_no_skill
 from lit_textclf.prediction.csv_output import CsvFormat
 from lit_textclf.prediction.output_file import PredictionFile
+from lit_textclf.training.callbacks.collect_outcomes import outcomes_of
 from lit_textclf.utils.atomic import refuse_input
 from lit_textclf.utils.messages import UserError, agree, note
 from lit_textclf.utils.paths import expand_path, resolve_files
@@ -80,7 +81,6 @@ class FoldCLI(TextCLI):
     def _note_next(self, folder: Path, checkpoints: list[Path]) -> None:
         """Prints nothing, because the next fold follows."""
 
-    @torch.inference_mode()
     def out_of_fold(self) -> tuple[Outcomes, float]:
         """The held-out rows with the best checkpoint's logits, and its temperature.
 
@@ -89,19 +89,8 @@ class FoldCLI(TextCLI):
         assert self.folder is not None
         best = torch.load(self.folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
-        self.model.eval()
-        rows, logits, targets = [], [], []
-        with self.trainer.precision_plugin.forward_context():
-            for batch in self.datamodule.val_dataloader():
-                moved = self.model.transfer_batch_to_device(batch, self.model.device, 0)
-                rows.append(batch["row"])
-                targets.append(batch["target"])
-                logits.append(self.model.logits_of(moved).cpu())
-        carried = best[self.model.CHECKPOINT_HYPER_PARAMS_KEY]
-        row, order = torch.cat(rows).sort()
-        raw, true = torch.cat(logits)[order], torch.cat(targets)[order]
-        temperature = carried["calibration"]["temperature"]
-        return Outcomes.from_rows(self.datamodule, "validation", row, raw, true), temperature
+        outcomes = outcomes_of(self.trainer, self.model, "validation", self.datamodule.val_dataloader())
+        return outcomes, best[self.model.CHECKPOINT_HYPER_PARAMS_KEY]["calibration"]["temperature"]
 
 
 def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
