@@ -171,7 +171,7 @@ def test_scalars_over_http(fit_args: list[str], tmp_path: Path) -> None:
         tags = _answer(f"{url}/tags", server)
         assert {"train_loss", "lr/pg1", "epoch", "val_loss", "val_accuracy", "val_f1_macro"} <= tags["version_0"].keys()
         points = _answer(f"{url}/scalars?run=version_0&tag=val_f1_macro", server)
-        assert [point[1] for point in points] == [5, 11]
+        assert [point[1] for point in points] == [0, 5, 11]
 
 
 def _answer(url: str, server: Served) -> dict[str, dict[str, object]]:
