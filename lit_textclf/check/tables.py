@@ -6,12 +6,12 @@ from typing import Any
 
 import yaml
 from rich.bar import Bar
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lit_textclf.check.findings import Examination
 from lit_textclf.check.lengths import histogram
+from lit_textclf.utils.console import stdout_console
 from lit_textclf.utils.messages import plural
 
 ROWS = ("rows", "blank", "duplicates", "near_duplicates", "conflicts", "truncated")
@@ -21,7 +21,7 @@ MOST_LABELS = 20
 
 def show(found: Examination, suggestion: dict[str, dict[str, Any]]) -> None:
     """Prints numbers, histogram, findings and suggested options on standard output."""
-    console = Console()
+    console = stdout_console()
     console.print(_numbers(found))
     if labels := _labels(found):
         console.print(labels)

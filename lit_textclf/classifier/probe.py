@@ -22,7 +22,7 @@ from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.holdout import stratified_sample
 from lit_textclf.data.tokens.long_text import pool
 from lit_textclf.models.layers import last_linear, set_weights
-from lit_textclf.utils.messages import note, plural
+from lit_textclf.utils.messages import long_quiet, note, plural, progress
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -106,7 +106,9 @@ def features_of(classifier: Network, head: nn.Module, loader: DataLoader[Any]) -
     hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
     features, targets = [], []
     with hook, eval_mode(classifier):
-        for batch in loader:
+        for done, batch in enumerate(loader):
+            if long_quiet():
+                note(f"head: reads the training rows, {progress(done, len(loader), 'batch')}")
             batch = classifier.transfer_batch_to_device(batch, classifier.device, 0)
             with classifier.trainer.precision_plugin.forward_context():
                 classifier(**batch["inputs"])

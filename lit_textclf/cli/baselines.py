@@ -19,7 +19,7 @@ from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.skill import MIN_ROWS
 from lit_textclf.training.callbacks.collect_outcomes import MeasureProbe
 from lit_textclf.training.callbacks.fit_report import EpochReport
-from lit_textclf.utils.messages import note, plural
+from lit_textclf.utils.messages import note, plural, still_working
 from lit_textclf.utils.run_folder import write_metrics
 
 RESAMPLES = 1_000
@@ -67,7 +67,8 @@ def compare_with_baselines(
         The baselines' metrics, as `baseline_tfidf_accuracy`, without those that are not defined; and what was noted.
     """
     outcomes, target = evaluation.outcomes, evaluation.target
-    baselines = fit_baselines(train, outcomes.rows, target)
+    with still_working("baselines"):
+        baselines = fit_baselines(train, outcomes.rows, target)
     if probe is not None:
         baselines.append(probe)
     evaluations = [evaluation, *(Evaluation(replace(outcomes, logits=baseline.logits)) for baseline in baselines)]

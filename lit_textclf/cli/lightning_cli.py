@@ -35,7 +35,7 @@ from lit_textclf.training.callbacks.checkpoints import checkpoint_callbacks, wri
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes, MeasureProbe
 from lit_textclf.training.callbacks.fit_report import EpochReport, stage_metrics
 from lit_textclf.training.callbacks.hf_evaluate import EvaluateMetrics
-from lit_textclf.training.callbacks.progress_bar import Progress
+from lit_textclf.training.callbacks.progress import Progress, ProgressLines
 from lit_textclf.training.callbacks.save_config import SaveRunConfig
 from lit_textclf.training.callbacks.stop_and_resume import ReportStop
 from lit_textclf.training.callbacks.tensorboard import ShowInTensorBoard
@@ -223,7 +223,8 @@ class TextCLI(LightningCLI):
         """Creates the run folder, and the Trainer with our callbacks."""
         options = self.config_init[self.command].trainer
         named = options.callbacks or []
-        kwargs["enable_progress_bar"] = sys.stderr.isatty() and options.enable_progress_bar is not False
+        wanted = options.enable_progress_bar
+        kwargs["enable_progress_bar"] = sys.stderr.isatty() if wanted is None else wanted
         if self.command == "predict":
             kwargs["logger"] = False
         elif not options.fast_dev_run:
@@ -242,8 +243,9 @@ class TextCLI(LightningCLI):
             *self.more_callbacks,
             *([] if self.command == "predict" else self._measuring_callbacks(options)),
         ]
-        if kwargs["enable_progress_bar"]:
-            kwargs["callbacks"].append(Progress(self.report))
+        report = self.report
+        bar = Progress(report, force=wanted is True) if kwargs["enable_progress_bar"] else ProgressLines(report)
+        kwargs["callbacks"].append(bar)
         return super().instantiate_trainer(**kwargs)  # type: ignore[return-value]
 
     def _run_folder(self, root: Path) -> Path:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from lit_textclf.classifier.metrics.table import higher_is_better
 from lit_textclf.compare.comparison import Comparison
 from lit_textclf.compare.statistics import LEVEL, Interval, McNemar
+from lit_textclf.utils.console import stdout_console
 from lit_textclf.utils.csv_format import csv_lines
 
 _MAX_CHARS = 60
-_ANY_WIDTH = 100_000
 
 
 def show(found: Comparison) -> None:
     """Prints the comparison on standard output."""
-    # Without a terminal, lines are not cut to its width.
-    console = Console(width=None if sys.stdout.isatty() else _ANY_WIDTH, highlight=False)
+    console = stdout_console()
     names = [run.name for run in found.runs]
     if found.settings:
         console.print("settings that differ")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 from lightning_utilities.core.rank_zero import rank_zero_only
@@ -14,6 +18,8 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 T = TypeVar("T")
 SHOW_TRACEBACK = "LIT_TEXTCLF_TRACEBACK"
 """The environment variable that prints a traceback before an error of one line."""
+QUIET_SECONDS = 30.0
+"""Seconds without a line after which a command that is still working prints one."""
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 # Lightning sets it when it is imported, from the same variables; until then rank_zero_only would refuse to run.
 if not hasattr(rank_zero_only, "rank"):
@@ -38,13 +44,60 @@ class SharedError(UserError):
 
 
 _hushed = False
+_last_line = time.monotonic()
 
 
 @rank_zero_only
 def note(message: str) -> None:
     """Prints one line on standard error, on rank 0 only."""
+    global _last_line
     if not _hushed:
         print(message, file=sys.stderr, flush=True)
+        _last_line = time.monotonic()
+
+
+def long_quiet() -> bool:
+    """Whether rank 0 has printed nothing for :data:`QUIET_SECONDS`: a long loop then notes how far it is."""
+    return not rank_zero_only.rank and time.monotonic() - _last_line >= QUIET_SECONDS  # type: ignore[attr-defined]
+
+
+@contextmanager
+def still_working(what: str) -> Iterator[None]:
+    """Prints a line every :data:`QUIET_SECONDS` during a call of a library that says nothing itself."""
+    started, ended = time.monotonic(), threading.Event()
+
+    def print_lines() -> None:
+        while not ended.wait(QUIET_SECONDS):
+            note(f"{what}: still working, {duration(time.monotonic() - started)} so far")
+
+    thread = threading.Thread(target=print_lines, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds.
+
+    Example:
+        >>> duration(75.4)
+        '0:01:15'
+    """
+    return str(timedelta(seconds=round(seconds)))
+
+
+def progress(done: int, total: float, unit: str, rate: float | None = None) -> str:
+    """How far a loop is, with rows per second.
+
+    Example:
+        >>> progress(30, 120, "batch"), progress(5, float("inf"), "batch", 412.3)
+        ('batch 30 of 120 (25%)', 'batch 5, 412 rows/s')
+    """
+    of = f" of {total:,} ({done / total:.0%})" if 0 < total < float("inf") else ""
+    return f"{unit} {done:,}{of}" + ("" if rate is None else f", {rate:,.0f} rows/s")
 
 
 def quietly(items: Iterator[T]) -> Iterator[T]:

@@ -34,7 +34,9 @@ def test_accumulated_batches_count_as_one_step(fit_args: list[str], capsys: pyte
     args = [arg for arg in fit_args if arg != "--trainer.max_epochs"]
     args.remove("2")
     main([*args, "--trainer.accumulate_grad_batches", "3", "--trainer.limit_train_batches", "6"])
-    assert "epoch 10 of 10:" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "epoch 10 of 10:" in shown
+    assert "20 steps of 24 rows" in shown
 
 
 def test_a_number_from_python() -> None:

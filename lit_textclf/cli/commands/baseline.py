@@ -12,7 +12,6 @@ import torch
 import yaml
 from lightning.pytorch import seed_everything
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
 
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.module import TextClassifier
@@ -26,6 +25,7 @@ from lit_textclf.evaluation.report.tables import table_of_numbers
 from lit_textclf.training.callbacks.collect_outcomes import PROBE, outcomes_of
 from lit_textclf.training.trainer import Trainer
 from lit_textclf.utils.atomic import write_file
+from lit_textclf.utils.console import stdout_console
 from lit_textclf.utils.messages import UserError, note, plural
 from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import CONFIG, LOGS, OTHER_ROOT, new_folder, write_metrics
@@ -149,4 +149,4 @@ def _print(measured: dict[str, dict[str, float]], title: str) -> None:
     table = table_of_numbers("metric", measured)
     for name in next(iter(measured.values())):
         table.add_row(name, *(f"{metrics[name]:.4f}" for metrics in measured.values()))
-    Console().print(table)
+    stdout_console().print(table)

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
-from rich.console import Console
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.cli.lightning_cli import TextCLI
@@ -24,6 +23,7 @@ from lit_textclf.prediction.csv_output import CsvFormat
 from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.training.callbacks.collect_outcomes import outcomes_of
 from lit_textclf.utils.atomic import refuse_input
+from lit_textclf.utils.console import stdout_console
 from lit_textclf.utils.messages import UserError, agree, note
 from lit_textclf.utils.paths import expand_path, resolve_files
 from lit_textclf.utils.run_folder import LOGS, new_folder, write_metrics
@@ -170,4 +170,4 @@ def _print(folds: Sequence[dict[str, float]], summary: dict[str, float]) -> None
     for name in folds[0]:
         values = [summary[f"{name}_mean"], summary[f"{name}_std"], *(fold[name] for fold in folds)]
         table.add_row(name, *(f"{value:.4f}" for value in values))
-    Console().print(table)
+    stdout_console().print(table)

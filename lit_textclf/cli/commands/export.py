@@ -14,7 +14,7 @@ from lit_textclf.export.formats import find_exporter, formats_help
 from lit_textclf.export.huggingface import push_to_hub
 from lit_textclf.export.model_card import model_card
 from lit_textclf.utils.atomic import atomic_folder, check_output_folder
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import UserError, note, still_working
 from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import options_of_run
 
@@ -31,14 +31,15 @@ def export(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     root = expand_path(options.trainer.default_root_dir, "trainer.default_root_dir")
     stored = read_checkpoint(find_checkpoint(options.ckpt_path, root))
     data = _validation_rows(parser, args, stored) if options.quantize is not None else None
-    with atomic_folder(output) as folder:
+    with atomic_folder(output) as folder, still_working("export"):
         stored = exporter.write(stored, folder)
         if data is not None:
             exporter.quantize(stored, folder, data, options.max_accuracy_drop)
         card = model_card(stored, output.name, exporter, options.quantize)
         (folder / "README.md").write_text(card, encoding="utf-8")
     if options.push_to_hub is not None:
-        push_to_hub(output, options.push_to_hub)
+        with still_working("upload"):
+            push_to_hub(output, options.push_to_hub)
     for line in exporter.report(stored, output):
         note(line)
     return {}, [output]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.utils.console import stdout_console
 
 MAX_LABELS = 20
 """Maximum number of labels in a table."""
@@ -33,7 +33,7 @@ def print_labels(evaluation: Evaluation) -> None:
     for label in labels:
         shares = [f"{value:.4f}" if label.seen else "" for value in (label.precision, label.recall, label.f1)]
         table.add_row(Text(label.label), f"{label.rows:,}", f"{label.predicted:,}", *shares)
-    Console().print(table)
+    stdout_console().print(table)
 
 
 def print_table(metrics: dict[str, float], title: str) -> None:
@@ -42,4 +42,4 @@ def print_table(metrics: dict[str, float], title: str) -> None:
     table = table_of_numbers("metric", ("value",))
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4f}")
-    Console().print(table)
+    stdout_console().print(table)

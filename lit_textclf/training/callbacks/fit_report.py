@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from datetime import timedelta
 from typing import Any
 
 import lightning.pytorch as pl
@@ -18,7 +17,7 @@ from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.skill import MIN_ROWS
 from lit_textclf.training.callbacks.checkpoints import best_checkpoint
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
-from lit_textclf.utils.messages import UserError, agree, note, plural
+from lit_textclf.utils.messages import UserError, agree, duration, note, plural
 
 
 class EpochReport(Callback):
@@ -84,7 +83,9 @@ class EpochReport(Callback):
         data: TextDataModule = trainer.datamodule  # type: ignore[attr-defined]
         parameters = sum(parameter.numel() for parameter in pl_module.parameters())
         budget = data.max_tokens_per_batch
-        batch = plural(data.batch_size, "row") if budget is None else f"up to {plural(budget, 'token')}"
+        batches = trainer.accumulate_grad_batches * trainer.world_size
+        of_step = (data.batch_size if budget is None else budget) * batches
+        batch = plural(of_step, "row") if budget is None else f"up to {plural(of_step, 'token')}"
         note(
             f"fit: {data.summary()}; {type(pl_module.model).__name__} of {parameters / 1e6:.1f} M parameters; "
             f"{trainer.precision} on {trainer.num_devices} {pl_module.device.type}; "
@@ -182,7 +183,7 @@ class EpochReport(Callback):
     def _note_epoch(self, trainer: pl.Trainer, metrics: str) -> None:
         rows, tokens = self.speed
         left = self.seconds_left(trainer)
-        rest = f"; {timedelta(seconds=round(left))} left" if left else ""
+        rest = f"; {duration(left)} left" if left else ""
         note(
             f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {metrics}; {rows:,.0f} rows/s, "
             f"{tokens:,.0f} tokens/s, {self._padding():.1%} padding{rest}"

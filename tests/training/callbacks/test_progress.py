@@ -1,4 +1,4 @@
-"""What a terminal and a pipe show while `fit` runs, in real processes."""
+"""What a terminal and a pipe show while a command runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from lit_textclf import main
+from lit_textclf.utils import messages
 
 COLOR = re.compile(r"\x1b\[[0-9;]*(3[0-8]|9[0-7])[0-9;]*m")
 
@@ -60,3 +63,27 @@ def test_pipe(fit_args: list[str]) -> None:
     assert lines[-1].startswith("next: ")
     assert done.stdout.splitlines()[-1].startswith("wrote ")
     assert Path("lightning_logs/version_0/outcomes.csv").is_file()
+
+
+def test_lines_of_a_long_run(
+    fit_args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a bar, each batch after a quiet time has its line: here after any time."""
+    monkeypatch.setattr(messages, "QUIET_SECONDS", 0.0)
+    main([*fit_args, "--model.head_init", "probe"])
+    shown = capsys.readouterr().err
+    assert re.search(r"^head: reads the training rows, batch \d of \d \(\d+%\)$", shown, re.M)
+    line = r"^epoch 2 of 2: batch 4 of 6 \(67%\), [\d,]+ rows/s, train_loss \d\.\d{4}; 0:00:\d\d left$"
+    assert re.search(line, shown, re.M)
+    assert re.search(r"^epoch 1 of 2: validation: batch 1 of 1 \(100%\), [\d,]+ rows/s$", shown, re.M)
+    main(["test", "--ckpt_path", "best", "--data.test_file", "test.csv"])
+    assert re.search(r"^test: batch 1 of 1 \(100%\), [\d,]+ rows/s$", capsys.readouterr().err, re.M)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_bar_is_obeyed(fit_args: list[str], wanted: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal there is a bar only if it is asked for."""
+    main([*fit_args, "--trainer.enable_progress_bar", str(wanted).lower()])
+    shown = capfd.readouterr().err
+    assert ("━" in shown) is wanted
+    assert len(re.findall("epoch [12] of 2: train_loss", shown)) == 2
