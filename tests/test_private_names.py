@@ -42,6 +42,11 @@ LISTED = [
     ("os", "_exit", "cli/main.py"),
     ("threading", "_shutdown", "cli/main.py"),
     ("torch", "_softmax_backward_data", "models/attention.py"),
+    ("torch.nn.modules.module", "_has_any_global_hook", "models/last_layer.py"),
+    *(
+        ("torch.nn:Module", f"_{kind}", "models/last_layer.py")
+        for kind in ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")
+    ),
     ("transformers:PreTrainedConfig", "_attn_implementation", "models/attention.py models/last_layer.py"),
 ]
 
@@ -105,7 +110,7 @@ def inherited_names() -> set[tuple[str, str]]:
 
 def has(owner: Any, name: str) -> bool:
     """Whether a module or a class has a name, or a class sets it in its own code."""
-    if name in vars(owner):
+    if name in vars(owner) or name in inspect.get_annotations(owner):
         return True
     try:
         source = inspect.getsource(owner) if inspect.isclass(owner) else ""

@@ -15,6 +15,7 @@ from lit_textclf.data.tokens.long_text import Pooling, pool
 from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from lit_textclf.models.build import BuildOptions, build_model, scratch_config
 from lit_textclf.models.config import config_from_json, load_config, max_positions
+from lit_textclf.models.last_layer import shortcut
 from lit_textclf.utils.messages import UserError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class Network(LightningModule):
         if self.model is None:
             self.configure_model()
         assert self.model is not None
-        logits: Tensor = self.model(**inputs).logits
+        logits: Tensor = self.model(**inputs, **shortcut(self.model)).logits
         return logits.float()
 
     def logits_of(self, batch: Batch) -> Tensor:

@@ -17,7 +17,7 @@ from lit_textclf.export.exporter import Exporter
 from lit_textclf.export.onnx_runtime import MODEL, OnnxModel, import_onnxruntime, megabytes, quiet, write_carried
 from lit_textclf.export.quantize import put_int8_in_place
 from lit_textclf.models.adapters import merged
-from lit_textclf.models.last_layer import read_first_token_only
+from lit_textclf.models.last_layer import read_first_token_only, shortcut
 from lit_textclf.models.layers import fold_temperature
 from lit_textclf.utils.messages import UserError, note
 
@@ -33,11 +33,12 @@ class _Logits(nn.Module):
 
     def __init__(self, model: nn.Module, names: list[str]) -> None:
         super().__init__()
-        self.model, self.names = model, names
+        self.model, self.names, self.shortcut = model, names, shortcut(model)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Int64 `(batch, tokens)` each, to float32 `(batch, outputs)`."""
-        return self.model(**dict(zip(self.names, inputs, strict=True))).logits  # type: ignore[no-any-return]
+        named = dict(zip(self.names, inputs, strict=True))
+        return self.model(**named, **self.shortcut).logits  # type: ignore[no-any-return]
 
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")

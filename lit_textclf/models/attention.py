@@ -130,14 +130,24 @@ def use_fast_kernels(model: Any) -> None:
     Args:
         model: a `PreTrainedModel`; attention is replaced only if the model uses `sdpa`.
     """
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Dropout:
                 setattr(parent, name, FastDropout(child.p).train(child.training))
     if model.config._attn_implementation == "sdpa":
+        model.fast_attention = _Registration()
+        model.set_attn_implementation(ATTENTION)
+
+
+class _Registration:
+    """Makes transformers know :func:`attention` by its name; a pickled model brings it to the process that loads it."""
+
+    def __init__(self) -> None:
+        from transformers import AttentionInterface, AttentionMaskInterface
+        from transformers.masking_utils import sdpa_mask
+
         AttentionInterface.register(ATTENTION, attention)
         AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-        model.set_attn_implementation(ATTENTION)
+
+    def __reduce__(self) -> tuple[type[_Registration], tuple[()]]:
+        return _Registration, ()

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import partial
 from pathlib import Path
-from types import MethodType
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
@@ -148,7 +148,7 @@ def use_pooling(model: Any, pooling: TokenPooling) -> None:
     if not isinstance(model.classifier, nn.Linear):
         model.classifier = PooledHead(model.classifier)
     base.token_pooling = pooling
-    base.forward = MethodType(_forward, base)
+    base.forward = partial(_forward, base)  # a bound method could not be pickled
 
 
 def pooling_of(model: Any) -> TokenPooling:
