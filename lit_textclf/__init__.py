@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from lit_textclf.classifier.module import TextClassifier
     from lit_textclf.data.datamodule import TextDataModule
     from lit_textclf.data.labels.target import Target
+    from lit_textclf.prediction.writer import PredictionWriter
     from lit_textclf.training.callbacks.hf_evaluate import EvaluateMetrics
     from lit_textclf.training.trainer import Trainer
 
 
 __all__ = [
     "EvaluateMetrics",
+    "PredictionWriter",
     "Target",
     "TextClassifier",
     "TextDataModule",
@@ -31,6 +33,7 @@ __all__ = [
 __getattr__ = lazy_attributes(
     __name__,
     EvaluateMetrics="training.callbacks.hf_evaluate",
+    PredictionWriter="prediction.writer",
     Target="data.labels.target",
     TextClassifier="classifier.module",
     TextDataModule="data.datamodule",

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning_utilities.core.rank_zero import rank_zero_only
@@ -24,12 +24,13 @@ from lit_textclf.cli.engine import Engine, add_engine_options
 from lit_textclf.cli.few_rows import cross_validation_of
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import in_order_of_precedence
-from lit_textclf.cli.sections import add_options
+from lit_textclf.cli.sections import add_options, writer_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.evaluation.report.csv_files import write_evaluation, write_outcomes
 from lit_textclf.evaluation.report.html import write_report
 from lit_textclf.evaluation.report.tables import print_labels, print_table
 from lit_textclf.evaluation.skill import describe_no_skill
+from lit_textclf.prediction.options import PredictOptions
 from lit_textclf.training.callbacks.calibrate import Calibrate, note_calibration
 from lit_textclf.training.callbacks.checkpoints import checkpoint_callbacks, written_checkpoints
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes, MeasureProbe
@@ -106,6 +107,8 @@ class TextCLI(LightningCLI):
                 help="decision threshold of the positive label, or of every label of a label set, or {label: "
                 "threshold}; best uses those stored in the checkpoint",
             )  # fmt: skip
+        if self.command == "predict":
+            parser.add_class_arguments(PredictOptions)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses once to find the checkpoint, and again with the checkpoint's values as defaults."""
@@ -207,7 +210,7 @@ class TextCLI(LightningCLI):
             report_severe_findings(self.datamodule)
 
     def _check_input(self, options: Any) -> None:
-        """Refuses a command without a model, and `predict` without rows."""
+        """Refuses a command without a model, and `predict` without rows; `--text` is its row."""
         if self.command != "fit" and self.stored is None:
             raise UserError(
                 f"{self.command} needs --ckpt_path: a checkpoint, last or best (or --engine onnx --model_dir DIR)"
@@ -218,6 +221,8 @@ class TextCLI(LightningCLI):
             raise UserError("predict needs rows: set --data.predict_file, or --text")
         if options.text is not None and self.datamodule.columns.text_pair is not None:
             raise UserError("--text is one text, and the checkpoint's model reads pairs; use --data.predict_file")
+        if options.text is not None:
+            self.datamodule.predict_texts([options.text])
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Creates the run folder, and the Trainer with our callbacks."""
@@ -237,12 +242,13 @@ class TextCLI(LightningCLI):
             kwargs["enable_checkpointing"] = False
         elif "validation" not in self.datamodule.rows:
             kwargs["limit_val_batches"] = 0  # noted already; Lightning would warn of an empty loader
-        kwargs["callbacks"] = [
-            *(named if isinstance(named, list) else [named]),
-            ReportStop(),
-            *self.more_callbacks,
-            *([] if self.command == "predict" else self._measuring_callbacks(options)),
-        ]
+        callbacks = [*(named if isinstance(named, list) else [named]), ReportStop(), *self.more_callbacks]
+        if self.command == "predict":  # whose bar counts rows, in place of batches
+            self.writer = writer_of(self.config_init["predict"], progress_bar=kwargs["enable_progress_bar"])
+            kwargs["callbacks"] = [*(each for each in callbacks if not isinstance(each, ProgressBar)), self.writer]
+            kwargs["enable_progress_bar"] = False
+            return super().instantiate_trainer(**kwargs)  # type: ignore[return-value]
+        kwargs["callbacks"] = [*callbacks, *self._measuring_callbacks(options)]
         report = self.report
         bar = Progress(report, force=wanted is True) if kwargs["enable_progress_bar"] else ProgressLines(report)
         kwargs["callbacks"].append(bar)
@@ -377,12 +383,15 @@ class TextCLI(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """Predicts to CSV."""
-        self.metrics = self.trainer.predict(**kwargs)  # type: ignore[assignment]
+        writer = self.writer
+        writer.open(self.trainer, self.model, self.datamodule, kwargs["ckpt_path"])  # before Lightning does anything
+        self.trainer.predict(**kwargs, return_predictions=False)
+        self.metrics = writer.metrics
         if not self.trainer.is_global_zero:
             return
-        assert isinstance(self.trainer, Trainer)
         assert self.stored is not None
-        self.written.append(self.trainer.predicted_to)
+        assert writer.path is not None
+        self.written.append(writer.path)
         if self.metrics:
             print_table(self.metrics, f"predictions of {self.stored.path}")
         if self.engine is None:

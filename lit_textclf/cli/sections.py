@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.prediction.options import PredictOptions
+from lit_textclf.prediction.writer import PredictionWriter
 from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
 from lit_textclf.training.trainer import Trainer
 
 NOT_OPTIONS = {"target", "calibration", "architecture", "tokenizer"}
 """Arguments of the classes that are not options: only Python code and checkpoints set them."""
+
+
+def writer_of(options: Any, *, progress_bar: bool) -> PredictionWriter:
+    """The callback of `predict`, with the command's options."""
+    names = (field.name for field in fields(PredictOptions) if field.name != "text")
+    return PredictionWriter(**{name: options[name] for name in names}, progress_bar=progress_bar)
 
 
 def add_options(parser: ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -161,7 +161,7 @@ class TextDataModule(SplitsModule):
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         self.encoded: dict[str, TokenizedDataset] = {}
-        self._parts: tuple[int, set[int]] | None = None
+        self._parts: Callable[[], tuple[int, Sequence[int]]] | None = None
         self._tokenizer = tokenizer
 
     def prepare(self, stage: str, classifier: ReadsText | None = None) -> None:
@@ -269,20 +269,27 @@ class TextDataModule(SplitsModule):
         assert stream is not None
         assert target is not None
         replicas, rank = self._ranks
-        part_rows, left = self._parts or (part_rows_for(stream.total, self.eval_batch_size, replicas), None)
+        part_rows = part_rows_for(stream.total, self.eval_batch_size, replicas)
+        part_rows, left = (part_rows, None) if self._parts is None else self._parts()
         parts = range(-(-stream.total // part_rows))
         encode = partial(
             TokenizedDataset, tokenizer=self.tokenizer, max_length=self.max_length, long_text=self.long_text
         )
         batches = PredictDataset(
             stream, target, encode, self._collator(), self.eval_batch_size, self.batch_by_length,
-            part_rows, parts[rank::replicas], parts if left is None else left,
+            self.batch_by_length and self._parts is not None, part_rows, parts[rank::replicas],
+            parts if left is None else set(left),
         )  # fmt: skip
         return DataLoader(batches, batch_size=None, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
 
-    def predict_parts(self, part_rows: int, left: Sequence[int]) -> None:
-        """Sets how many rows a part has, and which parts (from 0) `predict` still has to predict."""
-        self._parts = part_rows, set(left)
+    def predict_parts(self, parts: Callable[[], tuple[int, Sequence[int]]] | None) -> None:
+        """Sets what `predict` predicts; rows of a part that are equal are then computed once.
+
+        Args:
+            parts: called when the loader is made; returns the rows of a part, and the parts (from 0) that are left.
+                None predicts all rows.
+        """
+        self._parts = parts
 
     def predict_report(self, tally: Mapping[str, int]) -> str:
         """Reports what was done with long texts, from the parts' tallies added up."""

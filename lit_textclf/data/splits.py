@@ -120,6 +120,8 @@ class SplitsModule(LightningDataModule):
 
     def keep_columns(self, *splits: str) -> None:
         """Keeps all columns of these splits' rows, and of no others."""
+        if ("predict" in splits) != ("predict" in self._keep_columns):
+            self.stream = None
         self._keep_columns = set(splits)
 
     def use_checkpoint(self, target: Target, trained_on: np.ndarray | None, *, id_required: bool = True) -> None:

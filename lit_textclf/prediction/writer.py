@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import lightning.pytorch as pl
 import torch
 import transformers
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -23,8 +27,9 @@ from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.outputs import Prediction
 from lit_textclf.data.batches.predict_dataset import Part, part_rows_for
 from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.data.rows.stream import RowStream
 from lit_textclf.prediction.formats import find_format
-from lit_textclf.prediction.options import PredictOptions
+from lit_textclf.prediction.options import PREDICTIONS, PredictOptions
 from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.prediction.output_format import OutputFormat
 from lit_textclf.prediction.parts import PredictionParts
@@ -35,73 +40,110 @@ from lit_textclf.version import __version__
 
 
 class PredictionWriter(Callback):
-    """Writes predictions part by part, each process its own, and joins them on rank 0.
+    """Writes what `Trainer.predict` predicts to a file, in the order of the rows of a :class:`TextDataModule`.
+
+    It is for `trainer.predict(model, datamodule=data)`. Rows are written part by part, each process its own, and joined
+    on rank 0: the file appears complete or not at all. A prediction that was stopped is resumed by the same call.
+    Unlike Lightning's `BasePredictionWriter`, from which you derive a writer of your own, it sets which rows are left.
 
     Args:
-        options: what to write, and where.
-        file: the file to write.
-        output_format: makes its lines.
-        data: has read the rows.
-        ckpt_path: the checkpoint, which a stopped prediction is recognized by.
-        progress: whether to show a bar.
+        output: the file to write
+        overwrite: replace the file if it exists
+        with_logits: add a column logit_<name> for each label
+        keep_columns: add the input's other columns
+        output_encoding: utf-8, or utf-8-sig for spreadsheets
+        format: csv, glue, or the dotted path of your own OutputFormat class, see :class:`PredictOptions`
+        min_score: assign no label to rows whose score is below this probability
+        progress_bar: show rows and rows a second, in place of the Trainer's own bar
+
+    Attributes:
+        path: the file, once a prediction has begun.
+        metrics: the metrics of the last prediction if all its rows had labels; otherwise empty.
+
+    Raises:
+        UserError: if an option is out of its range; at the prediction, for anything wrong with the file or the rows.
+
+    Example:
+        >>> from lit_textclf import PredictionWriter, Trainer
+        >>> trainer = Trainer(callbacks=[PredictionWriter("predictions.csv")], logger=False)
     """
 
+    data: TextDataModule
+    file: PredictionFile
+    format: OutputFormat
+    parts: PredictionParts
+    stream: RowStream
+
     def __init__(
-        self, options: PredictOptions, file: PredictionFile, output_format: OutputFormat, data: TextDataModule,
-        ckpt_path: str | None = None, *, progress: bool = False,
+        self, output: str | os.PathLike[str] = PREDICTIONS, *, overwrite: bool = False, with_logits: bool = False,
+        keep_columns: bool = False, output_encoding: str = "utf-8", format: str = "csv",
+        min_score: float | None = None, progress_bar: bool = False,
     ) -> None:  # fmt: skip
-        self.options, self.file, self.format, self.data, self.ckpt_path = options, file, output_format, data, ckpt_path
-        assert data.stream is not None
-        self.stream = data.stream
-        self.parts = PredictionParts(file, output_format, self.stream.total)
+        self.options = PredictOptions(
+            os.fspath(output), overwrite=overwrite, with_logits=with_logits, keep_columns=keep_columns,
+            output_encoding=output_encoding, format=format, min_score=min_score,
+        )  # fmt: skip
+        self.path: Path | None = None
         self.metrics: dict[str, float] = {}
+        self._progress_bar, self._progress, self._is_open = progress_bar, _Rows(False), False
         self._held: dict[int, _Held] = {}
-        self._progress = _Rows(progress)
         self._left: list[int] = []
 
-    @classmethod
-    def open(
-        cls, options: PredictOptions, model: TextClassifier, data: TextDataModule, ckpt_path: str | None = None, *,
-        progress: bool = False,
-    ) -> PredictionWriter:  # fmt: skip
-        """Checks options and output file, and then reads the rows.
+    def open(self, trainer: pl.Trainer, model: Any, data: Any, ckpt_path: str | None = None) -> None:
+        """Checks strategy, options and output file, and then reads the rows; :meth:`setup` does if nobody else did.
 
         Raises:
             UserError: for anything wrong in the options, the output file or the input.
         """
-        if options.text is not None:
-            data.predict_texts([options.text])
-        data.keep_columns(*(["predict"] if options.keep_columns else []))
-        output_format = find_format(options.format)
-        path = expand_path(output_format.output(options, data), "--output")
-        file = PredictionFile(path, overwrite=options.overwrite, encoding=options.output_encoding)
-        files = data.files("predict") if options.text is None else None
+        _check_strategy(trainer)
+        if not isinstance(model, TextClassifier) or not isinstance(data, TextDataModule):
+            raise UserError(
+                "PredictionWriter writes the rows of a TextDataModule as a TextClassifier labels them: call "
+                "predict(model, datamodule=data) with both, or derive a writer from BasePredictionWriter"
+            )
+        data.keep_columns(*(["predict"] if self.options.keep_columns else []))
+        output_format = find_format(self.options.format)
+        path = expand_path(output_format.output(self.options, data), "--output")
+        file = PredictionFile(path, overwrite=self.options.overwrite, encoding=self.options.output_encoding)
+        files = data.files("predict")
         inputs = resolve_files(files, "data.predict_file") if files is not None else []
         if ckpt_path is not None:
             inputs.append(expand_path(ckpt_path, "--ckpt_path"))
         refuse_input(path, inputs)
         data.prepare("predict", model)
-        return cls(options, file, output_format.from_options(options, model, data), data, ckpt_path, progress=progress)
+        assert data.stream is not None
+        self.data, self.stream, self.file, self.path = data, data.stream, file, path
+        self.format = output_format.from_options(self.options, model, data)
+        self.parts = PredictionParts(file, self.format, self.stream.total)
+        self.metrics, self._held, self._is_open = {}, {}, True
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Opens the parts on rank 0, and tells the other ranks which are left."""
+        """Reads the rows; the parts are opened when the loader is made, because only then the checkpoint is known."""
+        if stage != "predict":
+            return
+        if not self._is_open:
+            self.open(trainer, pl_module, trainer.datamodule)  # type: ignore[attr-defined]
         assert isinstance(pl_module, TextClassifier)
+        self.data.predict_parts(partial(self._open_parts, trainer, pl_module))
+
+    def _open_parts(self, trainer: pl.Trainer, classifier: TextClassifier) -> tuple[int, list[int]]:
+        """Opens the parts on rank 0, and tells the other ranks how long they are and which are left."""
         found: Any = None
         if trainer.is_global_zero:
             part_rows = part_rows_for(self.stream.total, self.data.eval_batch_size, trainer.world_size)
             try:
-                left = self.parts.open(self._origin(trainer, pl_module), part_rows)
+                left = self.parts.open(self._origin(trainer, classifier), part_rows)
                 found = (self.parts.part_rows, left)
             except UserError as error:
                 found = str(error)
         part_rows, self._left = self._agreed(trainer, found)
-        self.data.predict_parts(part_rows, self._left)
         seen = trainer.is_global_zero or self.parts.join(part_rows)
         if not trainer.strategy.reduce_boolean_decision(seen, all=True):
             raise SharedError(
                 f"{self.parts.folder}: not every process sees this folder; with several nodes --output must be in a "
                 "folder that they share"
             )
+        return part_rows, self._left
 
     def _agreed(self, trainer: pl.Trainer, found: Any) -> Any:
         """What rank 0 found, on all ranks; a string is an error."""
@@ -113,10 +155,10 @@ class PredictionWriter(Callback):
     def _origin(self, trainer: pl.Trainer, classifier: TextClassifier) -> dict[str, Any]:
         """What predictions depend on; the parts of a stopped prediction are used only if all of it is the same."""
         data, stream, options = self.data, self.stream, self.options
-        read, path = data.read_options, Path(self.ckpt_path or "").expanduser()
+        read, path = data.read_options, Path(trainer.ckpt_path or "").expanduser()
         return {
             "input": stream.digest, "logits": "raw",
-            # Weights in memory and Lightning's `best` cannot be recognized: no other prediction has this token.
+            # Weights in memory cannot be recognized: no other prediction has this token.
             "checkpoint": digest_of(path) if path.is_file() else classifier.origin or secrets.token_hex(16),
             "model options": {name: repr(value) for name, value in classifier.hparams.items()},
             "options": {
@@ -136,6 +178,7 @@ class PredictionWriter(Callback):
         """Starts the clock."""
         left = {index: self.parts.rows_of(index) for index in self._left}
         own = [rows for index, rows in left.items() if index % trainer.world_size == trainer.global_rank]
+        self._progress = _Rows(self._progress_bar and trainer.is_global_zero)
         self._progress.start(sum(left.values()), sum(own))
 
     def on_predict_batch_end(
@@ -189,13 +232,35 @@ class PredictionWriter(Callback):
         if empty := tally["empty_label_sets"]:
             note(f"predict: {plural(empty, 'row')} with an empty label set, which counts as a label set")
 
-    def close(self) -> None:
-        """Stops the bar; keeps the parts of an unfinished prediction, with a note."""
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Keeps the parts of an unfinished prediction, with a note."""
+        self._close()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Lets the data module predict all rows again."""
+        self._close()
+
+    def _close(self) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
         self._progress.stop()
         self.parts.close(remove=False)
+        self.data.predict_parts(None)
         if self.parts.is_open and self.parts.done:
             of = f"{self.parts.done:,} of {plural(self.parts.number, 'part')}"
             note(f"predict: kept {of} in {self.parts.folder}; run the same command to resume")
+
+
+def _check_strategy(trainer: pl.Trainer) -> None:
+    """Refuses strategies whose processes cannot each write their own rows."""
+    if not isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
+        raise UserError(
+            f"trainer.strategy: predict does not run with {type(trainer.strategy).__name__}, whose processes wait for "
+            "each other at every layer; use ddp or one device"
+        )
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise UserError("trainer.strategy: predict does not run in spawned or forked processes; use ddp")
 
 
 class _Held:

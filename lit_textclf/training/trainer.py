@@ -1,4 +1,4 @@
-"""Lightning's Trainer with two additions: `precision: auto`, and predictions to CSV."""
+"""Lightning's Trainer with `precision: auto`, `max_epochs: auto`, exact resumption and calibration."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
-from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
-from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.prediction.options import PredictOptions
-from lit_textclf.prediction.writer import PredictionWriter
 from lit_textclf.training import hardware
 from lit_textclf.training.callbacks.calibrate import Calibrate
 from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, StepCheckpoint
@@ -22,7 +17,6 @@ from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.training.callbacks.stop_and_resume import ExactResume
 from lit_textclf.training.epochs import FEWEST, AutoEpochs
 from lit_textclf.training.hardware import Precision, choose_precision, device_kind
-from lit_textclf.utils.messages import UserError
 
 
 class Trainer(pl.Trainer):
@@ -93,54 +87,6 @@ class Trainer(pl.Trainer):
         if self.checkpoint_every_n_steps is not None and missing(StepCheckpoint):
             self._callbacks.append(StepCheckpoint(self.checkpoint_every_n_steps))  # Lightning wants checkpoints last
         self._callbacks[:0] = first
-
-    def predict(  # type: ignore[override]
-        self,
-        model: TextClassifier | None = None,
-        dataloaders: Any = None,
-        datamodule: TextDataModule | None = None,
-        ckpt_path: str | None = None,
-        **options: Any,
-    ) -> dict[str, float]:
-        """Predicts rows and writes them to a file, in input order; resumes a prediction that was stopped.
-
-        Args:
-            model: the classifier to predict with
-            dataloaders: ignored; the rows come from the data module
-            datamodule: has the rows
-            ckpt_path: the checkpoint to predict with
-            **options: those of :class:`PredictOptions`: `output`, `overwrite`, ...
-
-        Returns:
-            The predictions' metrics, if every row has a label; else an empty dictionary.
-
-        Raises:
-            UserError: if the file exists, cannot be written, or the input is wrong.
-        """
-        if model is None or datamodule is None:
-            raise UserError("predict needs a TextClassifier and a TextDataModule")
-        self._check_strategy()
-        bar = self.is_global_zero and any(isinstance(callback, ProgressBar) for callback in self._callbacks)
-        writer = PredictionWriter.open(PredictOptions(**options), model, datamodule, ckpt_path, progress=bar)
-        self.predicted_to = writer.file.path
-        others = self._callbacks
-        self.callbacks = [*(other for other in others if not isinstance(other, ProgressBar)), writer]
-        try:
-            super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
-        finally:
-            self.callbacks = others
-            writer.close()
-        return writer.metrics
-
-    def _check_strategy(self) -> None:
-        """Refuses strategies that `predict` does not support."""
-        if not isinstance(self.strategy, (SingleDeviceStrategy, DDPStrategy)):
-            raise UserError(
-                f"trainer.strategy: predict does not run with {type(self.strategy).__name__}, whose processes wait for "
-                "each other at every layer; use ddp or one device"
-            )
-        if isinstance(self.strategy.launcher, _MultiProcessingLauncher):
-            raise UserError("trainer.strategy: predict does not run in spawned or forked processes; use ddp")
 
     @property
     def _callbacks(self) -> list[Callback]:

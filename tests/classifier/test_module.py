@@ -12,7 +12,7 @@ import torch
 from transformers import BertForSequenceClassification, BertTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from lit_textclf import Target, TextClassifier, TextDataModule, Trainer, UserError
+from lit_textclf import PredictionWriter, Target, TextClassifier, TextDataModule, Trainer, UserError
 from tests.conftest import write_csv
 
 BINARY = Target("single_label", ("negative", "positive"), "positive")
@@ -166,8 +166,9 @@ def test_python_api_as_in_the_readme(tiny_bert: Path, tmp_path: Path) -> None:
     assert answers == model.classify(["good film", "bad film"], max_length=12)
     again = TextDataModule.load_from_checkpoint("reviews.ckpt", predict_file=str(train))
     assert again.max_length == 12
-    metrics = Trainer(accelerator="cpu", precision="32-true", **quiet).predict(loaded, datamodule=again, output="p.csv")
-    assert metrics["predict_accuracy"] > 0.5
+    writer = PredictionWriter("p.csv")
+    Trainer(accelerator="cpu", precision="32-true", callbacks=[writer], **quiet).predict(loaded, datamodule=again)
+    assert writer.metrics["predict_accuracy"] > 0.5
     assert len(Path("p.csv").read_text(encoding="utf-8").splitlines()) == 61
 
 

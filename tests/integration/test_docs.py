@@ -156,6 +156,7 @@ def test_page(page: Path, user: Path, tiny_bert: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The number of training batches:UserWarning")
+@pytest.mark.filterwarnings("ignore:The dirpath has changed:UserWarning")  # of a ModelCheckpoint, in predict
 def test_python_without_commands(user: Path, tiny_bert: Path) -> None:
     """docs/python.md has no commands: its blocks without loops."""
     pages = [page for page in PAGES if {"python"} == {language for language, _ in blocks(page)}]

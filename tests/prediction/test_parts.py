@@ -14,10 +14,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lit_textclf import Target, TextClassifier, TextDataModule, Trainer, UserError, main
+from lit_textclf import PredictionWriter, Target, TextClassifier, TextDataModule, Trainer, UserError, main
 from lit_textclf.data.batches.predict_dataset import REMEMBERED, Part, SeenTexts
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.data.tokens.tokenizer import tokenizer_from_files
@@ -175,14 +176,16 @@ def test_processes_that_are_spawned_or_forked_are_refused(strategy: str, fails: 
 
 
 def test_from_python_with_a_checkpoint_by_its_name(reviews: dict[str, Path], tiny_bert: Path) -> None:
-    """Lightning's `best`, and weights in memory, which no other prediction is known by."""
+    """Lightning's `best`, which is a file that another prediction resumes by, and weights in memory, which are not."""
     files = {f"{split}_file": str(reviews[split]) for split in ("train", "validation")}
     data = TextDataModule(**files, predict_file=str(reviews["test"]), max_length=16)
     model = TextClassifier(str(tiny_bert))
-    trainer = Trainer(max_epochs=1, accelerator="cpu", precision="32-true", logger=False, enable_progress_bar=False)
+    writers = [PredictionWriter("memory.csv"), PredictionWriter("best.csv", overwrite=True)]
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(max_epochs=1, accelerator="cpu", precision="32-true", callbacks=writers[1:], **quiet)
     trainer.fit(model, data)
-    trainer.predict(model, datamodule=data, output="memory.csv")
-    trainer.predict(model, datamodule=data, ckpt_path="best", output="best.csv")
+    Trainer(accelerator="cpu", precision="32-true", callbacks=writers[:1], **quiet).predict(model, datamodule=data)
+    trainer.predict(model, datamodule=data, ckpt_path="best")
     assert Path("memory.csv").read_bytes() == Path("best.csv").read_bytes()
 
 

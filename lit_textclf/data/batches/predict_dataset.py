@@ -87,7 +87,8 @@ class PredictDataset(IterableDataset[Batch]):
     The batch that begins a part has it as `part`. With several workers each makes complete parts.
 
     Attributes:
-        by_length: whether a part's rows are sorted by length, and equal ones computed once.
+        by_length: whether a part's rows are sorted by length.
+        equal_once: whether rows with equal texts are computed once, so that the results of `part.taken` are complete.
         indices: the parts that this process makes, in order.
         left: those of them that are still to be made; the texts of the others are known.
     """
@@ -98,6 +99,7 @@ class PredictDataset(IterableDataset[Batch]):
     collate: Collator
     batch_size: int
     by_length: bool
+    equal_once: bool
     part_rows: int
     indices: Sequence[int]
     left: Container[int]
@@ -112,7 +114,7 @@ class PredictDataset(IterableDataset[Batch]):
         seen = SeenTexts()
         for index, rows in self.stream.parts(self.part_rows, set(wanted)):
             part = Part(index, index * self.part_rows, rows, self.target)
-            if self.by_length:
+            if self.equal_once:
                 seen.take_equal_rows_once(part)
             if index in self.left:
                 yield from self._batches(part)
