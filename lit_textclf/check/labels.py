@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+import pyarrow.compute as pc
 
 from lit_textclf.check.findings import Examination, Finding, Severity, examples
+from lit_textclf.data.labels.names import SEPARATOR, is_written_list, number_in
 from lit_textclf.data.labels.target import label_counts
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import UserError, plural
@@ -59,7 +61,7 @@ def _count(found: Examination, split: str, rows: Rows) -> Iterator[Finding]:
             remedy = "nothing to do if that is intended"
             yield Finding("note", "empty_label_sets", split, len(empty), message, remedy, examples(rows, empty))
     else:
-        counts = label_counts(rows)
+        counts = label_counts(rows, target)
         numbers["labels"] = {name: counts[name] for name in target.labels if name in counts}
 
 
@@ -74,17 +76,24 @@ def check_label_names(found: Examination) -> Iterator[Finding]:
     names = list(_present(found))
     if found.target is None or not found.target.has_probabilities:
         return
-    alike: dict[str, list[str]] = {}
+    alike: dict[str | float, list[str]] = {}
     for name in names:
-        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+        number = number_in(name)
+        alike.setdefault(" ".join(name.casefold().split()) if number is None else number, []).append(name)
     if same := [group for group in alike.values() if len(group) > 1]:
-        number = sum(map(len, same))
+        labels = sum(map(len, same))
         shown = "; ".join(", ".join(map(repr, group)) for group in same[:3])
-        message = f"{number:,} labels are the same except for case and spaces: {shown}"
-        yield Finding("warning", "similar_labels", "train", number, message, "make them one")
+        message = f"{labels:,} labels are the same except for case, spaces or the form of a number: {shown}"
+        yield Finding("severe", "similar_labels", "train", labels, message, "make them one")
     if not found.target.one_label_per_row:
+        yield from _comma_separated(found, names)
         return
-    others = [name for name in names if not name.replace(".", "", 1).lstrip("+-").isdecimal()]
+    if lists := [name for name in names if is_written_list(name)]:
+        are = plural(len(lists), "label is a list as Python writes it", "labels are lists as Python writes them")
+        message = f"{are}: {_first(lists)}"
+        remedy = "write a|b, and type --data.task multi_label"
+        yield Finding("severe", "list_labels", "train", len(lists), message, remedy)
+    others = [name for name in names if number_in(name) is None]
     if len(names) > 5 and 0 < len(others) <= len(names) / 5:
         message = (
             f"{plural(len(others), 'label is not a number', 'labels are not numbers')}, the other "
@@ -96,6 +105,21 @@ def check_label_names(found: Examination) -> Iterator[Finding]:
     if len(joined) > 1 and len(set(parts)) < len(parts):
         message = f"{len(joined):,} labels look like names joined by |: {_first(joined)}"
         yield Finding("warning", "joined_labels", "train", len(joined), message, "type --data.task multi_label")
+
+
+def _comma_separated(found: Examination, names: list[str]) -> Iterator[Finding]:
+    """Label sets of one name each, whose names look like several."""
+    rows = found.rows["train"]
+    if rows.label is None or rows.label_lists or pc.any(pc.match_substring(rows.label, SEPARATOR)).as_py():
+        return
+    for separator in (",", ";"):
+        joined = [name for name in names if separator in name]
+        parts = [part.strip() for name in names for part in name.split(separator)]
+        if joined and len(set(parts)) < len(parts):
+            contain = plural(len(joined), "name contains", "names contain")
+            message = f"every row has one label, and {contain} {separator!r}: {_first(joined)}"
+            remedy = "separate the names of a row by |, as in a|b"
+            yield Finding("severe", "joined_names", "train", len(joined), message, remedy)
 
 
 def check_balance(found: Examination) -> Iterator[Finding]:

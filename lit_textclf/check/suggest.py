@@ -18,7 +18,10 @@ def suggested(found: Examination, most_tokens: int | None) -> dict[str, dict[str
     """Options by section, only those that depend on the data; `most_tokens` is the longest sequence of the model."""
     data: dict[str, Any] = {}
     model: dict[str, Any] = {}
-    if found.target is not None:
+    kinds = {finding.kind for finding in found.findings}
+    if "joined_labels" in kinds:
+        data["task"] = "multi_label"
+    elif found.target is not None and "almost_numbers" not in kinds:
         data["task"] = found.target.task
         if found.target.labels:
             data["labels"] = list(found.target.labels)
@@ -31,8 +34,8 @@ def suggested(found: Examination, most_tokens: int | None) -> dict[str, dict[str
             data["long_text"] = "head_tail"
     if "validation" not in found.splits:
         data["validation_split"] = _share(found)
-    imbalanced = any(finding.kind == "imbalance" for finding in found.findings)
-    if imbalanced and found.target is not None and found.target.one_label_per_row:
+    doubtful = kinds & {"joined_labels", "almost_numbers"}
+    if "imbalance" in kinds and not doubtful and found.target is not None and found.target.one_label_per_row:
         model["class_weights"] = "balanced"
     return {name: section for name, section in (("data", data), ("model", model)) if section}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lit_textclf.check.findings import Finding
 from lit_textclf.check.labels import check_absent_labels, check_balance, check_label_names, check_labels
 from tests.check.conftest import examination
 
@@ -65,3 +66,41 @@ def test_names_that_are_numbers_except_for_a_few() -> None:
     found = examination({"train": labelled("1", "2", "3", "4", "none", "nil")}, task="single_label")  # a third
     found.run([check_labels, check_label_names])
     assert not found.findings
+
+
+def findings_of(*labels: str, task: str = "auto") -> list[Finding]:
+    found = examination({"train": labelled(*labels)}, task=task)
+    found.run([check_labels, check_label_names])
+    return found.findings
+
+
+def test_labels_that_differ_only_in_form_are_severe() -> None:
+    for labels, shown in (
+        (("positive", "positive ", "negative"), "'positive', 'positive '"),
+        (("1", "1.0", "0"), "'1', '1.0'"),
+        (("Spam", "spam", "ham"), "'Spam', 'spam'"),
+    ):
+        (finding,) = findings_of(*labels)
+        message = f"2 labels are the same except for case, spaces or the form of a number: {shown}"
+        assert (finding.severity, finding.message) == ("severe", message)
+
+
+def test_label_sets_separated_by_something_else_are_severe() -> None:
+    (finding,) = findings_of("a,b", "a", "a,b,c", task="multi_label")
+    assert finding.severity == "severe"
+    assert finding.line() == (
+        "train: every row has one label, and 2 names contain ',': 'a,b', 'a,b,c'; "
+        "separate the names of a row by |, as in a|b"
+    )
+    assert [each.kind for each in findings_of("a; b", "b", task="multi_label")] == ["joined_names"]
+    assert [each.kind for each in findings_of("a | b", "b", task="multi_label")] == ["similar_labels"]
+    assert not findings_of("red, dark", "blue", "green", task="multi_label")
+    assert not findings_of("Paris, France|b", "Paris, France", "b", task="multi_label")
+
+
+def test_lists_as_python_writes_them_are_severe() -> None:
+    (finding,) = findings_of("['a', 'b']", "['a']", "[]")
+    assert finding.line() == (
+        "train: 3 labels are lists as Python writes them: \"['a', 'b']\", \"['a']\", '[]'; write a|b, and type "
+        "--data.task multi_label"
+    )

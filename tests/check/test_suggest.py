@@ -56,3 +56,15 @@ def test_no_class_weights_for_label_sets_and_numbers() -> None:
         found = examination({"train": rows}, task=task)
         found.run(CHECKS)
         assert "model" not in suggested(found, None)
+
+
+def test_nothing_is_suggested_that_a_finding_advises_against() -> None:
+    found = examination({"train": [(f"text {index}", label) for index, label in enumerate(["a|b", "a", "a|c"] * 9)]})
+    found.run(CHECKS)
+    data = suggested(found, None)["data"]
+    assert data["task"] == "multi_label"
+    assert "labels" not in data
+    found = examination({"train": [(f"text {index}", label) for index, label in enumerate("123456789x" * 9)]})
+    found.run(CHECKS)
+    assert not {"task", "labels"} & set(suggested(found, None)["data"])
+    assert "model" not in suggested(found, None)

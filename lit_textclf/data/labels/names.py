@@ -13,6 +13,7 @@ from lit_textclf.utils.messages import UserError
 
 SEPARATOR = "|"
 """Separates the names of a label set in a cell; a backslash escapes it, and itself, inside a name."""
+_LIST = re.compile(r"""\s*(\[\s*(['"\d-].*)?\]|[({]\s*['"].*[)}])\s*""", re.DOTALL)
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -33,6 +34,11 @@ def number_in(cell: str) -> float | None:
     return value if abs(value) <= _LARGEST else None  # not for NaN either
 
 
+def is_written_list(cell: str) -> bool:
+    """Whether a cell contains a list as Python, pandas or JSON writes it: `['a', 'b']`, `[]`, `("a",)`."""
+    return _LIST.fullmatch(cell) is not None
+
+
 def label_sets(rows: Rows) -> tuple[list[list[str]], np.ndarray]:
     """The distinct label sets of rows, and the index of each row's set, `(rows,)`; -1 for a missing label.
 
@@ -44,15 +50,24 @@ def label_sets(rows: Rows) -> tuple[list[list[str]], np.ndarray]:
     of_row = np.asarray(encoded.indices.fill_null(-1).to_numpy())
     sets = []
     for index, cell in enumerate(encoded.dictionary.to_pylist()):
+        if not rows.label_lists and is_written_list(cell):
+            raise UserError(
+                f"{_first_with(rows, of_row, index)}: {cell!r:.80} is a list as Python writes it; write the names of a "
+                "row as a|b, and no name as an empty cell"
+            )
         names = _names_in_list(cell) if rows.label_lists else split_names(cell)
         if names is None or any(not name.strip() for name in names):
-            first = int(np.flatnonzero(of_row == index)[0])
             raise UserError(
-                f"{rows.where(first)}, column {rows.columns.label_name!r}: {cell!r:.80} is not a list of names; fix "
+                f"{_first_with(rows, of_row, index)}: {cell!r:.80} is not a list of names; fix "
                 "it, or set data.task to single_label if these are plain names"
             )
         sets.append(list(dict.fromkeys(names)))
     return sets, of_row
+
+
+def _first_with(rows: Rows, of_row: np.ndarray, index: int) -> str:
+    """The first row with the label set of an index, and the label column."""
+    return f"{rows.where(int(np.flatnonzero(of_row == index)[0]))}, column {rows.columns.label_name!r}"
 
 
 def _names_in_list(cell: str) -> list[str] | None:

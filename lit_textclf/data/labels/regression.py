@@ -14,6 +14,10 @@ from lit_textclf.data.labels.task import LabelTask
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import UserError
 
+_MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "<na>"}
+_FEW = 0.2
+"""The largest share of rows whose label may be a mark for a missing value, if the others are a regression."""
+
 
 class Regression(LabelTask):
     """Each row has a finite number; targets are the values, float32 `(rows,)`."""
@@ -27,6 +31,16 @@ class Regression(LabelTask):
         numbers = [number_in(name) for name in pc.unique(rows.label).to_pylist()]
         finite = [number for number in numbers if number is not None]
         return labels is None and len(finite) == len(numbers) and not all(map(float.is_integer, finite))
+
+    def stray_cell(self, rows: Rows) -> int | None:
+        """The first row whose label is a mark for a missing value among numbers with fractions, or None."""
+        names = pc.unique(rows.label).to_pylist()
+        marks = [name for name in names if name.strip().casefold() in _MISSING]
+        numbers = [number_in(name) for name in names if name not in marks]
+        if not marks or None in numbers or all(float(number).is_integer() for number in numbers if number is not None):
+            return None
+        is_mark = pc.is_in(rows.label, pa.array(marks, pa.string())).to_numpy()
+        return int(np.flatnonzero(is_mark)[0]) if is_mark.mean() <= _FEW else None
 
     def decide_labels(self, rows: Rows, labels: Sequence[str] | None) -> tuple[str, ...]:
         """No names."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_textclf.data.labels.names import in_order
-from lit_textclf.data.labels.task import LabelTask, listed
+from lit_textclf.data.labels.task import LabelTask, listed, value_counts
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import UserError, plural
 
@@ -42,7 +42,11 @@ class SingleLabel(LabelTask):
             raise UserError(
                 f"{rows.where(0)}, column {rows.columns.label_name!r}: labels are lists, the task is {self.name}"
             )
-        codes = pc.index_in(rows.label, pa.array(labels, pa.string()))
+        names = pa.array(labels, pa.string())
+        codes = pc.index_in(rows.label, names)
+        if codes.null_count:  # a model of version 0.1 may have the name 1.0 for the JSON number that is 1 now
+            as_floats = pc.replace_substring_regex(rows.label, r"^(-?\d+)$", r"\1.0")
+            codes = pc.coalesce(codes, pc.index_in(as_floats, names))
         unknown = np.flatnonzero(pc.is_null(codes).to_numpy())
         if len(unknown):
             first = int(unknown[0])
@@ -51,6 +55,14 @@ class SingleLabel(LabelTask):
                 f"unknown ({plural(len(unknown), 'such row')}); training knows {listed(labels)}"
             )
         return np.asarray(codes.to_numpy(), np.int64)
+
+    def counts(self, rows: Rows, labels: Sequence[str]) -> dict[str, int]:
+        """Number of rows per label, under the names that :meth:`encode` takes them for."""
+        counts: dict[str, int] = {}
+        for name, number in value_counts(rows).items():
+            known = f"{name}.0" if name not in labels and f"{name}.0" in labels else name
+            counts[known] = counts.get(known, 0) + number
+        return counts
 
     def strata(self, encoded: np.ndarray) -> np.ndarray:
         """The classes."""

@@ -12,5 +12,6 @@ from lit_textclf.data.labels.task import LabelTask
 Task = Literal["single_label", "multi_label", "regression"]
 TaskOption = Literal["auto", Task]
 
+REGRESSION = Regression()
 # `data.task: auto` takes the first task that fits, in this order.
-TASKS: dict[str, LabelTask] = {task.name: task for task in (MultiLabel(), Regression(), SingleLabel())}
+TASKS: dict[str, LabelTask] = {task.name: task for task in (MultiLabel(), REGRESSION, SingleLabel())}

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from lit_textclf.data.labels.table import TASKS, Task, TaskOption
+from lit_textclf.data.labels.table import REGRESSION, TASKS, Task, TaskOption
 from lit_textclf.data.labels.task import LabelTask, listed, value_counts
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import UserError, plural
@@ -184,6 +184,11 @@ def decide_target(rows: Rows, task: TaskOption, labels: Sequence[str] | None, po
         UserError: if a label is missing, there is only one class, or the options contradict the rows.
     """
     _refuse_missing(rows, missing_labels(rows, task), "a training row without a label")
+    if task == "auto" and labels is None and (stray := REGRESSION.stray_cell(rows)) is not None:
+        raise UserError(
+            f"{rows.where(stray)}, column {rows.columns.label_name!r}: {rows.label[stray].as_py()!r} among numbers; "  # type: ignore[index]
+            "fix it or remove the row for a regression, or set data.task to single_label if it is a class"
+        )
     name = next(found for found, rules in TASKS.items() if rules.fits(rows, labels)) if task == "auto" else task
     names = TASKS[name].decide_labels(rows, labels)
     target = Target(name, names, positive_label or None)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from lit_textclf.data.readers.open_text import open_text, pick_encoding_aloud
-from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, nested_field, string_table
+from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, nested_field, number_field, string_table
 from lit_textclf.utils.messages import UserError, note, plural
 
 
@@ -140,6 +140,8 @@ def records_table(records: list[dict[str, Any]], names: list[str], path: Path, e
         if (row := next(nested, None)) is not None:
             kind = "a list" if isinstance(records[row][name], list) else "an object"
             table = table.set_column(index, nested_field(name, f"{kind} in row {start + row}"), table[name])
+        elif all(type(record.get(name)) in (int, float, type(None)) for record in records):
+            table = table.set_column(index, number_field(name), table[name])
     return table
 
 

@@ -75,6 +75,16 @@ def nested_field(name: str, contents: str) -> pa.Field:
     return pa.field(name, pa.string(), metadata={"nested": contents})
 
 
+def number_field(name: str) -> pa.Field:
+    """A string column whose values are JSON numbers: as labels, 1 and 1.0 are one."""
+    return pa.field(name, pa.string(), metadata={"numbers": "json"})
+
+
+def is_number_field(field: pa.Field) -> bool:
+    """Whether a column is one of :func:`number_field`."""
+    return b"numbers" in (field.metadata or {})
+
+
 def is_nested(field: pa.Field) -> str:
     """What a column of :func:`nested_field` contains, as `a list in row 0`; empty for other columns."""
     return str((field.metadata or {}).get(b"nested", b"").decode())

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lit_textclf.data.readers.tables import is_nested
+from lit_textclf.data.readers.tables import is_nested, is_number_field
 from lit_textclf.data.rows.columns import ColumnNames, lists_of_columns
 from lit_textclf.utils.messages import UserError, note, plural
 
@@ -166,6 +166,8 @@ def rows_of_table(
 
     label, pair = column(columns.label), column(columns.text_pair)
     lists = label is not None and bool(is_nested(table.schema.field(columns.label)))
+    if label is not None and is_number_field(table.schema.field(columns.label)):
+        label = pc.replace_substring_regex(label, r"^(-?\d+)\.0$", r"\1")
     if columns.labels:
         label, lists = lists_of_columns(table, columns.labels, where, start - first_of_file), True
     return Rows(

@@ -55,6 +55,17 @@ def test_auto(labels: list[str], task: str, names: tuple[str, ...]) -> None:
     assert target.positive_label == (names[-1] if len(names) == 2 else None)
 
 
+@pytest.mark.parametrize("mark", ["NA", "nan", "None", "null", "-", "N/A"])
+def test_a_stray_missing_mark_among_numbers_is_refused(mark: str) -> None:
+    rows = labelled("0.5", "1.5", "2", "4.5", "3.5", "0.5", mark, "1.5")
+    with pytest.raises(
+        UserError, match=rf"train\.csv: row 6, column 'topic': '{mark}' among numbers; fix it .*data\.task"
+    ):
+        decide_target(rows, "auto", None, None)
+    assert mark in decide_target(rows, "single_label", None, None).labels  # said on purpose
+    assert mark in decide_target(labelled(*["1", "2"] * 4, mark), "auto", None, None).labels  # integers are names
+
+
 def test_a_named_task_overrides_auto() -> None:
     assert decide_target(labelled("0.5", "1.5"), "single_label", None, None).labels == ("0.5", "1.5")
     assert decide_target(labelled("1", "2"), "regression", None, None) == Target("regression")
@@ -90,6 +101,17 @@ def test_encoding() -> None:
     values = Target("regression").encode(labelled("1", "-0.1", "2e3"))
     assert values.dtype == np.float32
     assert values.tolist() == [np.float32(1), np.float32(-0.1), np.float32(2000)]
+
+
+def test_a_model_that_knows_a_json_number_as_a_float_takes_the_integer() -> None:
+    target, rows = Target("single_label", ("0.0", "1.0")), labelled("1", "0", "1")
+    assert target.encode(rows).tolist() == [1, 0, 1]
+    assert label_counts(rows, target) == {"1.0": 2, "0.0": 1}
+
+
+def test_names_in_brackets_are_names() -> None:
+    rows = labelled("[NSFW]|b", "(sic)", "b")
+    assert decide_target(rows, "multi_label", None, None).labels == ("(sic)", "[NSFW]", "b")
 
 
 def test_an_unknown_label_names_file_row_column_and_label() -> None:
@@ -150,6 +172,15 @@ def test_a_regression_label_that_is_no_finite_float32(label: str) -> None:
         (["\u0663.\u0665", "2.5"], "regression", None, None, ["is not a finite number"]),
         (["", ""], "multi_label", None, None, ["train.csv", "0 names"]),
         (["a|b", "a||b"], "multi_label", None, None, ["train.csv: row 1", "'topic'", "'a||b'", "not a list of names"]),
+        (
+            ["a", "['a', 'b']"],
+            "multi_label",
+            None,
+            None,
+            ["train.csv: row 1", "list as Python writes it; write"],
+        ),
+        (["a", "b", "[]"], "multi_label", None, None, ["train.csv: row 2", "'[]' is a list as Python writes it"]),
+        (["('a',)", "b"], "multi_label", None, None, ["train.csv: row 0", "is a list as Python writes it"]),
         (["a|b", "a|c"], "multi_label", ["a", "b"], None, ["train.csv: row 1", "'c'", "'a', 'b'"]),
         (["a|b"], "multi_label", None, "a", ["data.positive_label has no meaning for multi_label"]),
     ],

@@ -53,6 +53,18 @@ def test_numbers_and_booleans_are_spelled_as_in_json() -> None:
     assert read(content)["label"] == [value.strip('"') for value in values]
 
 
+def test_equal_json_numbers_are_one_label() -> None:
+    for values, expected in (
+        (["1", "1.0", "0.5", "-2.0", "null"], ["1", "1", "0.5", "-2", None]),
+        (["1", '"1.0"'], ["1", "1.0"]),
+    ):
+        content = "".join(f'{{"text": "t", "label": {value}}}\n' for value in values)
+        Path("rows.jsonl").write_text(content)
+        rows = read_files("rows.jsonl", ColumnNames("text"), ReadOptions(), option="data.train_file")
+        assert rows.label is not None
+        assert rows.label.to_pylist() == expected
+
+
 def test_lists_and_objects_become_json() -> None:
     columns = read('{"text": ["a", "\u00e9"], "label": {"x": [1, null]}}\n')
     assert columns["text"] == ['["a", "\u00e9"]']
