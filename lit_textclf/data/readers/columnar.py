@@ -162,6 +162,9 @@ def as_strings(table: pa.Table, where: str = "the data set", start: int = 0) -> 
             values = _from_bytes(values, where, field.name, start)
         elif any(matches(values.type) for matches in _CAST):
             values = values.cast(pa.string())
+        elif pa.types.is_decimal(values.type) or pa.types.is_null(values.type):
+            digits = [None if value is None else f"{value:f}" for value in values.to_pylist()]  # a cast writes 0E-10
+            values = pa.chunked_array([pa.array(digits, pa.string())])
         else:
             as_string = nested_field(field.name, str(values.type))
             values = pa.chunked_array([pa.array([_as_json(value) for value in values.to_pylist()], pa.string())])

@@ -161,7 +161,8 @@ def test_names_of_labels(tokenizer: list[str]) -> None:
 
     assert found(labelled("pos", "Pos", " pos", "neg"), "similar_labels")["count"] == 3
     assert found(labelled("a|b", "b|c", "a"), "joined_labels")["count"] == 2
-    assert found(labelled("1.5", "2.5", "3", "4", "5", "nan"), "almost_numbers")["count"] == 1
+    assert found(labelled("1", "2", "3", "4", "5", "nan"), "almost_numbers")["count"] == 1
+    assert "'nan' among numbers" in found(labelled("1.5", "2.5", "3", "4", "5", "nan"), "target")["message"]
 
 
 def test_conflicts_compare_sets_and_numbers(tokenizer: list[str]) -> None:

@@ -6,6 +6,7 @@ import datetime
 import gzip
 import json
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,20 @@ WRITE = {"t.parquet": pq.write_table, "t.arrow": file}
 def columns_of(table: pa.Table, name: str) -> dict[str, list[str | None]]:
     WRITE[name](table, Path(name))
     return pa.concat_tables((read_parquet if "parquet" in name else read_arrow)(Path(name), ReadOptions())).to_pydict()
+
+
+@pytest.mark.parametrize("name", WRITE)
+@pytest.mark.parametrize("kind", [pa.decimal128(12, 1), pa.decimal256(50, 1)])
+def test_decimals_of_a_database_are_numbers(name: str, kind: pa.DataType) -> None:
+    values = pa.array([Decimal("0.0"), Decimal("-1.5"), None], kind)
+    table = pa.table({"text": ["x", "y", "z"], "label": values, "id": values, "empty": pa.nulls(3)})
+    assert columns_of(table, name)["label"] == ["0.0", "-1.5", None]
+    rows = read_files(name, ColumnNames(id="id"), ReadOptions(), option="data.train_file")
+    assert not rows.label_lists
+    assert rows.id is not None
+    assert rows.id.to_pylist() == ["0.0", "-1.5", None]
+    tiny = pa.table({"label": pa.array([Decimal("0E-10")], pa.decimal128(12, 10))})
+    assert columns_of(tiny, name)["label"] == ["0.0000000000"]
 
 
 @pytest.mark.parametrize("name", WRITE)
