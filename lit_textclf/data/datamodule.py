@@ -67,10 +67,11 @@ class TextDataModule(SplitsModule):
         test_split: the same for test
         folds: the number of folds of k-fold cross-validation; one of them is held out for validation
         fold: the fold to hold out, from 0; the cross_validate command takes each in turn
-        text_column: the column that the model reads; null finds text, text_a and text_b, sentence, or sentence1 and
-            sentence2
+        text_column: the column that the model reads; null finds text, text_a and text_b, sentence, sentence1 and
+            sentence2, or another usual name (review, comment, content, message, body, title, question, tweet, document)
         text_pair_column: the column of the second text, for pairs
-        label_column: the column of the labels
+        label_column: the column of the labels; null finds label or another usual name (labels, category, class, target,
+            sentiment, intent, topic, rating, score)
         label_columns: in place of label_column, one column of zeros and ones for each label of a multi-label task
         id_column: a column that predictions carry along
         encoding: the files' encoding; the encodings of a list are tried in order, file by file
@@ -123,7 +124,7 @@ class TextDataModule(SplitsModule):
         fold: int | None = None,
         text_column: str | None = None,
         text_pair_column: str | None = None,
-        label_column: str = "label",
+        label_column: str | None = None,
         label_columns: list[str] | None = None,
         id_column: str | None = None,
         encoding: str | list[str] = "utf-8",
@@ -180,8 +181,8 @@ class TextDataModule(SplitsModule):
             self._use_model(classifier)
         assert self.target is not None
         self.hparams.update(
-            text_column=self.columns.text, text_pair_column=self.columns.text_pair, task=self.target.task,
-            labels=list(self.target.labels) or None, positive_label=self.target.positive_label,
+            text_column=self.columns.text, text_pair_column=self.columns.text_pair, label_column=self.columns.label,
+            task=self.target.task, labels=list(self.target.labels) or None, positive_label=self.target.positive_label,
         )  # fmt: skip
         for split in STAGE_SPLITS[stage]:
             if split in self.rows and split not in self.encoded:

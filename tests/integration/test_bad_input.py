@@ -31,8 +31,8 @@ def with_option(args: list[str], **options: str) -> list[str]:
 TRAINING_FILES = {
     "empty file": (b"", "the file is empty"),
     "header alone": (b"text,label\n", "no rows below the header"),
-    "missing column": (b"review,label\na,b\n", "no text column (the columns are: 'review', 'label'"),
-    "missing label column": (b"text,sentiment\na,b\n", "no column 'label' (the columns are: 'text', 'sentiment'"),
+    "missing column": (b"opinion,label\na,b\n", "no text column (the columns are: 'opinion', 'label'"),
+    "missing label column": (b"text,stars\na,b\n", "no label column (the columns are: 'text', 'stars'"),
     "short row": (b"text,label\na,x\nb\n", "row 1 (line 3) has 1 field, the header has 2"),
     "long row": (b"text,label\na,x\nb,c,y\n", "row 1 (line 3) has 3 fields, the header has 2"),
     "unclosed quote": (b'text,label\na,x\n"b,y\n', "a quoted field is never closed"),

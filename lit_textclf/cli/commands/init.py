@@ -54,7 +54,11 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     found, most_tokens = look(options)
     decided = suggested(found, most_tokens)
     columns = found.rows["train"].columns
-    decided["data"] |= {"text_column": columns.text, "text_pair_column": columns.text_pair}
+    decided["data"] |= {
+        "text_column": columns.text,
+        "text_pair_column": columns.text_pair,
+        "label_column": columns.label,
+    }
     values = {section: options[section].as_dict() for section in ("data", "model", "trainer", "tensorboard")}
     for section, chosen in decided.items():
         decided[section] = {name: value for name, value in chosen.items() if not given.set_by_user(f"{section}.{name}")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,14 @@ KNOWN_TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
     ("sentence1", "sentence2"),
 )
 """Text columns that are used if the user names none, in order of preference."""
+TEXT_NAMES = (
+    "text", "review", "comment", "content", "sentence", "message", "body", "title", "question", "tweet", "document",
+)  # fmt: skip
+"""The usual names of text columns, whatever the case; `text` is preferred, two others are refused."""
+LABEL_NAMES = (
+    "label", "labels", "category", "class", "target", "sentiment", "intent", "topic", "rating", "score",
+)  # fmt: skip
+"""The usual names of label columns, whatever the case; `label` is preferred, two others are refused."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class ColumnNames:
 
     text: str | None = None
     text_pair: str | None = None
-    label: str | None = "label"
+    label: str | None = None
     id: str | None = None
     id_required: bool = True
     labels: tuple[str, ...] = ()
@@ -40,24 +49,20 @@ class ColumnNames:
         """The label column or columns, for messages."""
         return ", ".join(self.labels) if self.labels else self.label
 
-    def found_in(self, names: Sequence[str], where: str, *, label_required: bool) -> ColumnNames:
-        """Fills in the text columns from a file's column names, and checks that the other columns exist.
+    def found_in(self, table: pa.Table, where: str, *, label_required: bool) -> ColumnNames:
+        """Finds the columns that are not named in a file's first rows, and checks that the others exist.
 
-        Without `label_required`, a missing label column becomes `label=None`.
+        A text and a label column are found by their usual names. Without `label_required`, only a column `label` is,
+        and a missing label column becomes `label=None`.
 
         Raises:
-            UserError: if a column is missing, with the file's columns and the nearest name.
+            UserError: if a column is missing, with the file's columns and the one to name; or if several columns may be
+                the one, which the user must name.
         """
-        columns = self
-        if self.text is None:
-            if self.text_pair is not None:
-                raise UserError("data.text_pair_column is set but data.text_column is not; type --data.text_column")
-            for text, pair in KNOWN_TEXT_COLUMNS:
-                if text in names and (pair is None or pair in names):
-                    columns = replace(self, text=text, text_pair=pair)
-                    break
-            else:
-                raise UserError(f"{where}: no text column ({_listed(names, 'text')}); type --data.text_column NAME")
+        names = table.column_names
+        columns = self._with_text(table, where)
+        if columns.label is None and not columns.labels:
+            columns = replace(columns, label=columns._found_label(table, where, required=label_required))
         if columns.label is not None and columns.label not in names and not label_required:
             columns = replace(columns, label=None)
         if columns.labels and not label_required and (missing := set(columns.labels) - set(names)):
@@ -75,15 +80,101 @@ class ColumnNames:
             *((name, "data.label_columns") for name in columns.labels),
         ):
             if name is not None and name not in names:
-                raise UserError(f"{where}: no column {name!r} ({_listed(names, name)}); change --{option}")
+                raise UserError(
+                    f"{where}: no column {name!r} ({_listed(names)}{did_you_mean(name, names)}); change --{option}"
+                )
         used = [name for name in (columns.text, columns.text_pair, columns.label, *columns.labels) if name is not None]
         if len(set(used)) != len(used):
             raise UserError(f"{where}: one column is named twice, as text, pair or label: {', '.join(used)}")
         return columns
 
+    def report_found(self, found: ColumnNames, where: str) -> None:
+        """Reports the columns that `found_in` has found, unless they are `text` and `label`."""
+        if self.text is None and (found.text, found.text_pair) != ("text", None):
+            chosen = found.text if found.text_pair is None else f"{found.text} and {found.text_pair}"
+            note(f"{where}: text column: {chosen} (found in the file; set --data.text_column to change it)")
+        if self.label is None and found.label not in (None, "label"):
+            note(f"{where}: label column: {found.label} (found in the file; set --data.label_column to change it)")
 
-def _listed(names: Sequence[str], wanted: str) -> str:
-    return f"the columns are: {', '.join(map(repr, names))}{did_you_mean(wanted, names)}"
+    def _with_text(self, table: pa.Table, where: str) -> ColumnNames:
+        """These columns with the text columns of a file, if none is named."""
+        if self.text is not None:
+            return self
+        if self.text_pair is not None:
+            raise UserError("data.text_pair_column is set but data.text_column is not; type --data.text_column")
+        names = [name for name in table.column_names if name not in (self.label, *self.labels)]
+        for text, pair in KNOWN_TEXT_COLUMNS:
+            if text in names and (pair is None or pair in names):
+                return replace(self, text=text, text_pair=pair)
+        found = _usual(names, TEXT_NAMES)
+        if len(found) == 1:
+            return replace(self, text=found[0])
+        if found:
+            raise UserError(
+                f"{where}: the text column may be {_either(found)}; type --data.text_column {_typed(found[0])}"
+            )
+        longest = max(names, key=lambda name: _mean_length(table[name]), default=None)
+        if longest is None or not len(table):
+            raise UserError(f"{where}: no text column ({_listed(table.column_names)}); type --data.text_column NAME")
+        remedy = f"--data.text_column {_typed(longest)}"
+        others = [name for name in names if name != longest]
+        if len(others) == 1 and self.label is None and not self.labels and not _usual(names, LABEL_NAMES):
+            remedy += f" --data.label_column {_typed(others[0])}"
+        raise UserError(
+            f"{where}: no text column ({_listed(table.column_names)}); {longest!r} has the longest values: "
+            f"type {remedy}"
+        )
+
+    def _found_label(self, table: pa.Table, where: str, *, required: bool) -> str | None:
+        """The label column of a file by its usual name; None if it has none and needs none."""
+        names = [name for name in table.column_names if name not in (self.text, self.text_pair)]
+        if not required:
+            return "label" if "label" in names else None
+        found = _usual(names, LABEL_NAMES)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UserError(
+                f"{where}: the label column may be {_either(found)}; type --data.label_column {_typed(found[0])}"
+            )
+        values = {name: pc.count_distinct(table[name]).as_py() for name in names if _is_plain(table[name].type)}
+        fewest = min((name for name in values if values[name] > 1), key=values.__getitem__, default=None)
+        remedy = "type --data.label_column NAME"
+        if fewest is not None:
+            remedy = (
+                f"{fewest!r} has the fewest different values ({values[fewest]}): "
+                f"type --data.label_column {_typed(fewest)}"
+            )
+        raise UserError(f"{where}: no label column ({_listed(table.column_names)}); {remedy}")
+
+
+def _usual(names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The columns with a known name, whatever the case; only the one with the first known name, if there is one."""
+    if known[0] in names:
+        return [known[0]]
+    first = [name for name in names if name.strip(" ").lower() == known[0]]
+    return first or [name for name in names if name.strip(" ").lower() in known]
+
+
+def _mean_length(values: pa.ChunkedArray) -> float:
+    return pc.mean(pc.utf8_length(values.cast(pa.string()))).as_py() or 0.0 if _is_plain(values.type) else 0.0
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_primitive(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _either(names: Sequence[str]) -> str:
+    return f"{', '.join(map(repr, names[:-1]))} or {names[-1]!r}"
+
+
+def _typed(name: str) -> str:
+    """A column name as it is typed in a shell."""
+    return shlex.quote(name)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"the columns are: {', '.join(map(repr, names))}"
 
 
 _ON = ("1", "1.0", "true", "True", "TRUE")

@@ -59,7 +59,8 @@ def read_dataset(
     dataset = loaded[split]
     table = dataset.with_format("arrow")[:]
     where = f"{name}[{split}]"
-    columns = columns.found_in(table.column_names, where, label_required=label_required)
+    asked, columns = columns, columns.found_in(table, where, label_required=label_required)
+    asked.report_found(columns, where)
     for index, column in enumerate(table.column_names):
         feature = dataset.features[column]
         if isinstance(feature, datasets.ClassLabel):

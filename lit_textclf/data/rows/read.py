@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from lit_textclf.data.readers.formats import reader_of
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.rows import Rows, rows_of_table
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import UserError
 from lit_textclf.utils.paths import resolve_files
 
 
@@ -25,7 +26,7 @@ def read_files(
 
     Args:
         files: the option's value: a path, a glob or a list of them.
-        columns: the columns to read; if no text column is named, it is found and reported.
+        columns: the columns to read; a text or label column that is not named is found and reported.
         options: encodings, delimiter and readers.
         option: the option's name, for messages.
         label_required: whether a missing label column is an error.
@@ -54,9 +55,13 @@ def stream_files(
     first_file = ""
     for path in resolve_files(files, option):
         source = (str(path), total)
-        for chunk, table in enumerate(reader_of(path, options)(path, options)):
+        tables = iter(reader_of(path, options)(path, options))
+        first = list(itertools.islice(tables, 1))
+        if first and not len(first[0]):  # column names alone: the first values follow
+            first += itertools.islice(tables, 1)
+        for chunk, table in enumerate(itertools.chain(first[-1:], tables)):
             if chunk == 0:
-                found = asked.found_in(table.column_names, str(path), label_required=label_required)
+                found = asked.found_in(table, str(path), label_required=label_required)
                 if first_file:
                     _same_columns(columns, found, first_file, str(path))
                 first_file, columns = first_file or str(path), found
@@ -65,9 +70,7 @@ def stream_files(
                 total += len(table)
         if total == source[1]:
             raise UserError(f"{path}: no rows below the header; change --{option}")
-    if asked.text is None and (columns.text, columns.text_pair) != ("text", None):
-        chosen = columns.text if columns.text_pair is None else f"{columns.text} and {columns.text_pair}"
-        note(f"{first_file}: text column: {chosen} (found in the file; set --data.text_column to change it)")
+    asked.report_found(columns, first_file)
 
 
 def _same_columns(first: ColumnNames, other: ColumnNames, first_file: str, file: str) -> None:

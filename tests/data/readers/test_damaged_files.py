@@ -285,7 +285,7 @@ extras = st.one_of(st.binary(min_size=1, max_size=9), st.sampled_from([b"\n", b"
 def outcome(name: str) -> list[Row] | None:
     """The rows that the package reads, or None for one clear line."""
     try:
-        rows = read_files(name, ColumnNames(text="text"), ReadOptions(), option="data.train_file")
+        rows = read_files(name, ColumnNames("text", label="label"), ReadOptions(), option="data.train_file")
     except UserError as error:
         message = str(error)
         assert len(message.splitlines()) == 1, message

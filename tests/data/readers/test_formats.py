@@ -154,7 +154,7 @@ def test_a_users_reader_replaces_ours() -> None:
         ("nan", "row 0, column 'label': {here}.planted yielded nan; use None for no value"),
         ("nul", "row 1, column 'text': a NUL at character 1"),
         ("date", "type date is not JSON serializable; yield strings"),
-        ("no text", "no text column (the columns are: 'txet', 'label'; did you mean 'txet'?)"),
+        ("no text", "no text column (the columns are: 'txet', 'label'); 'txet' has the longest values"),
         ("nothing", "no rows below the header"),
     ],
 )
