@@ -14,7 +14,14 @@ from lit_textclf.classifier.losses import TrainingLoss, class_weights_of
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.metrics.table import shown_in
 from lit_textclf.classifier.network import HeadInit, Network
-from lit_textclf.classifier.optimizer import LearningRate, build, learning_rate_for, take_up_changes
+from lit_textclf.classifier.optimizer import (
+    LearningRate,
+    build,
+    include_new_groups,
+    learning_rate_for,
+    needs_end,
+    take_up_changes,
+)
 from lit_textclf.classifier.options import check_options
 from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_order
 from lit_textclf.classifier.probe import MOST_ROWS, MOST_TOKENS, FeedsProbe, start_head
@@ -280,6 +287,17 @@ class TextClassifier(Network):
         scheduler = self.lr_schedulers()
         if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
             take_up_changes(scheduler, float(self.learning_rate), self.weight_decay)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Steps the schedule, in which layers that a callback unfroze take part."""
+        if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+            include_new_groups(scheduler)
+        super().lr_scheduler_step(scheduler, metric)
+
+    @property
+    def schedule_needs_end(self) -> bool:
+        """Whether the learning rate depends on the number of steps of the run."""
+        return needs_end(self.lr_scheduler, self.warmup_ratio)
 
     # Checkpoints ------------------------------------------------------------------------------------------------------
 

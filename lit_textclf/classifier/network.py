@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BaseFinetuning, Callback, ModelPruning, WeightAveraging
 from torch import Tensor, nn
 
 from lit_textclf.classifier.tasks.table import rules_of
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 HeadInit = Literal["auto", "random", "probe"]
+
+
+_NEED_LAYERS = (BaseFinetuning, ModelPruning, WeightAveraging)
+
+
+class BuildFirst(Callback):
+    """Builds the network before the `setup` of the callbacks after it; Lightning would build it later."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Builds it as Lightning does (lightning 2.6.6, `trainer/call.py`)."""
+        strategy = trainer.strategy
+        with (
+            strategy.tensor_init_context(),
+            strategy.model_sharded_context(),
+            strategy.precision_plugin.module_init_context(),
+        ):
+            pl_module.configure_model()
 
 
 class Network(LightningModule):
@@ -68,6 +86,19 @@ class Network(LightningModule):
         self.model: nn.Module | None = None
         self.origin: str | None = None
 
+    def __getattr__(self, name: str) -> Any:
+        """Raises the error inside a property, where `nn.Module` would say that the property does not exist."""
+        found = getattr(type(self), name, None)
+        return found.__get__(self) if isinstance(found, property) else super().__getattr__(name)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The encoder below the head, by the name that Lightning's `BackboneFinetuning` looks for."""
+        if self.model is None:
+            self.configure_model()
+        assert self.model is not None
+        return self.model.base_model  # type: ignore[return-value]
+
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer, loaded when first asked for."""
@@ -101,6 +132,8 @@ class Network(LightningModule):
         """
         if self.model is not None:
             return
+        if self.target is None and self._trainer is not None:
+            self.target = getattr(getattr(self.trainer, "datamodule", None), "target", None)
         if self.target is None:
             raise UserError("the labels are not known: give TextClassifier a target, or train with a TextDataModule")
         random = self.weights_follow or self.from_scratch is not None
@@ -118,6 +151,13 @@ class Network(LightningModule):
         self.starts_head = starts[self.head_init]
         # from_pretrained returns the model in eval mode, and Lightning would leave it there: no dropout in training.
         self.attach(model.train())
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Builds the model before the `setup` of callbacks that look at its layers there, if the target is known."""
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        if any(isinstance(each, _NEED_LAYERS) for each in callbacks):
+            callbacks[:] = [BuildFirst(), *(each for each in callbacks if not isinstance(each, BuildFirst))]
+        return []
 
     def attach(self, model: nn.Module, origin: str | None = None) -> None:
         """Uses a model to compute the logits.

@@ -27,6 +27,9 @@ SCHEDULES = (
 """The members of `transformers.SchedulerType` that need no further arguments."""
 
 
+_ENDLESS = ("constant", "constant_with_warmup", "inverse_sqrt")
+"""Those that do not depend on the number of steps, except for their warm-up."""
+
 LearningRate = float | Literal["auto"]
 _built: WeakSet[torch.optim.Optimizer] = WeakSet()
 """The optimizers of :func:`build`, to tell them from those of a subclass's own `configure_optimizers`."""
@@ -105,6 +108,23 @@ def layerwise_groups(
     return groups
 
 
+def needs_end(lr_scheduler: str, warmup_ratio: float) -> bool:
+    """Whether a schedule depends on the number of steps of the run."""
+    return lr_scheduler not in _ENDLESS or (lr_scheduler != "constant" and warmup_ratio > 0)
+
+
+def include_new_groups(scheduler: LambdaLR) -> None:
+    """Makes parameter groups that were added in training follow the schedule, from the rate that they have now.
+
+    `BaseFinetuning` adds one when it unfreezes layers, and may set its rate in each epoch. LambdaLR raises an error if
+    there are more groups than at its start (torch 2.13), which are those that have an `initial_lr`.
+    """
+    factor = scheduler.lr_lambdas[0](scheduler.last_epoch) or 1.0
+    groups = scheduler.optimizer.param_groups
+    scheduler.base_lrs = [group.get("initial_lr", group["lr"] / factor) for group in groups]
+    scheduler.lr_lambdas += scheduler.lr_lambdas[:1] * (len(groups) - len(scheduler.lr_lambdas))
+
+
 def take_up_changes(scheduler: LambdaLR, learning_rate: float, weight_decay: float) -> None:
     """Applies a learning rate or weight decay that was changed on resume, and reports it.
 
@@ -162,10 +182,13 @@ def build(
         device: the device of the parameters.
 
     Raises:
-        UserError: if the run has no end.
+        UserError: if the schedule needs an end and the run has none.
     """
-    if not math.isfinite(steps):
-        raise UserError("the schedule needs an end: set trainer.max_epochs or trainer.max_steps")
+    if not math.isfinite(steps) and needs_end(lr_scheduler, warmup_ratio):
+        raise UserError(
+            f"model.lr_scheduler {lr_scheduler}: the schedule needs an end; set trainer.max_epochs or "
+            "trainer.max_steps, or model.lr_scheduler constant"
+        )
     if layerwise_lr_decay is None:
         groups = parameter_groups(model.named_parameters(), weight_decay)
     else:
@@ -173,7 +196,7 @@ def build(
             model.named_parameters(), weight_decay, learning_rate, layerwise_lr_decay, depths(model)
         )
     optimizer = adamw(groups, learning_rate, fused=device.type in ("cpu", "cuda"))
-    scheduler = schedule(optimizer, lr_scheduler, int(steps), warmup_ratio)
+    scheduler = schedule(optimizer, lr_scheduler, steps, warmup_ratio)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
 
 
@@ -187,17 +210,18 @@ def adamw(groups: list[dict[str, Any]], learning_rate: float, *, fused: bool) ->
     return optimizer
 
 
-def schedule(optimizer: AdamW, name: str, steps: int, warmup_ratio: float) -> torch.optim.lr_scheduler.LRScheduler:
+def schedule(optimizer: AdamW, name: str, steps: float, warmup_ratio: float) -> torch.optim.lr_scheduler.LRScheduler:
     """A schedule of transformers over all optimizer steps.
 
     Args:
         optimizer: the optimizer whose learning rate it sets.
         name: `linear`, `cosine`, `constant_with_warmup`, ... as in `transformers.SchedulerType`.
-        steps: all optimizer steps of the run.
+        steps: all optimizer steps of the run; infinite only if the schedule needs no end.
         warmup_ratio: share of the steps in which the rate rises from 0, rounded up as in transformers' Trainer.
     """
     from transformers import get_scheduler
 
+    warmup, total = (math.ceil(steps * warmup_ratio), int(steps)) if math.isfinite(steps) else (0, None)
     return get_scheduler(  # type: ignore[no-any-return]
-        name, optimizer, num_warmup_steps=math.ceil(steps * warmup_ratio), num_training_steps=steps
+        name, optimizer, num_warmup_steps=warmup, num_training_steps=total
     )

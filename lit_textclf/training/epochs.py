@@ -6,7 +6,9 @@ import math
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Timer
+
+from lit_textclf.utils.messages import note
 
 FEWEST, MOST, STEPS = 3, 10, 250
 """Epochs at least and at most, and the optimizer steps to reach between them."""
@@ -23,6 +25,12 @@ def epochs_for(steps: int) -> int:
         [10, 10, 8, 3]
     """
     return min(MOST, max(FEWEST, math.ceil(STEPS / max(1, steps))))
+
+
+def _max_time(trainer: pl.Trainer) -> float | None:
+    """The seconds of `trainer.max_time`, which Lightning makes a callback of."""
+    timers = [each for each in trainer.callbacks if isinstance(each, Timer)]  # type: ignore[attr-defined]
+    return timers[0].time_remaining() if timers else None
 
 
 class AutoEpochs(Callback):
@@ -45,9 +53,17 @@ class AutoEpochs(Callback):
         """Counts the steps of one epoch."""
         self._loop = trainer.fit_loop
         if stage == "fit" and self.active and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            if _max_time(trainer) is not None and not getattr(pl_module, "schedule_needs_end", False):
+                self._loop.max_epochs = -1
+                return
             self._loop.max_epochs = 1
             steps = trainer.estimated_stepping_batches  # -1 for a dataset without a length
             self._loop.max_epochs = epochs_for(int(steps)) if steps > 0 else FEWEST
+            if _max_time(trainer) is not None:
+                note(
+                    f"trainer.max_time: the learning rate falls to its end in {self._loop.max_epochs} epochs, and "
+                    "training ends with it; model.lr_scheduler constant trains until the time is over"
+                )
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -26,7 +26,7 @@ class Trainer(pl.Trainer):
         precision: Lightning's, or auto: bf16-mixed where the processor has it natively, 16-mixed on older CUDA
             devices, 32-true elsewhere
         max_epochs: epochs of training; auto is three, and up to ten until there are 250 steps, or no limit with
-            trainer.max_steps
+            trainer.max_steps, or with trainer.max_time if the schedule needs no end (model.lr_scheduler constant)
         gradient_clip_val: the largest norm of the gradient
         log_every_n_steps: training steps from one logged loss to the next
         enable_model_summary: print a table of the modules

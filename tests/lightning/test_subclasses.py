@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -58,3 +59,19 @@ def test_hidden_states(tiny_bert: Path) -> None:
     ids = torch.arange(5, 13).repeat(2, 1)
     output = classifier.model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True)
     assert [tuple(states.shape) for states in output.hidden_states] == [(2, 8, 32)] * 3
+
+
+class Broken(TextClassifier):
+    """A property with a mistake."""
+
+    @property
+    def words(self) -> int:
+        return len(None.words)  # type: ignore[attr-defined]
+
+
+def test_the_error_inside_a_property_is_shown(tiny_bert: Path) -> None:
+    """Its own AttributeError, not that of torch, which would say that the property does not exist."""
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'words'"):
+        Broken(str(tiny_bert)).words  # noqa: B018
+    with pytest.raises(AttributeError, match="'Broken' object has no attribute 'nothing'"):
+        Broken(str(tiny_bert)).nothing  # noqa: B018

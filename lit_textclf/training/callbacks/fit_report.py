@@ -86,16 +86,18 @@ class EpochReport(Callback):
         batches = trainer.accumulate_grad_batches * trainer.world_size
         of_step = (data.batch_size if budget is None else budget) * batches
         batch = plural(of_step, "row") if budget is None else f"up to {plural(of_step, 'token')}"
+        total = trainer.estimated_stepping_batches
+        steps = plural(int(total), "step") if total < math.inf else "steps without an end"
         note(
             f"fit: {data.summary()}; {type(pl_module.model).__name__} of {parameters / 1e6:.1f} M parameters; "
             f"{trainer.precision} on {trainer.num_devices} {pl_module.device.type}; "
-            f"{plural(int(trainer.estimated_stepping_batches), 'step')} of {batch} (learning rate "
+            f"{steps} of {batch} (learning rate "
             f"{pl_module.learning_rate:g})"
         )
-        self._plan = {"batch_size": data.batch_size, "steps": int(trainer.estimated_stepping_batches)}
+        self._plan = {"batch_size": data.batch_size, "steps": int(total) if total < math.inf else -1}
         if self._saved_plan and self._saved_plan != self._plan:
             then, now = self._saved_plan, self._plan
-            if trainer.global_step >= now["steps"]:
+            if 0 <= now["steps"] <= trainer.global_step:
                 raise UserError(
                     f"{trainer.global_step} steps are done, and the schedule has only {now['steps']}: the learning "
                     f"rate would be 0; it had {then['steps']} steps of {then['batch_size']} rows, now of "
@@ -184,8 +186,9 @@ class EpochReport(Callback):
         rows, tokens = self.speed
         left = self.seconds_left(trainer)
         rest = f"; {duration(left)} left" if left else ""
+        of = f" of {trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
         note(
-            f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {metrics}; {rows:,.0f} rows/s, "
+            f"epoch {trainer.current_epoch + 1}{of}: {metrics}; {rows:,.0f} rows/s, "
             f"{tokens:,.0f} tokens/s, {self._padding():.1%} padding{rest}"
         )
 

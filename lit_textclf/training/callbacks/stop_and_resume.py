@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,9 @@ class ReportStop(Callback):
         if trainer.state.fn is not None and trainer.state.fn != "fit":
             note(f"{trainer.state.fn.value} was stopped by {name}")
             return
-        stopped = f"fit was stopped by {name} at step {trainer.global_step:,} of {trainer.estimated_stepping_batches:,}"
+        total = trainer.estimated_stepping_batches
+        of = f" of {total:,}" if total < math.inf else ""
+        stopped = f"fit was stopped by {name} at step {trainer.global_step:,}{of}"
         last = _last_checkpoint(trainer)
         path = None if last is None or last.dirpath is None else Path(last.dirpath, "last.ckpt")
         if last is None or path is None or not path.is_file():

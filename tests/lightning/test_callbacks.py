@@ -1,0 +1,146 @@
+"""Lightning's callbacks that look at the model, or change it, with the plain Trainer and with ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    BaseFinetuning,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelPruning,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
+from torch.optim.swa_utils import get_ema_avg_fn
+
+from lit_textclf import TextClassifier, TextDataModule
+from tests.lightning.conftest import QUIET, TRAINERS
+
+Make = Callable[..., TextClassifier]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:You're using the WeightAveraging callback with a model that overrides"),
+    pytest.mark.filterwarnings("ignore:SWA is currently only supported every epoch"),  # our schedule goes by step
+]
+
+
+def fit(trainer_class: type[pl.Trainer], model: TextClassifier, data: TextDataModule, *callbacks: pl.Callback,
+        **options: Any) -> pl.Trainer:  # fmt: skip
+    trainer = trainer_class(**{**QUIET, "max_epochs": 2, **options}, callbacks=list(callbacks))
+    trainer.fit(model, data)
+    return trainer
+
+
+class LastWeights(pl.Callback):
+    """Keeps a weight as the last step left it, before another callback puts its average in place."""
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+        self.weight = pl_module.model.classifier.weight.detach().clone()
+
+
+@TRAINERS
+@pytest.mark.parametrize("averaging", ["EMAWeightAveraging", "WeightAveraging"])
+def test_weight_averaging(
+    averaging: str, trainer_class: type[pl.Trainer], new_model: Make, data: TextDataModule
+) -> None:
+    """The model is built before the averaging begins, and has the averaged weights at the end."""
+    last, model = LastWeights(), new_model()
+    average = (
+        EMAWeightAveraging(decay=0.5) if averaging.startswith("EMA") else WeightAveraging(avg_fn=get_ema_avg_fn(0.5))
+    )
+    fit(trainer_class, model, data, average, last)
+    assert model.model is not None
+    assert not torch.equal(model.model.classifier.weight, last.weight)
+    assert model.classify("the film was good")["probabilities"].keys() == {"negative", "positive"}
+
+
+@TRAINERS
+def test_stochastic_weight_averaging(trainer_class: type[pl.Trainer], new_model: Make, data: TextDataModule) -> None:
+    """SWA averages the second of three epochs and the third, and takes over the schedule."""
+    model = new_model()
+    trainer = fit(trainer_class, model, data, StochasticWeightAveraging(1e-3, swa_epoch_start=1), max_epochs=3)
+    assert trainer.current_epoch == 3
+    assert model.classify("the film was good")["label"] in ("negative", "positive")
+
+
+class Unfreeze(BaseFinetuning):
+    """Gradual unfreezing (Howard & Ruder 2018): the head, then the last layer, then the first one."""
+
+    def freeze_before_training(self, pl_module: Any) -> None:
+        self.freeze(pl_module.backbone)
+
+    def finetune_function(self, pl_module: Any, epoch: int, optimizer: Any) -> None:
+        if epoch:
+            layers = pl_module.model.bert.encoder.layer
+            self.unfreeze_and_add_param_group(layers[len(layers) - epoch], optimizer)
+
+
+class Watch(pl.Callback):
+    """Notes the learning rates, and the weights that change, in each epoch."""
+
+    def __init__(self) -> None:
+        self.rates: list[list[float]] = []
+        self.changed: list[set[str]] = []
+        self._before: dict[str, torch.Tensor] = {}
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        self._before = {name: each.detach().clone() for name, each in pl_module.named_parameters()}
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        self.rates.append([group["lr"] for group in trainer.optimizers[0].param_groups])
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        named = pl_module.named_parameters()
+        changed = {name for name, each in named if not torch.equal(each, self._before[name])}
+        parts = ("layer.0", "layer.1", "embeddings", "classifier")
+        self.changed.append({part for part in parts if any(part in name for name in changed)})
+
+
+@TRAINERS
+def test_gradual_unfreezing(trainer_class: type[pl.Trainer], new_model: Make, data: TextDataModule) -> None:
+    """A BaseFinetuning freezes the encoder and unfreezes a layer an epoch; new groups follow the schedule down to 0."""
+    model, watch = new_model(weight_decay=0.0), Watch()
+    fit(trainer_class, model, data, Unfreeze(), watch, max_epochs=3)
+    assert watch.changed == [{"classifier"}, {"classifier", "layer.1"}, {"classifier", "layer.1", "layer.0"}]
+    head, *added = watch.rates[-1]
+    assert len(watch.rates[0]) < len(watch.rates[-1])
+    assert 0 < added[-1] < watch.rates[12][-1] < head
+    assert model.classify("the film was good")["label"] in ("negative", "positive")
+
+
+@TRAINERS
+def test_backbone_finetuning(trainer_class: type[pl.Trainer], new_model: Make, data: TextDataModule) -> None:
+    """BackboneFinetuning finds `backbone`, and unfreezes it in the second epoch with the rate that it is told."""
+    model, watch = new_model(), Watch()
+    backbone = BackboneFinetuning(1, backbone_initial_lr=1e-5, train_bn=False, verbose=False)
+    fit(trainer_class, model, data, backbone, watch)
+    assert watch.changed == [{"classifier"}, {"classifier", "layer.0", "layer.1", "embeddings"}]
+    assert watch.rates[6][-1] == pytest.approx(1e-5)
+    assert 0 < watch.rates[-1][-1] < 1e-5
+
+
+@TRAINERS
+def test_model_pruning(trainer_class: type[pl.Trainer], new_model: Make, data: TextDataModule) -> None:
+    """ModelPruning finds the layers at `setup`, and the model ends with a third of its weights at zero."""
+    model = new_model()
+    fit(trainer_class, model, data, ModelPruning("l1_unstructured", amount=0.3, use_lottery_ticket_hypothesis=False),
+        max_epochs=1)  # fmt: skip
+    weights = [module.weight for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    zeros = sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
+    assert 0.2 < zeros < 0.4
+    assert model.classify("the film was good")["label"] in ("negative", "positive")
+
+
+@TRAINERS
+def test_learning_rate_monitor(trainer_class: type[pl.Trainer], new_model: Make, data: TextDataModule) -> None:
+    """LearningRateMonitor logs the rate of each group, and of those that are added."""
+    from lightning.pytorch.loggers import CSVLogger
+
+    model = new_model()
+    trainer = fit(trainer_class, model, data, LearningRateMonitor("step"), Unfreeze(), logger=CSVLogger("."))
+    assert any(name.startswith("lr") for name in trainer.logged_metrics | trainer.callback_metrics)
