@@ -12,7 +12,7 @@ from rich.text import Text
 from lit_textclf.check.findings import Examination
 from lit_textclf.check.lengths import histogram
 from lit_textclf.utils.console import stdout_console
-from lit_textclf.utils.messages import plural
+from lit_textclf.utils.messages import clean, plural
 
 ROWS = ("rows", "blank", "duplicates", "near_duplicates", "conflicts", "truncated")
 TOKENS = ("p5", "p50", "p95", "p99", "max")
@@ -68,8 +68,7 @@ def _labels(found: Examination) -> Table | None:
         return None
     table = _table("label", found)
     for name in names[:MOST_LABELS]:
-        printable = "".join(char if char.isprintable() else repr(char)[1:-1] for char in name)  # no escape sequences
-        table.add_row(Text(printable), *(f"{numbers['labels'].get(name, 0):,}" for numbers in found.splits.values()))
+        table.add_row(Text(clean(name)), *(f"{numbers['labels'].get(name, 0):,}" for numbers in found.splits.values()))
     if len(names) > MOST_LABELS:
         table.add_row(f"and {plural(len(names) - MOST_LABELS, 'more label')}", *("" for _ in found.splits))
     return table

@@ -7,7 +7,7 @@ Only :class:`Calibration` turns them into calibrated logits or probabilities.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from lit_textclf.classifier.tasks.table import RULES, rules_of
 from lit_textclf.data.labels.table import TASKS, Task
 from lit_textclf.data.labels.target import THRESHOLD, Target
-from lit_textclf.utils.messages import UserError, did_you_mean
+from lit_textclf.utils.messages import UserError, clean, did_you_mean
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 """Bounds beyond which probabilities are 0 and 1, or all equal."""
@@ -31,6 +31,7 @@ FOLDS = 5
 """Folds of the rows, as in scikit-learn's `TunedThresholdClassifierCV`."""
 _NORMAL = 1.645
 """The standard errors that a difference exceeds by chance in 5 % of samples."""
+NO_PROBABILITIES = "the model is a regression, which has no probabilities: neither --threshold nor --min_score applies"
 _WANTED = re.compile(r"(precision|recall)=(0?\.\d+|1|1\.0*)")
 
 
@@ -218,6 +219,17 @@ def beats_by_more_than_chance(decided: Tensor, other: Tensor, present: Tensor) -
     return bool(value - value_of_other > _NORMAL * error)
 
 
+def formatted(thresholds: Mapping[str, float]) -> str:
+    """Thresholds for people, as `spam 0.3`."""
+    return ", ".join(f"{clean(name)} {value:.3g}" for name, value in thresholds.items())
+
+
+def _no_threshold(name: Any, target: Target, names: Sequence[str]) -> str:
+    if target.one_label_per_row and name in target.labels:
+        return f"of two labels, the threshold is that of the positive one: {{{names[0]}: ...}} (data.positive_label)"
+    return f"no label {name!r}{did_you_mean(str(name), names)}; there are {', '.join(names)}"
+
+
 def resolve_threshold(option: Any, target: Target, learned: Mapping[str, float]) -> dict[str, float] | None:
     """Turns `--threshold` into thresholds by label, or None to take the most probable label.
 
@@ -233,7 +245,9 @@ def resolve_threshold(option: Any, target: Target, learned: Mapping[str, float])
         return None
     names = labels_with_thresholds(target)
     if not names:
-        what = f"{len(target.labels)} labels of which one is predicted" if target.has_probabilities else "a regression"
+        if not target.has_probabilities:
+            raise UserError(NO_PROBABILITIES)
+        what = f"{len(target.labels)} labels of which one is predicted"
         raise UserError(f"--threshold is for two labels or label sets, but the model has {what}; use --min_score")
     if option == "best":
         if not learned:
@@ -244,9 +258,7 @@ def resolve_threshold(option: Any, target: Target, learned: Mapping[str, float])
     values = option if isinstance(option, Mapping) else dict.fromkeys(names, option)
     for name, value in values.items():
         if name not in names:
-            raise UserError(
-                f"--threshold: no label {name!r}{did_you_mean(str(name), names)}; there are {', '.join(names)}"
-            )
+            raise UserError(f"--threshold {{{name}: {value}}}: {_no_threshold(name, target, names)}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise UserError(
                 f"--threshold {value!r}: must be best, a probability from 0 to 1, or {{label: probability}}"

@@ -127,6 +127,8 @@ def read_checkpoint(path: Path) -> CheckpointInfo:
     Raises:
         UserError: if the file is cut short, not a checkpoint, or one of another project.
     """
+    if path.suffix in (".safetensors", ".onnx", ".bin"):
+        raise UserError(f"{path}: exported weights, not a checkpoint; name the run's .ckpt, as best.ckpt")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
+import yaml
 from torch import Tensor, nn
 
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.class_path import Spec, instantiate, load_class, split_spec
-from lit_textclf.utils.messages import UserError, note
+from lit_textclf.utils.messages import UserError, did_you_mean, note
 
 OPTION = "model.loss"
 
@@ -137,9 +140,22 @@ def _balanced(option: str, target: Target, counts: Mapping[str, int] | None, row
     return rules_of(target).balanced_weights(target, counts, sum(counts.values()) if rows is None else rows)
 
 
+def _unknown_name(name: Any, option: Mapping[Any, float], labels: Sequence[str]) -> str:
+    """Says what is wrong with a name; those that YAML read as numbers or booleans are given in quotes."""
+    read = {label: yaml.safe_load(label) for label in labels if re.fullmatch(r"[\w.+-]+", label)}
+    quoted = {next((label for label, value in read.items() if value == key), str(key)): option[key] for key in option}
+    written = ", ".join(f"{key!r}: {weight:g}" for key, weight in quoted.items())
+    if isinstance(name, bool):
+        words = "no, off and false" if name is False else "yes, on and true"
+        return f"YAML reads {words} as {name}; write the names in quotes: {{{written}}}"
+    if not isinstance(name, str):
+        return f"YAML reads {name} as a number; write the names in quotes: {{{written}}}"
+    return f"no label is called {name!r}{did_you_mean(name, labels)}; there are {', '.join(labels)}"
+
+
 def _by_name(option: Mapping[str, float], labels: Sequence[str]) -> list[float]:
     if unknown := [name for name in option if name not in labels]:
-        raise UserError(f"model.class_weights: no label is called {unknown[0]!r}; there are {', '.join(labels)}")
+        raise UserError(f"model.class_weights: {_unknown_name(unknown[0], option, labels)}")
     if missing := [name for name in labels if name not in option]:
         raise UserError(f"model.class_weights: the label {missing[0]!r} has no weight; give one for each label")
     if wrong := [name for name in labels if not 0 <= option[name] < math.inf]:

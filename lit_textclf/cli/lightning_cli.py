@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.check.quick import report_severe_findings
-from lit_textclf.classifier.calibration import resolve_threshold
+from lit_textclf.classifier.calibration import formatted, resolve_threshold
 from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.cli.baselines import CompareWithBaselines
@@ -195,7 +195,7 @@ class TextCLI(LightningCLI):
         if self.stored is not None and (wanted := options.get("threshold")) is not None:
             self.model.thresholds = resolve_threshold(wanted, self.stored.target, self.model.calibration.thresholds)
             if self.command != "predict":
-                thresholds = f"labels are assigned by threshold ({self.model.thresholds})"
+                thresholds = f"labels are assigned by threshold ({formatted(self.model.thresholds or {})})"
                 note(f"{self.command}: {thresholds}, not by the highest probability")
         check_trainer(options.trainer, self.command)
         self._check_input(options)

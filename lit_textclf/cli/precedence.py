@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from lit_textclf.utils.messages import SHOW_TRACEBACK, UserError, did_you_mean
+from lit_textclf.cli.parser import what_is_meant
+from lit_textclf.utils.messages import SHOW_TRACEBACK, UserError
 from lit_textclf.utils.run_folder import SECTIONS
 
 FLAGS = ("--overwrite", "--with_logits", "--keep_columns", "--strict")
@@ -59,7 +60,7 @@ def in_order_of_precedence(
                 configs.insert(0, value)
                 continue
             if key not in known:
-                raise UserError(f"the environment's {variable}: no key {key!r}{did_you_mean(key, known)}")
+                raise UserError(f"the environment's {variable}: no key {key!r}{what_is_meant(key, known, '')}")
             found.keys.add(key)
             variables.append(f"--{key}={value}")
     for config in configs:
@@ -170,7 +171,7 @@ def _check_key(key: str, value: Any, known: Sequence[str], command: str, file: s
             raise UserError(f"{file}: {key} is a section of keys, not {value!r}")
         return
     if key not in known:
-        raise UserError(f"{file}: {command} has no key {key!r}{did_you_mean(key, known)}")
+        raise UserError(f"{file}: {command} has no key {key!r}{what_is_meant(key, known, '')}")
     names: Iterable[Any] = []
     if key == "data.labels" and value is not None:
         names = value if isinstance(value, list) else [value]

@@ -23,7 +23,7 @@ from lit_textclf.data.rows.read import read_files, stream_files
 from lit_textclf.data.rows.rows import Rows, note_limit, report_blank, rows_of_texts
 from lit_textclf.data.rows.stream import RowStream
 from lit_textclf.data.rows.text_keys import text_keys
-from lit_textclf.utils.messages import UserError, note, plural
+from lit_textclf.utils.messages import UserError, clean, note, plural
 
 SPLITS = ("train", "validation", "test", "predict")
 STAGE_SPLITS: dict[str, tuple[str, ...]] = {
@@ -273,6 +273,11 @@ class SplitsModule(LightningDataModule):
         for (split, share), part in zip(shares.items(), held, strict=True):
             if share:
                 if not len(part):
+                    if codes is not None and len(np.unique(codes)) == len(rows) > 2:
+                        raise UserError(
+                            f"data.{split}_split {share}: each of the {len(rows):,} labels has one row; is this a "
+                            f"regression (data.task), or {rows.columns.label_name!r} the wrong data.label_column?"
+                        )
                     raise UserError(
                         f"data.{split}_split {share} of {plural(len(rows), 'row')} holds out no row; raise it, or "
                         "remove it (each label keeps rows to train on)"
@@ -349,6 +354,6 @@ class SplitsModule(LightningDataModule):
         if not self.target.has_probabilities:
             return f"regression; {rows}"
         counts = self.label_counts("train")
-        names = [f"{name} {counts[name]:,}" if name in counts else name for name in self.target.labels]
+        names = [f"{clean(name)} {counts[name]:,}" if name in counts else clean(name) for name in self.target.labels]
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{self.target.task}, {len(names)} labels ({shown}); {rows}"

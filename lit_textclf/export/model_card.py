@@ -12,7 +12,7 @@ import transformers
 
 from lit_textclf.classifier.checkpoint import CheckpointInfo
 from lit_textclf.export.exporter import Exporter
-from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.messages import UserError, clean
 from lit_textclf.utils.run_folder import options_of_run, read_metrics, run_of
 from lit_textclf.version import __version__
 
@@ -56,6 +56,7 @@ def model_card(stored: CheckpointInfo, name: str, exporter: Exporter, quantized:
         name=name,
         pair=stored.data.get("text_pair_column"),
         target=stored.target,
+        clean=clean,
         usage=exporter.usage(stored),
         metrics=metrics,
         settings=_settings(options_of_run(stored.path)),

@@ -205,8 +205,12 @@ def from_pretrained(name_or_path: str, config: PretrainedConfig) -> tuple[Any, s
     names, wanted = _label_names(own), _label_names(config)
     new = sorted({*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])})
     if new:
-        shown = ", ".join(new[:4]) + (", ..." if len(new) > 4 else "")
-        note(f"{name_or_path}: {plural(len(new), 'tensor')} not in its weights, randomly initialized: {shown}")
+        inside = [name for name in new if name.startswith(f"{model.base_model_prefix}.")]
+        if on_top := len(new) - len(inside):
+            note(f"{name_or_path}: the classifier on top is new and will be trained ({plural(on_top, 'tensor')})")
+        if inside:
+            shown = ", ".join(inside[:4]) + (", ..." if len(inside) > 4 else "")
+            note(f"{name_or_path}: {plural(len(inside), 'tensor')} not in its weights, randomly initialized: {shown}")
     elif names != wanted and not names[0].startswith("LABEL_"):
         note(
             f"{name_or_path}: its outputs were {', '.join(names)}; training continues from them for {', '.join(wanted)}"

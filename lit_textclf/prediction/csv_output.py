@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.calibration import NO_PROBABILITIES, Calibration
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.datamodule import TextDataModule
@@ -17,7 +17,7 @@ from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.prediction.options import PredictOptions
 from lit_textclf.prediction.output_format import OutputFormat
-from lit_textclf.utils.csv_format import csv_lines, format_float32
+from lit_textclf.utils.csv_format import check_csv_name, csv_lines, format_float32
 from lit_textclf.utils.messages import UserError, note, plural
 
 
@@ -50,13 +50,21 @@ class CsvFormat(OutputFormat):
         self.calibration = calibration or Calibration()
 
     @classmethod
+    def output(cls, options: PredictOptions, data: TextDataModule) -> str:
+        """Refuses a name that says something else than CSV."""
+        check_csv_name(options.output)
+        return options.output
+
+    @classmethod
     def from_options(cls, options: PredictOptions, model: TextClassifier, data: TextDataModule) -> CsvFormat:
         """Refuses a minimum score for a task without scores."""
         target, stream = data.target, data.stream
         assert target is not None
         assert stream is not None
         if options.min_score is not None and not target.one_label_per_row:
-            raise UserError(f"--min_score is for single-label tasks; the model's task is {target.task}")
+            if not target.has_probabilities:
+                raise UserError(NO_PROBABILITIES)
+            raise UserError("--min_score is for one label per row; the model predicts label sets: use --threshold")
         return cls(
             target, stream.columns.id, stream.kept, where=options.output, with_logits=options.with_logits,
             thresholds=model.thresholds, min_score=options.min_score, calibration=model.calibration,

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 from torch import Tensor
 
+from lit_textclf.classifier.calibration import formatted
 from lit_textclf.classifier.checkpoint import digest_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.outputs import Prediction
@@ -222,8 +223,7 @@ class PredictionWriter(Callback):
 
     def _say(self, tally: Counter[str], classifier: TextClassifier, *, measured: bool) -> None:
         if classifier.thresholds is not None:
-            shown = ", ".join(f"{name} {value:.3g}" for name, value in classifier.thresholds.items())
-            note(f"predict: labels are assigned by threshold: {shown}")
+            note(f"predict: labels are assigned by threshold: {formatted(classifier.thresholds)}")
         for line in self.format.report(tally, measured=measured):
             note(f"predict: {line}")
         note(f"predict: {self.data.predict_report(tally)}; {self._progress.speed()}")

@@ -117,9 +117,10 @@ def check_output(path: Path, overwrite: bool) -> None:
     try:
         if not path.name or path.is_dir():
             raise UserError(f"{path}: a folder; --output names a file")
-        if path.exists() and not path.is_file():
+        is_device = path.parent in (Path("/dev"), Path("/dev/fd"))  # /dev/stdout may lead to a regular file
+        if is_device or (path.exists() and not path.is_file()):
             raise UserError(
-                f"{path}: a device or pipe; --output must be a regular file, because it is written atomically"
+                f"{path}: a device or pipe; --output names a regular file, which is written complete or not at all"
             )
         if os.path.lexists(path) and not overwrite:
             raise UserError(f"{path}: exists already; add --overwrite, or {OTHER_OUTPUT}")

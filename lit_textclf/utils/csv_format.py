@@ -9,8 +9,29 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lit_textclf.utils.messages import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_OTHER = (
+    ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xlsx", ".xls", ".ods", ".gz", ".zst",
+    ".bz2", ".xz", ".zip", ".pkl", ".html", ".xml", ".yaml", ".db", ".sqlite",
+)  # fmt: skip
+"""Endings of files that are not plain CSV."""
+
+
+def check_csv_name(output: str) -> None:
+    """Refuses a name of a file of predictions that says something else than CSV.
+
+    Raises:
+        UserError: name it .csv and convert it.
+    """
+    if output == "-":
+        raise UserError("--output -: predictions are written to a file, complete or not at all; name a file, as p.csv")
+    if output.lower().endswith(_OTHER):
+        raise UserError(f"--output {output}: would be a CSV file; name it .csv, and convert or compress it afterwards")
 
 
 def csv_lines(rows: Iterable[Iterable[Any]]) -> str:

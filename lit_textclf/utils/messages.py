@@ -158,6 +158,16 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
+def clean(name: str) -> str:
+    r"""A name for a terminal or a list: characters that are not printable are written as escapes.
+
+    Example:
+        >>> clean("two\nlines"), clean("\x1b[31mred")
+        ('two\\nlines', '\\x1b[31mred')
+    """
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in name)
+
+
 def first_line(error: Exception) -> str:
     """The first line of an error's message, or its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -64,6 +64,11 @@ def resolve_files(files: str | Sequence[str], option: str) -> list[Path]:
             found.extend(_matches(path, name, option))
         elif path.is_symlink():
             raise UserError(f"{name}: a link to {str(path.readlink())!r}, which does not exist; change {option}")
+        elif "://" in name or name == "-":
+            raise UserError(
+                f"{name}: {option} names files on this machine; download it first, or save it to a file "
+                "(data.dataset_name is for the Hub)"
+            )
         else:
             raise UserError(f"{name}: no such file; change {option} (relative paths start at {Path.cwd()})")
     if not found:

@@ -16,12 +16,14 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import f1_score, precision_recall_curve
 from torch.nn import functional as F
 
-from lit_textclf import Target, TextClassifier, main
+from lit_textclf import Target, TextClassifier, UserError, main
 from lit_textclf.classifier.calibration import (
     Calibration,
     beats_by_more_than_chance,
     best_threshold,
     fit_temperature,
+    formatted,
+    resolve_threshold,
     thresholds_of,
 )
 from lit_textclf.classifier.tasks.table import rules_of
@@ -452,7 +454,11 @@ def test_a_least_score(capfd: pytest.CaptureFixture[str]) -> None:
     [
         (["--threshold", "1.5"], "a probability from 0 to 1"),
         (["--threshold", "{positiv: 0.5}"], "did you mean 'positive'"),
-        (["--threshold", "worst"], "threshold"),
+        (
+            ["--threshold", "{negative: 0.5}"],
+            "the threshold is that of the positive one: {positive: ...}",
+        ),
+        (["--threshold", "worst"], "--threshold worst: must be a probability such as 0.7, best, or {label: 0.7}"),
         (["--min_score", "2"], "a probability from 0 to 1"),
         (["--format", "glue", "--output", "SST-2.tsv", "--min_score", "0.5"], "--min_score"),
     ],
@@ -463,6 +469,15 @@ def test_options_that_cannot_be(
 ) -> None:
     assert words in fails(["predict", "--ckpt_path", "last", "--text", "good", *options])
     assert "model.threshold_for" in fails([*fit_args, "--model.threshold_for", "f2"])
+
+
+def test_a_regression_has_neither_thresholds_nor_scores() -> None:
+    with pytest.raises(UserError, match="a regression, which has no probabilities: neither --threshold nor"):
+        resolve_threshold(0.5, Target("regression"), {})
+
+
+def test_thresholds_are_rounded_for_people() -> None:
+    assert formatted({"never": 0.006612027063965797, "b": 0.5}) == "never 0.00661, b 0.5"
 
 
 def test_three_labels_have_no_threshold(fit_args: list[str], fails: Callable[[Sequence[str]], str]) -> None:

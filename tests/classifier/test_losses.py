@@ -46,6 +46,7 @@ def test_what_is_not_finite_stays_so() -> None:
 
 
 TARGET = Target("single_label", ("ham", "maybe", "spam"))
+NUMBERED, YES_NO = Target("single_label", ("0", "1")), Target("single_label", ("no", "yes"))
 
 
 def weights(*arguments: Any) -> list[float]:
@@ -108,13 +109,17 @@ def test_weights_and_smoothing_by_hand() -> None:
     [
         ("even", TARGET, "model.class_weights 'even': use balanced"),
         ({"ham": 1, "maybe": 1, "spm": 2}, TARGET, "no label is called 'spm'"),
+        ({"ham": 1, "maybe": 1, "spm": 2}, TARGET, "did you mean 'spam'?"),
+        ({0: 1, 1: 5}, NUMBERED, "YAML reads 0 as a number; write the names in quotes: {'0': 1, '1': 5}"),
+        ({False: 1, True: 6.5}, YES_NO, "YAML reads no, off and false as False; write the names in quotes: {'no': 1, "),
+        ({False: 1, True: 6.5}, YES_NO, "'yes': 6.5}"),
         ({"ham": 1, "spam": 1}, TARGET, "the label 'maybe' has no weight"),
         ({"ham": 1, "maybe": -1, "spam": 1}, TARGET, "'maybe' has the weight -1"),
         ("balanced", TARGET, "no training row has the label 'maybe'"),
         ("balanced", Target("regression"), "regression has no classes"),
     ],
 )
-def test_weights_that_do_not_fit(option: str | dict[str, float], target: Target, expected: str) -> None:
+def test_weights_that_do_not_fit(option: str | dict[Any, float], target: Target, expected: str) -> None:
     with pytest.raises(UserError) as raised:
         class_weights_of(option, target, {"ham": 3, "spam": 1}, 4)
     assert expected in str(raised.value)

@@ -230,3 +230,28 @@ def test_a_real_process_exits_with_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: none.csv: no such file")
+
+
+def test_labels_of_one_row_each_name_the_likely_mistake(fit_args: list[str], fails: Fails) -> None:
+    write_csv(Path("ids.csv"), ["text", "label"], [(f"good {row}", str(row)) for row in range(30)])
+    args = with_option(fit_args, data__train_file="ids.csv", data__validation_split="0.2")
+    del args[(place := args.index("--data.validation_file")) : place + 2]
+    assert fails(args) == (
+        "error: data.validation_split 0.2: each of the 30 labels has one row; is this a regression (data.task), or "
+        "'label' the wrong data.label_column?"
+    )
+
+
+def test_exported_weights_are_no_checkpoint(fails: Fails) -> None:
+    Path("model.safetensors").write_bytes(b"x")
+    line = fails(["predict", "--ckpt_path", "model.safetensors", "--text", "a"])
+    assert line == "error: model.safetensors: exported weights, not a checkpoint; name the run's .ckpt, as best.ckpt"
+
+
+def test_a_new_classifier_on_top_is_no_alarm(
+    fit_args: list[str], tiny_bert: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    main(with_option(fit_args, trainer__fast_dev_run="1"))
+    err = capfd.readouterr().err
+    assert f"{tiny_bert}: the classifier on top is new and will be trained (2 tensors)" in err
+    assert "randomly initialized" not in err

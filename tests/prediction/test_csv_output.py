@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from lit_textclf.data.rows.read import read_files
 from lit_textclf.data.rows.rows import Rows, rows_of_texts
 from lit_textclf.prediction.csv_output import CsvFormat
 from lit_textclf.prediction.output_file import PredictionFile
+from lit_textclf.utils.csv_format import check_csv_name
+from lit_textclf.utils.messages import UserError
 
 BINARY = Target("single_label", ("no", "yes"), "yes")
 REGRESSION = Target("regression")
@@ -191,3 +194,18 @@ def test_an_id_column_that_has_one_of_our_names(name: str) -> None:
     header, line = parsed(predict(BINARY, rows_with({"text": ["t"], name: ["k"]}, name), torch.zeros(1, 2)))
     assert len(set(header)) == len(header)
     assert (line[0], line[1], header[2]) == ("0", "k", "label")
+
+
+@pytest.mark.parametrize("name", ["p.csv.gz", "p.xlsx", "p.json", "p.jsonl", "p.parquet", "P.TSV"])
+@pytest.mark.usefixtures("fitted")
+def test_a_name_that_says_something_else_is_refused(name: str, fails: Callable[[Sequence[str]], str]) -> None:
+    line = fails(["predict", "--ckpt_path", "last", "--text", "good", "--output", name])
+    assert line == f"error: --output {name}: would be a CSV file; name it .csv, and convert or compress it afterwards"
+    assert not Path(name).exists()
+
+
+def test_names_that_say_nothing_else() -> None:
+    for name in ("p.csv", "p", "p.txt", "p.2026-11", "folder.gz/p.csv"):
+        check_csv_name(name)
+    with pytest.raises(UserError, match="--output -: predictions are written to a file"):
+        check_csv_name("-")

@@ -119,6 +119,12 @@ def test_a_pipe_is_refused_and_left_alone() -> None:
     assert stat.S_ISFIFO(OUTPUT.stat().st_mode)
 
 
+def test_standard_output_is_no_file_even_where_it_leads_to_one() -> None:
+    for name in ("/dev/stdout", "/dev/fd/1"):
+        with pytest.raises(UserError, match=f"{name}: a device or pipe; --output names a regular file"):
+            PredictionFile(Path(name), overwrite=False)
+
+
 def test_a_link_stays_a_link() -> None:
     Path("real").mkdir()
     OUTPUT.symlink_to("real/out.csv")

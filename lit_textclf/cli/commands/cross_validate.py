@@ -24,6 +24,7 @@ from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.training.callbacks.collect_outcomes import outcomes_of
 from lit_textclf.utils.atomic import refuse_input
 from lit_textclf.utils.console import stdout_console
+from lit_textclf.utils.csv_format import check_csv_name
 from lit_textclf.utils.messages import UserError, agree, note
 from lit_textclf.utils.paths import expand_path, resolve_files
 from lit_textclf.utils.run_folder import LOGS, new_folder, write_metrics
@@ -109,6 +110,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     options, rest = own.parse_known_args(args[1:])
     file = None
     if options.output is not None:
+        check_csv_name(options.output)
         file = PredictionFile(expand_path(options.output, "--output"), overwrite=options.overwrite)
     root: Path | None = None
     metrics: list[dict[str, float]] = []

@@ -64,6 +64,8 @@ def reader_of(path: Path, options: ReadOptions) -> Reader:
         return readers[max(endings, key=len)]
     if options.delimiter is not None:
         return read_delimited
+    if path.suffix.lower() in (".xlsx", ".xls", ".xlsm", ".ods"):
+        raise UserError(f"{path}: a spreadsheet; save it as CSV (in Excel: Save as > CSV UTF-8)")
     raise UserError(
         f"{path}: unknown file ending {path.suffix!r}; use {known_endings()} or a folder of classes, or name a reader "
         "with --data.readers"

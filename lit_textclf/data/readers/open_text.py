@@ -17,6 +17,15 @@ from lit_textclf.utils.messages import UserError, first_line, note
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 """Endings of compressed text files, with pyarrow's names of the compressions."""
+_NOT_TEXT = {
+    b"PK\x03\x04": "a ZIP file (an Excel workbook?); save it as CSV, or unpack it",
+    b"\xd0\xcf\x11\xe0": "an old Excel file; save it as CSV",
+    b"\x1f\x8b": "a gzip file; name it {}.gz",
+    b"\x28\xb5\x2f\xfd": "a zstd file; name it {}.zst",
+    b"PAR1": "a Parquet file; name it .parquet",
+    b"ARROW1": "an Arrow file; name it .arrow",
+}
+"""How files begin that are sometimes called .csv, and what they are."""
 _BLOCK = 1 << 20
 _FOR_HOST_NAMES = ("idna", "punycode")  # `codecs` lists them among the encodings
 
@@ -68,7 +77,14 @@ def _open_bytes(path: Path) -> BinaryIO:
     """Opens a file, and decompresses it by its ending."""
     if kind := COMPRESSED.get(path.suffix.lower()):
         return pa.input_stream(str(path), compression=kind)  # type: ignore[no-any-return]
-    return path.open("rb")
+    file = path.open("rb")
+    begin = file.read(max(map(len, _NOT_TEXT)))
+    for magic, what in _NOT_TEXT.items():
+        if begin.startswith(magic):
+            file.close()
+            raise UserError(f"{path}: not text but {what.format(path.name)}")
+    file.seek(0)
+    return file
 
 
 @contextmanager

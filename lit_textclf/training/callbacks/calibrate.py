@@ -71,10 +71,9 @@ def note_calibration(best: Mapping[str, float], evaluation: Evaluation | None, r
         note(f"calibration: temperature stays 1; {learned} {agree(rows, 'shows', 'show')} no better one beyond chance")
     elif temperature is not None and temperature != 1:
         before, after = best["val_ece_uncalibrated"], best["val_ece"]
-        but = "; the loss, by which it was learned, is better with it" if after > before else ""
         note(
-            f"calibration: temperature {temperature:.3g}; expected calibration error {before:.3f} without it, "
-            f"{after:.3f} with it, on {learned}{but}"
+            f"calibration: temperature {temperature:.3g} for the probabilities, which lowers the loss of {learned}; "
+            f"expected calibration error {before:.3f} without it, {after:.3f} with it"
         )
     thresholds = {} if evaluation is None else evaluation.calibration.thresholds
     moved = {name: value for name, value in thresholds.items() if value != THRESHOLD}

@@ -183,3 +183,8 @@ def test_readers_that_cannot_be(
 ) -> None:
     write_xml(Path("t.xml"))
     assert message in fails([*fit_args, "--data.train_file", "t.xml", "--data.readers", readers])
+
+
+def test_a_spreadsheet_is_to_be_saved_as_csv() -> None:
+    with pytest.raises(UserError, match=r"rows\.xlsx: a spreadsheet; save it as CSV \(in Excel: Save as > CSV UTF-8\)"):
+        reader_of(Path("rows.xlsx"), ReadOptions())

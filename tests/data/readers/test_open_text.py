@@ -163,3 +163,19 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ):
         with pytest.raises(UserError, match=r"a\.txt: cannot be read \(Permission denied\)"):
             act()
+
+
+@pytest.mark.parametrize(
+    ("begin", "what"),
+    [
+        (b"PK\x03\x04", r"a ZIP file \(an Excel workbook\?\); save it as CSV, or unpack it"),
+        (b"\x1f\x8b", r"a gzip file; name it rows\.csv\.gz"),
+        (b"PAR1", r"a Parquet file; name it \.parquet"),
+    ],
+)
+def test_other_files_called_csv_are_recognized(begin: bytes, what: str) -> None:
+    Path("rows.csv").write_bytes(begin + b"\0\1\2")
+    with pytest.raises(UserError, match=rf"rows\.csv: not text but {what}"):
+        pick_encoding(Path("rows.csv"), ["utf-8", "cp1252"])
+    with pytest.raises(UserError, match=rf"rows\.csv: not text but {what}"), open_text(Path("rows.csv"), "utf-8"):
+        pass

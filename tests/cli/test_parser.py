@@ -1,0 +1,74 @@
+"""Errors of the parser, in one line that says what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from lit_textclf.cli.commands.check import parser_of
+from lit_textclf.cli.parser import _OPTION_OF, what_is_meant
+from lit_textclf.cli.precedence import read_config
+from lit_textclf.utils.messages import UserError
+
+Fails = Callable[[Sequence[str]], str]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--epochs", "; type --trainer.max_epochs"),
+        ("--data.epochs", "; type --trainer.max_epochs"),
+        ("--num_train_epochs", "; type --trainer.max_epochs"),
+        ("--lr", "; type --model.learning_rate"),
+        ("--batch_size", "; did you mean 'data.batch_size'?"),
+        ("--batch-size", "; did you mean 'data.batch_size'?"),
+        ("--per_device_train_batch_size", "; type --data.batch_size"),
+        ("--seed", "; type --seed_everything"),
+        ("--output_dir", "; type --trainer.default_root_dir"),
+        ("--fp16", "; type --trainer.precision 16-mixed"),
+        ("--do_train", "; the command is lit-textclf fit"),
+        ("--model_name_or_path", "; did you mean 'model.model_name_or_path'?"),
+        ("--train_file", "; did you mean 'data.train_file'?"),
+        ("--max_seq_length", "; type --data.max_length"),
+        ("--xyzzy", ""),
+    ],
+)
+def test_names_of_other_tools(typed: str, meant: str, fails: Fails) -> None:
+    assert fails(["check", typed, "3"]) == f"error: no option {typed}{meant}"
+
+
+def test_every_option_that_is_meant_exists() -> None:
+    known = [*parser_of("check", "").option_keys, "output"]
+    for name in _OPTION_OF:
+        assert what_is_meant(name, known).startswith("; type --"), name
+
+
+def test_a_config_has_the_same_table() -> None:
+    with open("c.yaml", "w", encoding="utf-8") as file:
+        file.write("trainer: {epochs: 3}")
+    with pytest.raises(UserError, match=r"c\.yaml: fit has no key 'trainer\.epochs'; type trainer\.max_epochs$"):
+        read_config("c.yaml", parser_of("check", "").option_keys, "fit")
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["fit", "a.csv"], "a.csv: a value without an option; options have names, as --data.train_file a.csv"),
+        (["predict", "a.csv"], "a.csv: a value without an option; options have names, as --data.predict_file a.csv"),
+        (["test", "a.csv"], "a.csv: a value without an option; options have names, as --data.test_file a.csv"),
+        (["predict", "--model", "r"], "no option --model with a value (r); type --model.model_name_or_path"),
+        (["check", "--data.labels", "b,a"], "data.labels: b,a is not list or null; a list is written as [b, a]"),
+        (
+            ["check", "--data.labels", "[no, yes]"],
+            "data.labels: False is not str or null; YAML reads names such as yes, no and 1 as something else: put them "
+            "in quotes, as ['no', 'yes']",
+        ),
+        (
+            ["test", "--threshold", "70%"],
+            "--threshold 70%: must be a probability such as 0.7, best, or {label: 0.7}",
+        ),
+    ],
+)
+def test_what_to_type(args: list[str], expected: str, fails: Fails) -> None:
+    assert fails(args) == f"error: {expected}"
