@@ -74,8 +74,10 @@ class TextDataModule(SplitsModule):
             sentiment, intent, topic, rating, score)
         label_columns: in place of label_column, one column of zeros and ones for each label of a multi-label task
         id_column: a column that predictions carry along
-        encoding: the files' encoding; the encodings of a list are tried in order, file by file
-        delimiter: the character between columns; null decides by the file's ending
+        encoding: the files' encoding; the encodings of a list are tried in order, file by file; null means utf-8, or
+            cp1252 (Windows) for a file that is not
+        delimiter: the character between columns; null means a tab in a .tsv, and in a .csv a comma, or ; tab | if the
+            header and the first rows have that
         quote_char: the character around fields that contain the delimiter; an empty string if quotes have no meaning
         readers: readers of your own for other file formats, as {.xml: my_pkg.read_xml}; each is a function or a class
             (or {class_path: ..., init_args: ...}) that is called with the path and the options, and yields pyarrow
@@ -127,7 +129,7 @@ class TextDataModule(SplitsModule):
         label_column: str | None = None,
         label_columns: list[str] | None = None,
         id_column: str | None = None,
-        encoding: str | list[str] = "utf-8",
+        encoding: str | list[str] | None = None,
         delimiter: str | None = None,
         quote_char: str = '"',
         readers: dict[str, str | dict[str, Any]] | None = None,

@@ -73,10 +73,11 @@ class SplitsModule(LightningDataModule):
         )
         encoding = options["encoding"]
         self.read_options = ReadOptions(
-            ((encoding,) if isinstance(encoding, str) else tuple(encoding)) or ("utf-8",),
+            ((encoding,) if isinstance(encoding, str) else tuple(encoding or ())) or ("utf-8",),
             _delimiter_char(options["delimiter"]),
             options["quote_char"],
             custom_readers(options["readers"]),
+            encoding_is_known=encoding is not None,
         )
         self.dataset_config_name: str | None = options["dataset_config_name"]
         self._dataset_name: str | None = options["dataset_name"]

@@ -37,7 +37,10 @@ TRAINING_FILES = {
     "long row": (b"text,label\na,x\nb,c,y\n", "row 1 (line 3) has 3 fields, the header has 2"),
     "unclosed quote": (b'text,label\na,x\n"b,y\n', "a quoted field is never closed"),
     "misquoted row": (b'text,label\na,x\n"b"c,y\n', "row 1 (line 3): text follows a closing quote"),
-    "not UTF-8": (b"text,label\na,x\ncaf\xe9,y\n", "row 1, column 'text': byte 0xe9 at character 3 is not utf-8"),
+    "not UTF-8": (
+        b"text,label\na,x\n\xc3\xa9 caf\xe9,y\n",
+        "row 1, column 'text': byte 0xe9 at character 5 is not utf-8",
+    ),
     "NUL": (b"text,label\na,x\nb\0c,y\n", "row 1, column 'text': a NUL at"),
     "doubled column": (b"text,label,label\na,x,y\n", "the header names the column 'label' 2 times"),
     "blank text": (b"text,label\na,x\n  ,y\n", "row 1: the text is blank (1 such row)"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lit_textclf.data.readers.open_text import open_text, pick_encoding, reason_of, undecodable
+from lit_textclf.data.readers.open_text import open_text, pick_encoding, read_as_cp1252, reason_of, undecodable
 from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, string_table
 from lit_textclf.utils.messages import UserError, note, plural
 
@@ -19,7 +19,7 @@ def read_folder(folder: Path, options: ReadOptions) -> Iterator[pa.Table]:
     Raises:
         UserError: if the folder has no `.txt` file, or a file cannot be read or decoded.
     """
-    encodings = options.encodings
+    encodings = options.tried
     files, others = _find_files(folder)
     labelled = bool(files) and files[0].parent != folder
     if not files:
@@ -39,13 +39,16 @@ def read_folder(folder: Path, options: ReadOptions) -> Iterator[pa.Table]:
                 replaced[encoding] = replaced.get(encoding, 0) + 1
             with open_text(path, encoding) as file:
                 texts.append(file.read())
+                if read_as_cp1252(file):
+                    replaced["cp1252"] = replaced.get("cp1252", 0) + 1
         columns: dict[str, Sequence[str | None]] = {"text": texts}
         if labelled:
             columns["label"] = [path.parent.name for path in part]
         columns["file"] = [path.relative_to(folder).as_posix() for path in part]
         yield string_table(columns, folder, encodings[0], start, part)
     for encoding, number in replaced.items():
-        note(f"{folder}: {plural(number, 'file')} read as {encoding}, not {encodings[0]}")
+        remedy = "" if options.encoding_is_known else " (set --data.encoding to change it)"
+        note(f"{folder}: {plural(number, 'file')} read as {encoding}, not {options.encodings[0]}{remedy}")
 
 
 def _find_files(folder: Path) -> tuple[list[Path], int]:

@@ -6,31 +6,43 @@ but silently reads `"abc"def` as `abcdef`, takes the second of two columns with 
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Iterator
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import pyarrow as pa
 
-from lit_textclf.data.readers.open_text import open_text, pick_encoding_aloud, undecodable
+from lit_textclf.data.readers.open_text import note_cp1252, open_text, pick_encoding_aloud, undecodable
 from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, string_table
 from lit_textclf.utils.messages import UserError, note, plural
 
+_OTHER_DELIMITERS = ";\t|"
+_SAMPLE, _SAMPLE_ROWS = 1 << 16, 100
 csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is too short for long documents
 
 
 def read_delimited(path: Path, options: ReadOptions, usual: str = ",") -> Iterator[pa.Table]:
-    """Reads a file with a header row; every value is a string, and `usual` the delimiter if the options have none.
+    """Reads a file with a header row; every value is a string.
+
+    Without a delimiter in the options it is `usual`; or, if that is a comma and the header has none, another one that
+    header and first rows have.
 
     Raises:
         UserError: naming file, row (from 0, without the header) and line of the first mistake, or the option that
             cannot be a delimiter or quote character.
     """
-    encoding = pick_encoding_aloud(path, options.encodings)
+    encoding = pick_encoding_aloud(path, options.tried)
     blank_lines = 0
     with open_text(path, encoding) as file:
-        reader = _reader(file, usual if options.delimiter is None else options.delimiter, options.quote_char)
+        lines = _first_lines(file)
+        delimiter = options.delimiter
+        if delimiter is None:
+            delimiter = usual if usual != "," else _found_delimiter(lines, options.quote_char, path)
+        reader = _reader(itertools.chain(lines, file), delimiter, options.quote_char)
         names = _header(reader, path, encoding)
         records: list[list[str]] = []
         done = 0
@@ -58,11 +70,55 @@ def read_delimited(path: Path, options: ReadOptions, usual: str = ",") -> Iterat
             ) from None
         if records or not done:
             yield _table(records, names, path, encoding, done)
+        note_cp1252(path, file)
     if blank_lines:
         note(f"{path}: {plural(blank_lines, 'blank line')} skipped")
 
 
-def _reader(file: TextIO, delimiter: str, quote_char: str) -> Any:
+def _first_lines(file: TextIO) -> list[str]:
+    """The complete lines of a file's first characters; those that follow are still to be read."""
+    sample = file.read(_SAMPLE)
+    while sample.endswith("\r") and (more := file.read(1)):  # the first half of a line end, perhaps
+        sample += more
+    lines = list(io.StringIO(sample, newline=""))
+    if lines and not lines[-1].endswith(("\n", "\r")):
+        lines[-1] += file.readline()
+    return lines
+
+
+def _found_delimiter(lines: Sequence[str], quote_char: str, path: Path) -> str:
+    """The delimiter of a file by its header and first rows: a comma, or else the one that splits them alike.
+
+    Raises:
+        UserError: if two of them do; set `data.delimiter`.
+    """
+    if max(_widths(lines, ",", quote_char)[:1], default=1) > 1:
+        return ","
+    fitting = []
+    for delimiter in _OTHER_DELIMITERS.replace(quote_char or ",", ""):
+        header, *rows = _widths(lines, delimiter, quote_char) or [1]
+        if header > 1 and 2 * rows.count(header) >= len(rows):
+            fitting.append(delimiter)
+    if len(fitting) > 1:
+        raise UserError(
+            f"{path}: the delimiter may be {' or '.join(map(repr, fitting))}; type --data.delimiter {fitting[0]!r}"
+        )
+    if fitting:
+        note(f"{path}: delimiter {fitting[0]!r} (found in the header; set --data.delimiter to change it)")
+    return fitting[0] if fitting else ","
+
+
+def _widths(lines: Sequence[str], delimiter: str, quote_char: str) -> list[int]:
+    """The number of fields of the first records, up to one that cannot be read or is not complete."""
+    widths = []
+    with contextlib.suppress(csv.Error):
+        for record in itertools.islice(_reader(lines, delimiter, quote_char), _SAMPLE_ROWS):
+            if record:
+                widths.append(len(record))
+    return widths
+
+
+def _reader(file: Iterable[str], delimiter: str, quote_char: str) -> Any:
     """Python's strict reader, without the characters that it accepts but misreads (before Python 3.13)."""
     for option, value in (("data.delimiter", delimiter), ("data.quote_char", quote_char)):
         if value and value in "\r\n\0\ufeff":

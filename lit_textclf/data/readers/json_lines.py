@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
-from lit_textclf.data.readers.open_text import open_text, pick_encoding_aloud
+from lit_textclf.data.readers.open_text import note_cp1252, open_text, pick_encoding_aloud
 from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, nested_field, number_field, string_table
 from lit_textclf.utils.messages import UserError, note, plural
 
@@ -26,7 +26,7 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
     Raises:
         UserError: naming file and line of the first mistake.
     """
-    encoding = pick_encoding_aloud(path, options.encodings)
+    encoding = pick_encoding_aloud(path, options.tried)
     listed = _listed(path, encoding)
     records = _lines(path, encoding) if listed is None else iter(listed)
     pending = list(itertools.islice(records, CHUNK_ROWS))
@@ -55,6 +55,7 @@ def _listed(path: Path, encoding: str) -> list[dict[str, Any]] | None:
         if not begin or not begin[-1].lstrip("\ufeff \t").startswith("["):
             return None
         content = "".join(begin) + file.read()
+        note_cp1252(path, file)
     records = _parse(content.removeprefix("\ufeff"), str(path), "fix it")
     return [_object(record, f"{path}: row {row}") for row, record in enumerate(records)]
 
@@ -69,6 +70,8 @@ def _lines(path: Path, encoding: str, *, quiet: bool = False) -> Iterator[dict[s
                 yield _object(_parse(line.removeprefix("\ufeff"), where, remedy), where)
             else:
                 blank_lines += 1
+        if not quiet:
+            note_cp1252(path, file)
     if blank_lines and not quiet:
         note(f"{path}: {plural(blank_lines, 'blank line')} skipped")
 

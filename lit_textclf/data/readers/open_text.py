@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import os
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import pyarrow as pa
 
-from lit_textclf.utils.messages import UserError, first_line, note
+from lit_textclf.utils.messages import UserError, first_line, note, plural
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 """Endings of compressed text files, with pyarrow's names of the compressions."""
@@ -27,11 +29,20 @@ _NOT_TEXT = {
 }
 """How files begin that are sometimes called .csv, and what they are."""
 _BLOCK = 1 << 20
+UTF_8_OR_CP1252 = "utf-8 or cp1252"
+"""In place of an encoding: UTF-8, or else cp1252, decided by the first character beyond ASCII."""
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_ASCII, _NOT_LETTERS = bytes(range(128)), bytes(byte for byte in range(128) if not chr(byte).isalpha())
+_MOST_NOT_ASCII = 0.3
+"""The share of letters beyond ASCII from which a text is not Western European: cp1252 would misread it."""
+_NOT_CP1252 = (0x81, 0x8D, 0x8F, 0x90, 0x9D)
 _FOR_HOST_NAMES = ("idna", "punycode")  # `codecs` lists them among the encodings
 
 
 def _codec(encoding: str) -> str:
     """The codec's name; UTF-8 is read so that a byte order mark is dropped."""
+    if encoding == UTF_8_OR_CP1252:
+        return "utf-8-sig"
     try:
         codec = codecs.lookup(encoding)
         name = codec.name
@@ -73,17 +84,86 @@ def pick_encoding_aloud(path: Path, encodings: Sequence[str]) -> str:
     return encoding
 
 
+class _Cp1252AsUtf8(io.RawIOBase):
+    """The bytes of a file, in UTF-8; those of a file whose first character beyond ASCII is not UTF-8 are cp1252.
+
+    The file is decided as it is read, so that no file is read twice. It stays as it is, and its bad bytes are found
+    later, if it contains NULs (UTF-16), UTF-8 too, or too many letters beyond ASCII to be Western European.
+
+    Attributes:
+        replaced: the number of characters read as cp1252.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self.replaced = 0
+        self._file, self._left = file, memoryview(b"")
+        self._is_cp1252: bool | None = None
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def close(self) -> None:
+        """Closes the file, too."""
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads into a buffer; 0 at the end."""
+        if not len(self._left):
+            self._left = memoryview(self._next())
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
+
+    def _next(self) -> bytes:
+        block = self._file.read(_BLOCK)
+        if self._is_cp1252 is None and not block.isascii():
+            block += self._file.read(3)  # the longest character has four bytes
+            self._is_cp1252 = _looks_like_cp1252(block)
+        if not self._is_cp1252:
+            return block
+        self.replaced += len(block.translate(None, _ASCII))
+        return block.decode("cp1252", "surrogateescape").encode("utf-8", "surrogateescape")
+
+
+def _looks_like_cp1252(block: bytes) -> bool:
+    """Whether bytes, not all of them ASCII, are not UTF-8 and may be cp1252."""
+    found = _NOT_ASCII.search(block)
+    start = found.start() if found else 0
+    for length in (2, 3, 4):
+        with contextlib.suppress(UnicodeDecodeError):
+            block[start : start + length].decode("utf-8")
+            return False
+    beyond, letters = len(block.translate(None, _ASCII)), len(block.translate(None, _NOT_LETTERS))
+    as_utf_8 = block.decode("utf-8", "ignore")
+    mixed = len(as_utf_8) - len(as_utf_8.encode("ascii", "ignore"))
+    return b"\0" not in block and 2 * mixed < beyond and beyond <= _MOST_NOT_ASCII * letters
+
+
+def note_cp1252(path: Path, file: TextIO) -> None:
+    """Reports how many characters of a file from :func:`open_text` were read as cp1252, at its end."""
+    if replaced := read_as_cp1252(file):
+        found = f"{plural(replaced, 'character')} read as cp1252, because the file is not utf-8"
+        note(f"{path}: {found} (set --data.encoding to change it)")
+
+
+def read_as_cp1252(file: TextIO) -> int:
+    """How many characters of a file from :func:`open_text` were read as cp1252."""
+    return getattr(getattr(file.buffer, "raw", None), "replaced", 0)
+
+
 def _open_bytes(path: Path) -> BinaryIO:
     """Opens a file, and decompresses it by its ending."""
     if kind := COMPRESSED.get(path.suffix.lower()):
         return pa.input_stream(str(path), compression=kind)  # type: ignore[no-any-return]
     file = path.open("rb")
-    begin = file.read(max(map(len, _NOT_TEXT)))
+    begin = file.peek(max(map(len, _NOT_TEXT)))  # a pipe cannot seek
     for magic, what in _NOT_TEXT.items():
         if begin.startswith(magic):
             file.close()
             raise UserError(f"{path}: not text but {what.format(path.name)}")
-    file.seek(0)
     return file
 
 
@@ -111,11 +191,11 @@ def open_text(path: Path, encoding: str) -> Iterator[TextIO]:
     """
     codec = _codec(encoding)
     try:
-        with (
-            _says_why_not(path),
-            io.TextIOWrapper(_open_bytes(path), encoding=codec, errors="surrogateescape", newline="") as file,
-        ):
-            yield file
+        with _says_why_not(path), contextlib.ExitStack() as stack:
+            binary = stack.enter_context(_open_bytes(path))
+            if encoding == UTF_8_OR_CP1252:
+                binary = stack.enter_context(io.BufferedReader(_Cp1252AsUtf8(binary)))
+            yield stack.enter_context(io.TextIOWrapper(binary, codec, errors="surrogateescape", newline=""))
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: not {encoding} ({error.reason} at byte {error.start} of a block); change --data.encoding"
@@ -142,9 +222,12 @@ def undecodable(text: str, encoding: str) -> str | None:
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
         if 0xDC80 <= code <= 0xDCFF:
+            windows = code - 0xDC00 not in _NOT_CP1252
+            known = "for a file from Windows to [utf-8, cp1252]" if windows else "for example to gb18030"
             return (
-                f"byte 0x{code - 0xDC00:02x} at character {error.start} is not {encoding}; save the file as UTF-8 or "
-                "set --data.encoding, for example to [utf-8, cp1252]"
+                f"byte 0x{code - 0xDC00:02x} at character {error.start} is not "
+                f"{'utf-8' if encoding == UTF_8_OR_CP1252 else encoding}; save the file as UTF-8 or set "
+                f"--data.encoding, {known}"
             )
         return f"a lone surrogate U+{code:04X} at character {error.start}; remove it"
     return None

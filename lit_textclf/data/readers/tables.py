@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from lit_textclf.data.readers.open_text import undecodable
+from lit_textclf.data.readers.open_text import UTF_8_OR_CP1252, undecodable
 from lit_textclf.utils.messages import UserError
 
 CHUNK_ROWS = 8192
@@ -22,6 +22,7 @@ class ReadOptions:
 
     Attributes:
         encodings: of text files, tried in order (`data.encoding`).
+        encoding_is_known: whether the user named them; otherwise files that are not UTF-8 may be read as cp1252.
         delimiter: between columns (`data.delimiter`); None goes by the file's ending.
         quote_char: around fields (`data.quote_char`); empty if quotes have no meaning.
         readers: the user's readers by ending (`data.readers`).
@@ -31,6 +32,12 @@ class ReadOptions:
     delimiter: str | None = None
     quote_char: str = '"'
     readers: Mapping[str, Reader] = field(default_factory=dict)
+    encoding_is_known: bool = True
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """The encodings for :func:`pick_encoding`."""
+        return self.encodings if self.encoding_is_known else (UTF_8_OR_CP1252,)
 
 
 class Reader(Protocol):

@@ -114,7 +114,7 @@ class ColumnNames:
                 f"{where}: the text column may be {_either(found)}; type --data.text_column {_typed(found[0])}"
             )
         longest = max(names, key=lambda name: _mean_length(table[name]), default=None)
-        if longest is None or not len(table):
+        if longest is None or not len(table) or _separator(table.column_names):
             raise UserError(f"{where}: no text column ({_listed(table.column_names)}); type --data.text_column NAME")
         remedy = f"--data.text_column {_typed(longest)}"
         others = [name for name in names if name != longest]
@@ -173,7 +173,14 @@ def _typed(name: str) -> str:
     return shlex.quote(name)
 
 
+def _separator(names: Sequence[str]) -> str:
+    """The delimiter that the name of the only column contains; empty if there is none."""
+    return next((char for char in ",;\t|" if len(names) == 1 and char in names[0]), "")
+
+
 def _listed(names: Sequence[str]) -> str:
+    if char := _separator(names):
+        return f"the one column is called {names[0]!r}; if {char!r} separates fields, type --data.delimiter {char!r}"
     return f"the columns are: {', '.join(map(repr, names))}"
 
 

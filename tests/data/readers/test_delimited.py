@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lit_textclf.data.readers import delimited
 from lit_textclf.data.readers.delimited import read_delimited
 from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions
 from lit_textclf.utils.messages import UserError
@@ -178,3 +183,80 @@ def test_a_nul_is_to_be_removed() -> None:
     with pytest.raises(UserError, match="a NUL at character 2; remove it") as raised:
         read(GOOD + "tw\0o,b\n")
     assert "save the file as UTF-8" not in str(raised.value)
+
+
+def read_as_is(content: str | bytes, quote_char: str = '"') -> dict[str, list[str]]:
+    """Reads a file with the delimiter and the encoding that are found in it."""
+    Path("rows.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    options = ReadOptions(quote_char=quote_char, encoding_is_known=False)
+    return pa.concat_tables(read_delimited(Path("rows.csv"), options)).to_pydict()
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("text;label\none, two;x\n", ";"),
+        ("text\tlabel\none; two\tx\n", "\t"),
+        ("text|label\r\none; two|x\r\n", "|"),
+        ('"te;xt"|"label"\n"one\ntwo|three"|x\n', "|"),
+        ("text;la|bel\none;x\ntwo;y\n", ";"),
+        ("text;label\n" + "word," * 40_000 + ";x\n", ";"),
+        ('text;label\n"' + "word\r\n" * 40_000 + '";x\n', ";"),
+        ("text;label\n", ";"),
+        ("\ufefftext;label\r\none;x\r\n", ";"),
+    ],
+)
+def test_a_delimiter_is_found(content: str, found: str, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = read_as_is(content)
+    assert columns == read(content, delimiter=found)
+    assert len(columns) == 2
+    line = f"rows.csv: delimiter {found!r} (found in the header; set --data.delimiter to change it)\n"
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "text,label\none;two,x\n",
+        "text;more,label\none;two,x\n",
+        '"text;label"\n"one;x"\n',
+        "text\none; two | three\n",
+        "a; b\none\ntwo\nthree\n",
+    ],
+)
+def test_no_other_delimiter_is_found(content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert read_as_is(content) == read(content)
+    assert capsys.readouterr().err == ""
+
+
+def test_of_two_delimiters_the_user_names_one() -> None:
+    with pytest.raises(UserError, match=r"may be ';' or '\|'; type --data\.delimiter ';'$"):
+        read_as_is("text;label|n\none;x|1\n")
+
+
+cells = st.text(st.sampled_from("ab ,;\t|\"\r\n\u00e9'"), max_size=5)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(cells, min_size=2, max_size=4), min_size=1, max_size=6),
+    st.sampled_from(",;\t|"),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_what_a_writer_quotes_is_read_whatever_the_delimiter(rows: list[list[str]], delimiter: str, end: str) -> None:
+    width = min(map(len, rows))
+    names = ["text", "label", "more", "other"][:width]
+    sink = io.StringIO(newline="")
+    csv.writer(sink, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL).writerows(
+        [names, *(row[:width] for row in rows)]
+    )
+    expected = {name: [row[index] for row in rows] for index, name in enumerate(names)}
+    assert read_as_is(sink.getvalue()) == expected
+
+
+def test_lines_are_the_same_wherever_the_sample_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = 'text;label\r\none;x\r\n\r\n"t\rw\r\no";y\r\r\nlast;z'
+    expected = read(content, delimiter=";")
+    for size in range(1, len(content) + 2):
+        monkeypatch.setattr(delimited, "_SAMPLE", size)
+        assert read(content, delimiter=";") == expected

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_textclf.data.readers.open_text import open_text, pick_encoding, undecodable
+from lit_textclf.data.readers.open_text import UTF_8_OR_CP1252, open_text, pick_encoding, read_as_cp1252, undecodable
 from lit_textclf.utils.messages import UserError
 
 BLOCK = 1 << 20
@@ -179,3 +179,40 @@ def test_other_files_called_csv_are_recognized(begin: bytes, what: str) -> None:
         pick_encoding(Path("rows.csv"), ["utf-8", "cp1252"])
     with pytest.raises(UserError, match=rf"rows\.csv: not text but {what}"), open_text(Path("rows.csv"), "utf-8"):
         pass
+
+
+def guessed(content: bytes) -> tuple[str, int]:
+    """What is read from a file whose encoding is not known, and how many characters were read as cp1252."""
+    Path("rows.csv").write_bytes(content)
+    with open_text(Path("rows.csv"), UTF_8_OR_CP1252) as file:
+        return file.read(), read_as_cp1252(file)
+
+
+@pytest.mark.parametrize("before", [0, 1, 8190, 8191, (1 << 20) - 2, (1 << 20) - 1, 1 << 20, (1 << 20) + 5])
+def test_cp1252_after_utf_8_wherever_the_first_character_is(before: int) -> None:
+    text = "a" * before + "caf\u00e9 \u2013 5 \u20ac, it\u2019s \u201cfine\u201d said the people\r\n"
+    assert guessed(text.encode("cp1252")) == (text, 6)
+    assert guessed(text.encode()) == (text, 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "caf\u00e9 caf\u00e9".encode() + b" caf\xe9",
+        b"caf\xe9 " + "caf\u00e9 caf\u00e9".encode(),
+        "\u043f\u0440\u0438\u0432\u0435\u0442".encode("cp1251"),
+        "text,label\n\u4f60\u597d\u4e16\u754c\u4f60\u597d\u4e16\u754c,a".encode("gb18030"),
+        "text,label\ncaf\u00e9".encode("utf-16"),
+    ],
+    ids=["after utf-8", "before utf-8", "cp1251", "gb18030", "utf-16"],
+)
+def test_what_cp1252_would_misread_stays_as_it_is(content: bytes) -> None:
+    text, replaced = guessed(content)
+    assert replaced == 0
+    assert text == content.decode("utf-8", "surrogateescape")
+
+
+def test_a_byte_that_cp1252_lacks_is_found_later() -> None:
+    text, _ = guessed(b"caf\xe9 in the long text \x81")
+    assert text.startswith("caf\u00e9")
+    assert "byte 0x81 at character 22 is not utf-8; " in (undecodable(text, UTF_8_OR_CP1252) or "")
