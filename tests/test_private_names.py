@@ -38,7 +38,11 @@ LISTED = [
     ),
     ("lightning.pytorch.cli:LightningCLI", "_parse_ckpt_path", "cli/lightning_cli.py"),
     ("lightning.pytorch.cli:LightningCLI", "_parser", "cli/commands/cross_validate.py cli/lightning_cli.py"),
-    ("lightning.pytorch.strategies.launchers", "_MultiProcessingLauncher", "prediction/writer.py"),
+    (
+        "lightning.pytorch.strategies.launchers",
+        "_MultiProcessingLauncher",
+        "classifier/network.py prediction/writer.py",
+    ),
     ("os", "_exit", "cli/main.py"),
     ("threading", "_shutdown", "cli/main.py"),
     ("torch", "_softmax_backward_data", "models/attention.py"),

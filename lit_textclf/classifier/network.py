@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BaseFinetuning, Callback, ModelPruning, WeightAveraging
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+from lightning.pytorch.trainer.states import TrainerFn, TrainerStatus
 from torch import Tensor, nn
 
+from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.optimizer import LearningRate
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.tokens.long_text import Pooling, pool
-from lit_textclf.data.tokens.tokenizer import load_tokenizer
+from lit_textclf.data.tokens.tokenizer import load_tokenizer, tokenizer_from_files
 from lit_textclf.models.build import BuildOptions, build_model, scratch_config
 from lit_textclf.models.config import config_from_json, load_config, max_positions
 from lit_textclf.models.last_layer import shortcut
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
 HeadInit = Literal["auto", "random", "probe"]
 
 
+_LEARNED = "learned"
+"""The key, in the state dict that a process hands back, of what the classifier has learned besides the weights."""
 _NEED_LAYERS = (BaseFinetuning, ModelPruning, WeightAveraging)
 
 
@@ -40,6 +49,12 @@ class BuildFirst(Callback):
             strategy.precision_plugin.module_init_context(),
         ):
             pl_module.configure_model()
+
+
+def _hands_back(trainer: Trainer) -> bool:
+    """Whether this process was started for a fit that is done, and its main process waits for the result."""
+    started = isinstance(trainer.strategy.launcher, _MultiProcessingLauncher) and torch.distributed.is_initialized()
+    return started and trainer.state.fn == TrainerFn.FITTING and trainer.state.status == TrainerStatus.FINISHED
 
 
 class Network(LightningModule):
@@ -62,6 +77,9 @@ class Network(LightningModule):
         origin: identifies a model that comes from no checkpoint.
     """
 
+    calibration: Calibration
+    learning_rate: LearningRate
+
     def __init__(
         self,
         options: BuildOptions,
@@ -77,7 +95,8 @@ class Network(LightningModule):
     ) -> None:
         super().__init__()
         self.build_options, self.target = options, target
-        self.model_name_or_path, self.tokenizer_name_or_path = model_name_or_path, tokenizer_name_or_path
+        self.model_name_or_path = os.fspath(model_name_or_path)
+        self.tokenizer_name_or_path = None if tokenizer_name_or_path is None else os.fspath(tokenizer_name_or_path)
         self.from_scratch, self.window_pooling = from_scratch, window_pooling
         self.head_init, self.starts_head, self.started_by_probe = head_init, False, False
         self._config = config_from_json(architecture) if architecture else None
@@ -158,6 +177,35 @@ class Network(LightningModule):
         if any(isinstance(each, _NEED_LAYERS) for each in callbacks):
             callbacks[:] = [BuildFirst(), *(each for each in callbacks if not isinstance(each, BuildFirst))]
         return []
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """The weights; a spawned or forked process hands them back with everything else that it has learned."""
+        state: dict[str, Any] = super().state_dict(*args, **kwargs)
+        if self._trainer is not None and _hands_back(self.trainer):
+            checkpoint: dict[str, Any] = {}
+            self.on_save_checkpoint(checkpoint)
+            state[_LEARNED] = checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Takes weights; those that a spawned or forked process hands back make the model that they are for."""
+        if (learned := state_dict.get(_LEARNED)) is not None:
+            state_dict = {name: value for name, value in state_dict.items() if name != _LEARNED}
+            self.take_over(learned)
+        return super().load_state_dict(state_dict, strict, assign)
+
+    def take_over(self, learned: Mapping[str, Any]) -> None:
+        """Becomes the classifier whose checkpoint has these `hyper_parameters`, except for its weights."""
+        self.target = Target.from_dict(learned["target"])
+        self.calibration = Calibration.from_dict(learned["calibration"])
+        built = {name: learned[name] for name in ("lora", "pooling")}
+        self.build_options, self.learning_rate = replace(self.build_options, **built), learned["learning_rate"]
+        if self.model is None:
+            self._config = config_from_json(learned["architecture"])
+            self._tokenizer = tokenizer_from_files(learned["tokenizer"])
+            self.weights_follow = True
+            self.configure_model()
+        self.starts_head = False
 
     def attach(self, model: nn.Module, origin: str | None = None) -> None:
         """Uses a model to compute the logits.

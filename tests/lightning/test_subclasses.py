@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,6 +60,13 @@ def test_hidden_states(tiny_bert: Path) -> None:
     ids = torch.arange(5, 13).repeat(2, 1)
     output = classifier.model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True)
     assert [tuple(states.shape) for states in output.hidden_states] == [(2, 8, 32)] * 3
+
+
+def test_a_path_names_the_model(tiny_bert: Path) -> None:
+    """A pathlib.Path, where the name of a folder is expected."""
+    model: Any = tiny_bert
+    classifier = TextClassifier(model, tokenizer_name_or_path=model, target=TARGET)
+    assert classifier.classify("good")["label"] in TARGET.labels
 
 
 class Broken(TextClassifier):
