@@ -96,7 +96,7 @@ class TextCLI(LightningCLI):
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the options of trainer, model and data."""
-        add_options(parser)
+        add_options(parser, self.command)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the options of the commands that use a trained model."""

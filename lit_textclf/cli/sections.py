@@ -24,8 +24,34 @@ def writer_of(options: Any, *, progress_bar: bool) -> PredictionWriter:
     return PredictionWriter(**{name: options[name] for name in names}, progress_bar=progress_bar)
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Adds the options of trainer, model, data, TensorBoard and metrics."""
+_TRAINING = ("fit", "cross_validate", "baseline", "check", "init")
+_USUAL = (
+    ("--data.train_file FILE", "the rows to train on: .csv, .tsv, .jsonl, .parquet, ...", _TRAINING),
+    ("--data.text_column NAME", "the column with the texts", _TRAINING),
+    ("--data.label_column NAME", "the column with the labels", _TRAINING),
+    ("--data.validation_split 0.1", "the share held out, or --data.validation_file FILE", ("fit", "baseline")),
+    ("--data.folds 5", "the parts that are held out in turn", ("cross_validate",)),
+    ("--model.model_name_or_path NAME", "a folder, or a name on the Hub", _TRAINING),
+    ("--trainer.max_epochs 3", "the passes through the training rows", ("fit", "cross_validate")),
+    ("--ckpt_path best", "the checkpoint: best, last or a file", ("validate", "test", "predict")),
+    ("--data.validation_file FILE", "the rows to measure it on", ("validate",)),
+    ("--data.test_file FILE", "the rows to measure it on", ("test",)),
+    ("--data.predict_file FILE", "the rows to predict, or --text TEXT", ("predict",)),
+    ("--output FILE", "the file to write", ("predict", "cross_validate", "init")),
+)
+"""Options that most runs set, with the commands that have them, for the beginning of `--help`."""
+
+
+def _usage_of(command: str) -> str:
+    """What `--help` begins with: how the command is called, and the options that most runs set."""
+    usual = [f"  {option:<33}{text}" for option, text, commands in _USUAL if command in commands]
+    call = f"lit-textclf {command} [--config FILE.yaml] [--OPTION VALUE ...]"
+    return "\n".join([call, "", "what most runs set:", *usual, "", "all options:"])
+
+
+def add_options(parser: ArgumentParser, command: str) -> None:
+    """Adds the options of trainer, model, data, TensorBoard and metrics, and a short beginning of the help."""
+    parser.usage = _usage_of(command)
     parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False, sub_configs=True)
     parser.add_class_arguments(TextClassifier, "model", skip=NOT_OPTIONS, sub_configs=False)
     parser.add_class_arguments(TextDataModule, "data", skip=NOT_OPTIONS, sub_configs=False)

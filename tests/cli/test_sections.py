@@ -10,7 +10,7 @@ from typing import get_args
 import docstring_parser
 import pytest
 
-from lit_textclf import TextClassifier, TextDataModule
+from lit_textclf import TextClassifier, TextDataModule, main
 from lit_textclf.cli.commands import COMMANDS
 from lit_textclf.cli.commands.export import export
 from lit_textclf.cli.sections import NOT_OPTIONS
@@ -69,6 +69,22 @@ def test_the_help_of_export_names_all_formats_and_quantizations(capsys: pytest.C
 )  # fmt: skip
 def test_documents_name_every_line_of_a_table(page: str, names: Iterable[str]) -> None:
     assert not missing(names, (DOCS / page).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("command", ["fit", "cross_validate", "check"])
+def test_help_begins_with_what_most_runs_set(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    begin, _, options = text.partition("all options:")
+    assert begin.startswith(f"usage: lit-textclf {command} [--config FILE.yaml] [--OPTION VALUE ...]\n")
+    assert len(begin.splitlines()) < 15
+    assert "--data.train_file FILE" in begin
+    for line in begin.splitlines()[3:]:
+        assert line.split(maxsplit=1)[0] in options.split() if line.strip() else True
+    of_folds = [name for name in ("--output ", "--overwrite ", "--data.fold ", "--ckpt_path ") if name in options]
+    if command != "check":
+        assert of_folds == (["--data.fold ", "--ckpt_path "] if command == "fit" else ["--output ", "--overwrite "])
 
 
 def test_every_option_has_a_help_text() -> None:

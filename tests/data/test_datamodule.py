@@ -15,6 +15,7 @@ from lit_textclf.data.batches.predict_dataset import targets_if_all
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.read import read_files
+from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from tests.conftest import sentences, write_csv
 
 
@@ -239,3 +240,11 @@ def test_on_a_tpu_batches_are_padded_to_one_length(
     data.trainer = trainer
     assert {batch["inputs"]["input_ids"].shape[1] for batch in data.train_dataloader()} == {16}
     assert "data.pad_to_max_length is true on a TPU" in capsys.readouterr().err
+
+
+def test_control_characters_of_labels_do_not_reach_the_terminal(tiny_bert: Path) -> None:
+    rows = [(f"good {row}", ["\x1b[31mred", "two\nlines"][row % 2]) for row in range(8)]
+    write_csv(Path("odd.csv"), ["text", "label"], rows)
+    data = TextDataModule(train_file="odd.csv", tokenizer=load_tokenizer(str(tiny_bert), "x"))
+    data.setup("fit")
+    assert data.summary() == "single_label, 2 labels (\\x1b[31mred 4, two\\nlines 4); 8 rows train"

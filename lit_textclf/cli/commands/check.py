@@ -121,7 +121,7 @@ def parser_of(command: str, description: str) -> Parser:
     )
     for name in ("seed_everything", "ckpt_path"):  # a saved config has them
         parser.add_argument(f"--{name}", type=Any, default=None, help="not used")
-    add_options(parser)
+    add_options(parser, command)
     return parser
 
 

@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.cli.lightning_cli import TextCLI
+from lit_textclf.cli.sections import add_options
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.evaluation.report.csv_files import write_label_errors, write_outcomes
@@ -31,6 +32,7 @@ from lit_textclf.utils.run_folder import LOGS, new_folder, write_metrics
 
 FOLDS = 5
 """Default of `data.folds`."""
+_OUTPUT = "the CSV file of the out-of-fold predictions; by default predictions.csv in the folder of the runs"
 BLOCK_ROWS = 4096
 """Rows of the predictions that are formatted at a time."""
 
@@ -94,6 +96,23 @@ class FoldCLI(TextCLI):
         return outcomes, best[self.model.CHECKPOINT_HYPER_PARAMS_KEY]["calibration"]["temperature"]
 
 
+class _Help(FoldCLI):
+    """Prints the options of `cross_validate`: those of `fit` with its own, without those that it refuses."""
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Without `--ckpt_path`."""
+        return {name: skipped | {"ckpt_path"} for name, skipped in super().subcommands().items()}
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds its own options, and hides `data.fold`."""
+        add_options(parser, "cross_validate")
+        parser.add_argument("--output", type=str, help=_OUTPUT)
+        parser.add_argument("--overwrite", type=bool, default=False, help="replace the file if it exists")
+        for action in parser._actions:
+            if action.dest == "data.fold":
+                action.help = argparse.SUPPRESS
+
+
 def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     """Runs `fit` for each fold.
 
@@ -107,7 +126,10 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--output")
     own.add_argument("--overwrite", action="store_true")
+    own.add_argument("--help", "-h", action="store_true")
     options, rest = own.parse_known_args(args[1:])
+    if options.help:
+        _Help(["fit", "--help"], 0, None)
     file = None
     if options.output is not None:
         check_csv_name(options.output)
