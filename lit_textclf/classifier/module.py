@@ -26,8 +26,9 @@ from lit_textclf.classifier.options import check_options
 from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_order
 from lit_textclf.classifier.probe import MOST_ROWS, MOST_TOKENS, FeedsProbe, start_head
 from lit_textclf.classifier.tasks.table import rules_of
-from lit_textclf.data.batches.collate import Batch
+from lit_textclf.data.batches.collate import Batch, as_batch
 from lit_textclf.data.batches.loaders import batches_of
+from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.data.tokens.long_text import Pooling
@@ -155,7 +156,7 @@ class TextClassifier(Network):
         """Passes the target and class counts of the Trainer's data module to :meth:`configure`."""
         data = getattr(self.trainer, "datamodule", None)
         self.target = self.target or getattr(data, "target", None)
-        if stage == "fit" and data is not None and self.target is not None:
+        if stage == "fit" and isinstance(data, TextDataModule) and self.target is not None:
             self.configure(self.target, data.label_counts("train"), len(data.rows["train"]))
 
     def configure(self, target: Target, class_counts: Mapping[str, int] | None = None, rows: int | None = None) -> None:
@@ -194,6 +195,7 @@ class TextClassifier(Network):
         Raises:
             UserError: if the loss is not finite.
         """
+        batch = as_batch(batch)
         logits = self.logits_of(batch)
         assert self.target is not None
         if self._training_loss is None:
@@ -221,6 +223,7 @@ class TextClassifier(Network):
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Prediction:
         """Predicts one batch; its logits are raw, see :class:`Calibration`."""
+        batch = as_batch(batch)
         return Prediction(batch["row"], self.logits_of(batch))
 
     def measure(self, stage: str, logits: Tensor, target: Tensor) -> None:
@@ -245,6 +248,7 @@ class TextClassifier(Network):
         return metrics
 
     def _evaluate(self, batch: Batch, stage: str) -> Evaluated:
+        batch = as_batch(batch)
         logits = self.logits_of(batch)
         self.measure(stage, logits, batch["target"])
         if self._trainer is not None:
@@ -264,8 +268,8 @@ class TextClassifier(Network):
         assert self.model is not None
         steps = self.trainer.estimated_stepping_batches  # also sets trainer.num_training_batches
         data = getattr(self.trainer, "datamodule", None)
-        if self.starts_head and self.trainer.ckpt_path is None and isinstance(data, FeedsProbe):
-            start_head(self, data.probe_dataloader(MOST_ROWS, MOST_TOKENS))
+        if self.starts_head and self.trainer.ckpt_path is None:
+            start_head(self, data.probe_dataloader(MOST_ROWS, MOST_TOKENS) if isinstance(data, FeedsProbe) else None)
         self.starts_head = False
         if self.learning_rate == "auto":
             lora, pretrained = self.build_options.lora is not None, self.from_scratch is None

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.optimizer import LearningRate
 from lit_textclf.classifier.tasks.table import rules_of
-from lit_textclf.data.batches.collate import Batch
+from lit_textclf.data.batches.collate import Batch, as_batch
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.tokens.long_text import Pooling, pool
 from lit_textclf.data.tokens.tokenizer import load_tokenizer, tokenizer_from_files
@@ -233,5 +233,6 @@ class Network(LightningModule):
 
     def logits_of(self, batch: Batch) -> Tensor:
         """The logits of a batch's rows, those of windows pooled, float32 `(batch, outputs)`."""
+        batch = as_batch(batch)
         logits: Tensor = self(**batch["inputs"])
         return pool(logits, batch["windows"], self.window_pooling) if "windows" in batch else logits

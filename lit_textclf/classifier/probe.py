@@ -63,13 +63,16 @@ class Probe(NamedTuple):
     sample: int
 
 
-def start_head(classifier: Network, loader: DataLoader[Any]) -> None:
+def start_head(classifier: Network, loader: DataLoader[Any] | None) -> None:
     """Sets the last linear layer to a probe of the training rows; every rank takes that of rank 0.
 
     Args:
         classifier: built on its device, not trained yet.
-        loader: training rows, the same on every rank.
+        loader: training rows, the same on every rank; None if the data module has none to give.
     """
+    if loader is None:
+        note("head: starts from random weights, because a probe needs a TextDataModule (model.head_init)")
+        return
     assert classifier.target is not None
     assert classifier.model is not None
     head = last_linear(classifier.model, classifier.target.num_outputs)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -20,16 +20,22 @@ from lit_textclf.data.batches.predict_dataset import PredictDataset, part_rows_f
 from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSampler, make_sampler
 from lit_textclf.data.labels.table import TaskOption
 from lit_textclf.data.labels.target import Target
-from lit_textclf.data.options import CARRIED, check_data
+from lit_textclf.data.options import CARRIED, READS_TEXT, check_data
 from lit_textclf.data.rows.holdout import stratified_sample
 from lit_textclf.data.splits import STAGE_SPLITS, SplitsModule
 from lit_textclf.data.tokens.long_text import LongText, Mode
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.token_cache import default_cache_dir
+from lit_textclf.data.tokens.tokenizer import load_tokenizer
 from lit_textclf.utils.messages import UserError, note, plural
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+    Files: TypeAlias = Any
+    """Paths, or in Python also rows in memory, see :func:`table_of`."""
+else:
+    Files = str | list[str] | None  # what the command line takes
 
 
 class ReadsText(Protocol):
@@ -87,7 +93,8 @@ class TextDataModule(SplitsModule):
         labels: the names of the labels in order; null takes them from the training rows, sorted
         positive_label: with two labels, the label that val_f1, val_precision, val_recall and val_auroc refer to; null
             means the last
-        max_length: the most tokens to read of a row, special tokens included
+        max_length: the most tokens to read of a row, special tokens included; in Python, None (here and in the next
+            three) reads texts as the classifier's checkpoint did, else as the command line does
         long_text: how longer texts are read: truncate keeps the beginning; head_tail keeps both ends, half each;
             window reads overlapping windows of max_length, whose logits are pooled (model.window_pooling)
         window_stride: tokens from the beginning of a window to that of the next; null means half a window
@@ -108,15 +115,15 @@ class TextDataModule(SplitsModule):
         max_eval_samples: validate and test on the first rows only, at most this many
         max_predict_samples: predict the first rows only, at most this many
         cache_dir: where tokenized texts are cached; null means lit_textclf/tokens in the user's cache folder
-        tokenizer: the tokenizer; None takes the classifier's when the run begins
+        tokenizer: the tokenizer, or its name or path; None takes the classifier's when the run begins
     """
 
     def __init__(
         self,
-        train_file: str | list[str] | None = None,
-        validation_file: str | list[str] | None = None,
-        test_file: str | list[str] | None = None,
-        predict_file: str | list[str] | None = None,
+        train_file: Files = None,
+        validation_file: Files = None,
+        test_file: Files = None,
+        predict_file: Files = None,
         dataset_name: str | None = None,
         dataset_config_name: str | None = None,
         dataset_splits: dict[str, str] | None = None,
@@ -136,10 +143,10 @@ class TextDataModule(SplitsModule):
         task: TaskOption = "auto",
         labels: list[str] | None = None,
         positive_label: str | None = None,
-        max_length: int = 256,
-        long_text: Mode = "truncate",
+        max_length: int | None = None,
+        long_text: Mode | None = None,
         window_stride: int | None = None,
-        max_windows: int = 8,
+        max_windows: int | None = None,
         pad_to_max_length: bool = False,
         batch_by_length: bool = True,
         batch_size: int = 32,
@@ -152,20 +159,24 @@ class TextDataModule(SplitsModule):
         max_eval_samples: int | None = None,
         max_predict_samples: int | None = None,
         cache_dir: str | None = None,
-        tokenizer: PreTrainedTokenizerFast | None = None,
+        tokenizer: PreTrainedTokenizerFast | str | os.PathLike[str] | None = None,
     ) -> None:
         options = locals()  # every argument by its name
         check_data(options)
         super().__init__(options)
         self.save_hyperparameters(*CARRIED)
-        self.long_text = LongText(long_text, window_stride, max_windows)
-        self.max_length, self.pad_to_max_length = max_length, pad_to_max_length
+        self._typed = {name: options[name] for name in READS_TEXT if options[name] is not None}
+        self._differs: dict[str, Any] = {}
+        self._read_texts_as(READS_TEXT | self._typed)
+        self.pad_to_max_length = pad_to_max_length
         self.batch_by_length, self.max_tokens_per_batch, self.sampler = batch_by_length, max_tokens_per_batch, sampler
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         self.encoded: dict[str, TokenizedDataset] = {}
         self._parts: Callable[[], tuple[int, Sequence[int]]] | None = None
-        self._tokenizer = tokenizer
+        self._given_tokenizer = tokenizer
+        self._tokenizer = None if isinstance(tokenizer, (str, os.PathLike)) else tokenizer
+        self._encoded_by: tuple[PreTrainedTokenizerFast, int, LongText] | None = None
 
     def prepare(self, stage: str, classifier: ReadsText | None = None) -> None:
         """Reads, tokenizes and encodes the rows of a stage, once.
@@ -175,9 +186,10 @@ class TextDataModule(SplitsModule):
         Raises:
             UserError: for anything wrong in the options or the files, or an unknown label.
         """
-        if classifier is not None and self.target is None:
-            self.target = classifier.target
-        new_stream = self.stream is None
+        self.forget_changed_files()
+        if classifier is not None:
+            self.use_target(classifier.target)
+        stream = self.stream
         self.read(stage)
         if classifier is not None:  # after the files: their mistakes show without asking the Hub for a model
             self._use_model(classifier)
@@ -185,25 +197,66 @@ class TextDataModule(SplitsModule):
         self.hparams.update(
             text_column=self.columns.text, text_pair_column=self.columns.text_pair, label_column=self.columns.label,
             task=self.target.task, labels=list(self.target.labels) or None, positive_label=self.target.positive_label,
+            max_length=self.max_length, long_text=self.long_text.mode, window_stride=self.long_text.stride,
+            max_windows=self.long_text.max_windows,
         )  # fmt: skip
+        self._forget_other_tokens()
         for split in STAGE_SPLITS[stage]:
             if split in self.rows and split not in self.encoded:
                 self.encoded[split] = self._encode(split)
-        if stage == "predict" and new_stream and self.stream is not None:
+        if stage == "predict" and self.stream is not None and self.stream is not stream:
             note(f"predict: {plural(self.stream.total, 'row')}")
             self._predict_budget()  # what can be wrong with the options shows before a model is loaded
 
+    def _read_texts_as(self, settings: Mapping[str, Any]) -> None:
+        """Sets how much of a text is read, from a value for each of :data:`READS_TEXT`."""
+        self.max_length = self._max_length = int(settings["max_length"])
+        self.long_text = LongText(settings["long_text"], settings["window_stride"], settings["max_windows"])
+
+    def _read_as_trained(self, trained_with: Mapping[str, Any], max_tokens: int | None) -> None:
+        """Reads texts as the classifier was trained, where the user did not say how; and reports differences."""
+        if self.max_length != self._max_length:  # set as an attribute since
+            self._typed["max_length"] = self.max_length
+        longest = READS_TEXT["max_length"] if max_tokens is None else min(READS_TEXT["max_length"], max_tokens)
+        self._read_texts_as({**READS_TEXT, "max_length": longest, **trained_with, **self._typed})
+        other = {name: trained_with.get(name, value) for name, value in self._typed.items()}
+        for name in [name for name in other if other[name] not in (self._typed[name], self._differs.get(name))]:
+            note(f"data.{name} {self._typed[name]}: the classifier was trained with {other[name]}")
+        self._differs = other
+
+    def _forget_other_tokens(self) -> None:
+        """Forgets token ids of another tokenizer, or of texts that were cut at another length."""
+        before, now = self._encoded_by, (self.tokenizer, self.max_length, self.long_text)
+        if before is not None and (before[1:] != now[1:] or not _equal(before[0], now[0])):
+            self.encoded.clear()
+        self._encoded_by = now
+
+    def forget(self) -> None:
+        """Forgets rows and token ids."""
+        super().forget()
+        self.encoded.clear()
+
     def _use_model(self, classifier: ReadsText) -> None:
-        self._tokenizer = self._tokenizer or classifier.tokenizer
+        self._read_as_trained(getattr(classifier, "trained_with", {}), classifier.max_tokens)
+        if self._given_tokenizer is None:
+            self._tokenizer = classifier.tokenizer
+        elif not _equal(self.tokenizer, classifier.tokenizer):
+            note("the data module's tokenizer is not the classifier's; leave out tokenizer= to use the classifier's")
         if classifier.max_tokens is not None and self.max_length > classifier.max_tokens:
             raise UserError(
                 f"data.max_length {self.max_length}: the model has positions for {classifier.max_tokens} tokens "
                 f"(max_position_embeddings); lower it, as --data.max_length {classifier.max_tokens}"
             )
 
-    def setup(self, stage: str) -> None:
-        """Reads, tokenizes and encodes the rows of a stage; called by the Trainer, or by hand without one."""
-        self.prepare(stage, self.trainer.lightning_module if self.trainer is not None else None)  # type: ignore[arg-type]
+    def setup(self, stage: str | None = None) -> None:
+        """Reads, tokenizes and encodes the rows of a stage; called by the Trainer, or by hand without one.
+
+        Any LightningModule can be trained on the batches, see :class:`Batch`; one that is not a TextClassifier needs
+        this data module's own `tokenizer`.
+        """
+        module = None if self.trainer is None else self.trainer.lightning_module
+        reads_text = all(hasattr(type(module), name) for name in ("tokenizer", "max_tokens"))
+        self.prepare(stage or "fit", module if reads_text else None)  # type: ignore[arg-type]
 
     def _encode(self, split: str) -> TokenizedDataset:
         rows = self.rows[split]
@@ -218,6 +271,8 @@ class TextDataModule(SplitsModule):
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer in use."""
+        if self._tokenizer is None and self._given_tokenizer is not None:
+            self._tokenizer = load_tokenizer(os.fspath(self._given_tokenizer), "data.tokenizer")
         if self._tokenizer is None:
             raise UserError(
                 "TextDataModule has no tokenizer: give it one, or use it with a Trainer and a TextClassifier"
@@ -334,3 +389,8 @@ class TextDataModule(SplitsModule):
             pin_memory=torch.cuda.is_available(),
             **batches,
         )
+
+
+def _equal(one: PreTrainedTokenizerFast, other: PreTrainedTokenizerFast) -> bool:
+    """Whether two tokenizers give the same token ids."""
+    return one is other or one.backend_tokenizer.to_str() == other.backend_tokenizer.to_str()

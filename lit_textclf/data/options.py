@@ -24,6 +24,8 @@ CARRIED = (
     "max_windows",
 )
 """Options that determine what the model sees; a checkpoint stores them."""
+READS_TEXT: dict[str, Any] = {"max_length": 256, "long_text": "truncate", "window_stride": None, "max_windows": 8}
+"""Options that say how much of a text is read, with their values where neither the user nor a checkpoint sets them."""
 
 
 def check_data(options: Mapping[str, Any]) -> None:
@@ -62,11 +64,8 @@ def _check_numbers(options: Mapping[str, Any]) -> None:
             raise UserError(f"data.{name} {value}: must be at least 1")
     if options["num_workers"] < 0:
         raise UserError(f"data.num_workers {options['num_workers']}: must be at least 0")
-    if (max_length := options["max_length"]) is None or max_length < 3:
-        raise UserError(
-            f"data.max_length {'null' if max_length is None else max_length}: must be at least 3 (two special tokens "
-            "and one of text)"
-        )
+    if (max_length := options["max_length"]) is not None and max_length < 3:
+        raise UserError(f"data.max_length {max_length}: must be at least 3 (two special tokens and one of text)")
 
 
 def _check_shares(options: Mapping[str, Any]) -> None:

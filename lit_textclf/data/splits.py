@@ -19,11 +19,13 @@ from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.holdout import folds_of, hold_out, stratified_sample
 from lit_textclf.data.rows.hub import load_dataset, read_dataset
+from lit_textclf.data.rows.memory import names_paths, source_of
 from lit_textclf.data.rows.read import read_files, stream_files
 from lit_textclf.data.rows.rows import Rows, note_limit, report_blank, rows_of_texts
 from lit_textclf.data.rows.stream import RowStream
 from lit_textclf.data.rows.text_keys import text_keys
 from lit_textclf.utils.messages import UserError, clean, note, plural
+from lit_textclf.utils.paths import states_of_files
 
 SPLITS = ("train", "validation", "test", "predict")
 STAGE_SPLITS: dict[str, tuple[str, ...]] = {
@@ -71,6 +73,7 @@ class SplitsModule(LightningDataModule):
             options["id_column"],
             labels=label_columns,
         )
+        self._columns_by_options = self.columns
         encoding = options["encoding"]
         self.read_options = ReadOptions(
             ((encoding,) if isinstance(encoding, str) else tuple(encoding or ())) or ("utf-8",),
@@ -82,7 +85,9 @@ class SplitsModule(LightningDataModule):
         self.dataset_config_name: str | None = options["dataset_config_name"]
         self._dataset_name: str | None = options["dataset_name"]
         self._dataset_splits: dict[str, str] = options["dataset_splits"] or {}
-        self._files: dict[str, str | list[str] | None] = {split: options[f"{split}_file"] for split in SPLITS}
+        self._files: dict[str, Any] = {
+            split: source_of(options[f"{split}_file"], f"data.{split}_file") for split in SPLITS
+        }
         self._folds, self._fold = options["folds"], options["fold"]
         shares = {split: options[f"{split}_split"] for split in ("validation", "test")}
         self._shares = {split: share for split, share in shares.items() if share and self._files[split] is None}
@@ -100,10 +105,13 @@ class SplitsModule(LightningDataModule):
         self._trained_on: np.ndarray | None = None
         self._texts: list[str] | None = None
         self._keep_columns: set[str] = set()
+        self._given_target: Target | None = None
+        self._read_from: dict[str, dict[str, tuple[int, int]]] = {}
+        self._streamed: tuple[Any, ...] = ()
 
-    def files(self, split: str) -> str | list[str] | None:
-        """The files that `data.*_file` names for a split; None if it names none."""
-        return self._files[split]
+    def files(self, split: str) -> Any:
+        """The files that `data.*_file` names for a split; None if it names none, or has rows in memory."""
+        return self._files[split] if names_paths(self._files[split]) else None
 
     def has(self, split: str) -> bool:
         """Whether the options name rows for a split."""
@@ -115,14 +123,12 @@ class SplitsModule(LightningDataModule):
         named = self._dataset_splits.get("test") if split == "predict" else None
         return self._dataset_splits.get(split, named)
 
-    def predict_texts(self, texts: Sequence[str]) -> None:
-        """Makes `predict` read these texts instead of `data.predict_file`."""
-        self._texts = list(texts)
+    def predict_texts(self, texts: Sequence[str] | None) -> None:
+        """Makes `predict` read these texts instead of `data.predict_file`; with None, the file again."""
+        self._texts = None if texts is None else list(texts)
 
     def keep_columns(self, *splits: str) -> None:
         """Keeps all columns of these splits' rows, and of no others."""
-        if ("predict" in splits) != ("predict" in self._keep_columns):
-            self.stream = None
         self._keep_columns = set(splits)
 
     def use_checkpoint(self, target: Target, trained_on: np.ndarray | None, *, id_required: bool = True) -> None:
@@ -133,7 +139,8 @@ class SplitsModule(LightningDataModule):
             trained_on: the keys of its training rows, uint64 `(texts,)`; None if it has none.
             id_required: whether a missing id column is an error.
         """
-        self.target, self._trained_on = target, trained_on
+        self.target = self._given_target = target
+        self._trained_on = trained_on
         self.columns = replace(self.columns, id_required=id_required)
 
     def read(self, stage: str) -> None:
@@ -145,8 +152,9 @@ class SplitsModule(LightningDataModule):
         Raises:
             UserError: for an error in the options or the files, or for rows that the checkpoint was trained on.
         """
+        self.forget_changed_files()
         if stage == "predict":
-            self.stream = self.stream or self._to_predict()
+            self._read_stream()
         new = [split for split in STAGE_SPLITS[stage] if split not in self.rows]
         for split in new:
             if split in self.rows:  # reading `train` may have held out `validation`
@@ -171,6 +179,36 @@ class SplitsModule(LightningDataModule):
         if stage in ("validate", "test"):
             for split in new:
                 self._refuse_trained_on(split)
+
+    def use_target(self, target: Target | None) -> None:
+        """Uses a classifier's target, or with None that of the training rows; reads the rows again if it is another."""
+        if target == self.target or (target is None and self._given_target is None):
+            return
+        self._given_target = target
+        self.forget()
+
+    def forget(self) -> None:
+        """Forgets all rows, so that they are read again, and a target that was decided from them."""
+        self.rows.clear()
+        self._read_from.clear()
+        self.stream, self.target = None, self._given_target
+        self.columns = replace(self._columns_by_options, id_required=self.columns.id_required)
+        self.__dict__.pop("_training_keys", None)
+
+    def forget_changed_files(self) -> None:
+        """Forgets rows whose files have changed on disk since they were read."""
+        for split, before in self._read_from.items():
+            now = states_of_files(self.files(split))
+            if changed := [path for path, state in now.items() if state != before.get(path)]:
+                note(f"{changed[0]}: has changed since it was read, and is read again")
+                self.forget()
+                return
+
+    def _read_stream(self) -> None:
+        """Reads the rows to predict, unless the same ones have been read."""
+        asked = (self._texts, "predict" in self._keep_columns, states_of_files(self.files("predict")))
+        if self.stream is None or self._streamed != asked:
+            self.stream, self._streamed = self._to_predict(), asked
 
     def read_leniently(self) -> tuple[dict[str, Rows], str | None]:
         """Reads all labelled splits for inspection, without raising errors about single rows.
@@ -236,6 +274,7 @@ class SplitsModule(LightningDataModule):
             )  # fmt: skip
         if rows is not None and split != "predict":
             self.columns = rows.columns
+            self._read_from[split] = states_of_files(self.files(split))
         return rows
 
     def _read_training_rows(self) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import glob
 import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from lit_textclf.utils.messages import UserError
 
 PACKAGE_PREFIX = "package:"
+Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 def expand_path(path: str, option: str) -> Path:
@@ -47,14 +50,15 @@ def resolve_path(path: str, option: str = "the path") -> Path:
     return expand_path(str(Path(next(iter(spec.submodule_search_locations))) / inside), option)
 
 
-def resolve_files(files: str | Sequence[str], option: str) -> list[Path]:
+def resolve_files(files: Paths, option: str) -> list[Path]:
     """Lists the files and folders that a `data.*_file` option names; the matches of a glob are sorted.
 
     Raises:
         UserError: if a path does not exist or a glob matches nothing.
     """
     found: list[Path] = []
-    for name in [files] if isinstance(files, str) else files:
+    for each in [files] if isinstance(files, (str, os.PathLike)) else files:
+        name = os.fspath(each)
         if not name:
             raise UserError(f"{option} has an empty name; name a file or a folder")
         path = resolve_path(name, option)
@@ -74,6 +78,17 @@ def resolve_files(files: str | Sequence[str], option: str) -> list[Path]:
     if not found:
         raise UserError(f"{option} is an empty list; name at least one file")
     return found
+
+
+def states_of_files(
+    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
+) -> dict[str, tuple[int, int]]:
+    """The time of change and the size in bytes of each file; empty without files, or if one is missing."""
+    try:
+        paths = [] if files is None else resolve_files(files, "")
+        return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in paths}
+    except (UserError, OSError):
+        return {}
 
 
 def _matches(pattern: Path, name: str, option: str) -> list[Path]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 import torch
@@ -32,6 +33,25 @@ class Batch(TypedDict, total=False):
     tokens: int
     windows: Tensor
     part: Any
+
+
+def as_batch(batch: Mapping[str, Any]) -> Batch:
+    """A batch as :class:`Batch` describes it; one of transformers' DataCollatorWithPadding and the like is converted.
+
+    Its `labels` (or `label`) become the target, and its other tensors the inputs. Its rows are numbered from 0.
+    """
+    if "inputs" in batch:
+        return cast(Batch, batch)
+    names = [name for name in ("labels", "label") if name in batch]
+    inputs = {name: value for name, value in batch.items() if isinstance(value, Tensor) and name not in names}
+    if "input_ids" not in inputs:
+        raise UserError(f"a batch has {', '.join(batch)}: it must have inputs, as TextDataModule's, or input_ids")
+    ids = inputs["input_ids"]
+    tokens = int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else ids.numel()
+    converted = Batch(inputs=inputs, row=torch.arange(len(ids), device=ids.device), tokens=tokens)
+    if names:
+        converted["target"] = batch[names[0]]
+    return converted
 
 
 class Collator:

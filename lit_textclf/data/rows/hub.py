@@ -46,8 +46,6 @@ def read_dataset(
     Raises:
         UserError: if the data set cannot be loaded, or lacks a split that `data.dataset_splits` names.
     """
-    import datasets
-
     loaded = load_dataset(name, config_name)
     if split not in loaded:
         if split_required:
@@ -56,11 +54,32 @@ def read_dataset(
                 f"{', '.join(map(str, loaded))}"
             )
         return None
-    dataset = loaded[split]
-    table = dataset.with_format("arrow")[:]
     where = f"{name}[{split}]"
+    table = table_of_dataset(loaded[split], where)
     asked, columns = columns, columns.found_in(table, where, label_required=label_required)
     asked.report_found(columns, where)
+    if columns.label in table.column_names and _all_minus_one(table[columns.label]):
+        note(f"{where}: every label is -1, which means no label")
+        empty = pa.nulls(len(table), pa.string())
+        table = table.set_column(table.column_names.index(columns.label), columns.label, empty)
+    try:
+        table = as_strings(table, where=where)
+    except pa.ArrowException as error:
+        raise UserError(f"{where}: a column cannot be read as text ({str(error).splitlines()[0]:.120})") from None
+    return rows_of_table(table, columns, (where, 0), keep=keep_columns)
+
+
+def table_of_dataset(dataset: Any, where: str) -> pa.Table:
+    """The columns of a `datasets.Dataset`: class numbers become names, and -1, which means 'no label', null.
+
+    Raises:
+        UserError: for a data set that is read row by row, or has several splits.
+    """
+    import datasets
+
+    if not isinstance(dataset, datasets.Dataset):
+        raise UserError(f"{where}: {type(dataset).__name__} is not a table; use one split of it, as a datasets.Dataset")
+    table: pa.Table = dataset.with_format("arrow")[:]
     for index, column in enumerate(table.column_names):
         feature = dataset.features[column]
         if isinstance(feature, datasets.ClassLabel):
@@ -74,15 +93,7 @@ def read_dataset(
                 column,
                 pa.ListArray.from_arrays(offsets, names, mask=lists.is_null() if lists.null_count else None),
             )
-    if columns.label in table.column_names and _all_minus_one(table[columns.label]):
-        note(f"{where}: every label is -1, which means no label")
-        empty = pa.nulls(len(table), pa.string())
-        table = table.set_column(table.column_names.index(columns.label), columns.label, empty)
-    try:
-        table = as_strings(table, where=where)
-    except pa.ArrowException as error:
-        raise UserError(f"{where}: a column cannot be read as text ({str(error).splitlines()[0]:.120})") from None
-    return rows_of_table(table, columns, (where, 0), keep=keep_columns)
+    return table
 
 
 def _all_minus_one(labels: pa.ChunkedArray) -> bool:

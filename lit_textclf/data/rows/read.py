@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+
+from lit_textclf.data.readers.columnar import string_tables
 from lit_textclf.data.readers.formats import reader_of
-from lit_textclf.data.readers.tables import ReadOptions
+from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
+from lit_textclf.data.rows.memory import names_paths, table_of
 from lit_textclf.data.rows.rows import Rows, rows_of_table
 from lit_textclf.utils.messages import UserError
 from lit_textclf.utils.paths import resolve_files
 
 
 def read_files(
-    files: str | Sequence[str],
+    files: Any,
     columns: ColumnNames,
     options: ReadOptions,
     *,
@@ -25,7 +31,7 @@ def read_files(
     """Reads files or folders, in order, into one set of rows.
 
     Args:
-        files: the option's value: a path, a glob or a list of them.
+        files: the option's value: a path, a glob or a list of them; in Python also rows, see :func:`table_of`.
         columns: the columns to read; a text or label column that is not named is found and reported.
         options: encodings, delimiter and readers.
         option: the option's name, for messages.
@@ -42,7 +48,7 @@ def read_files(
 
 
 def stream_files(
-    files: str | Sequence[str],
+    files: Any,
     columns: ColumnNames,
     options: ReadOptions,
     *,
@@ -53,24 +59,33 @@ def stream_files(
     """Reads files as :func:`read_files` does, but one chunk at a time; `kept` has the columns of one file."""
     asked, total = columns, 0
     first_file = ""
-    for path in resolve_files(files, option):
-        source = (str(path), total)
-        tables = iter(reader_of(path, options)(path, options))
+    for name, read in _sources(files, options, option):
+        source, tables = (name, total), iter(read)
         first = list(itertools.islice(tables, 1))
         if first and not len(first[0]):  # column names alone: the first values follow
             first += itertools.islice(tables, 1)
         for chunk, table in enumerate(itertools.chain(first[-1:], tables)):
             if chunk == 0:
-                found = asked.found_in(table, str(path), label_required=label_required)
+                found = asked.found_in(table, name, label_required=label_required)
                 if first_file:
-                    _same_columns(columns, found, first_file, str(path))
-                first_file, columns = first_file or str(path), found
+                    _same_columns(columns, found, first_file, name)
+                first_file, columns = first_file or name, found
             if len(table):
                 yield rows_of_table(table, columns, source, total, keep=keep_columns)
                 total += len(table)
         if total == source[1]:
-            raise UserError(f"{path}: no rows below the header; change --{option}")
+            raise UserError(f"{name}: no rows below the header; change --{option}")
     asked.report_found(columns, first_file)
+
+
+def _sources(files: Any, options: ReadOptions, option: str) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+    """The name of each file, or of the option for rows in memory, and its rows as tables of strings."""
+    if not names_paths(files):
+        table = table_of(files, option)
+        yield option, string_tables(table.to_batches(CHUNK_ROWS), table.schema, Path(option))
+        return
+    for path in resolve_files(files, option):
+        yield str(path), reader_of(path, options)(path, options)
 
 
 def _same_columns(first: ColumnNames, other: ColumnNames, first_file: str, file: str) -> None:

@@ -30,10 +30,14 @@ class Calibrate(Callback):
 
     def __init__(self, collected: CollectOutcomes) -> None:
         self.collected = collected
+        self._noted = False
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Learns, in `fit`, and logs."""
         outcomes = self.collected.outcomes
+        if outcomes is None and trainer.state.fn == "fit" and not (trainer.sanity_checking or self._noted):
+            note("calibration: temperature stays 1, because it is learned from a TextDataModule's validation rows")
+            self._noted = True
         if trainer.sanity_checking or outcomes is None or not outcomes.target.has_probabilities:
             return
         target, logits, targets = outcomes.target, outcomes.logits, outcomes.targets

@@ -19,6 +19,7 @@ from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.outputs import eval_mode
 from lit_textclf.classifier.probe import MOST_ROWS, MOST_TOKENS
 from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.rows.text_keys import text_keys
 from lit_textclf.evaluation.baselines import Baseline
@@ -56,8 +57,8 @@ class CollectOutcomes(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any, **kwargs: Any
     ) -> None:
         """Keeps a batch."""
-        # Without a data module, the rows of a batch are unknown.
-        if isinstance(outputs, dict) and getattr(trainer, "datamodule", None) is not None:
+        # Of other data modules and of loaders, the rows of a batch are unknown.
+        if isinstance(outputs, dict) and isinstance(getattr(trainer, "datamodule", None), TextDataModule):
             self._batches.append((outputs["row"], outputs["logits"].float(), outputs["target"]))
 
     on_test_batch_end = on_validation_batch_end

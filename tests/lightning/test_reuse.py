@@ -1,0 +1,145 @@
+"""A data module that was used before gives what a new one would."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertTokenizer
+
+from lit_textclf import PredictionWriter, Target, TextClassifier, TextDataModule, Trainer
+from tests.conftest import sentences, write_csv
+
+OPTIONS: dict[str, Any] = {
+    "accelerator": "cpu", "devices": 1, "precision": "32-true", "logger": False, "enable_checkpointing": False,
+    "enable_progress_bar": False, "max_epochs": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def other_bert(tiny_bert: Path, tmp_path: Path) -> Path:
+    """The same model with its words in another order."""
+    folder = shutil.copytree(tiny_bert, tmp_path / "other_bert")
+    lines = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    (folder / "vocab.txt").write_text("\n".join([*lines[:5], *reversed(lines[5:])]) + "\n", encoding="utf-8")
+    BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
+
+
+def data_of(reviews: dict[str, Path], **options: Any) -> TextDataModule:
+    return TextDataModule(str(reviews["train"]), str(reviews["validation"]), str(reviews["test"]), **options)
+
+
+def ids_of(data: TextDataModule) -> torch.Tensor:
+    return next(iter(data.val_dataloader()))["inputs"]["input_ids"]
+
+
+def test_another_model_gets_its_own_tokens(reviews: dict[str, Path], tiny_bert: Path, other_bert: Path) -> None:
+    """The usual loop that compares models."""
+    used = data_of(reviews, max_length=12)
+    for folder in (tiny_bert, other_bert, tiny_bert):
+        classifier = TextClassifier(str(folder), learning_rate=1e-3)
+        Trainer(**OPTIONS).fit(classifier, used)
+        new = data_of(reviews, max_length=12)
+        new.prepare("fit", classifier)
+        assert torch.equal(ids_of(used), ids_of(new))
+        text = classifier.tokenizer.decode(ids_of(used)[0], skip_special_tokens=True)
+        assert text in "\n".join(used.rows["validation"].text.to_pylist()).replace(".", " .")
+
+
+def test_another_order_of_labels(reviews: dict[str, Path], tiny_bert: Path) -> None:
+    """A classifier with its own target is tested with its own order of the labels, a new one again with the file's."""
+    data, reverse = data_of(reviews), Target("single_label", ("positive", "negative"))
+    for target in (None, reverse, None):
+        classifier = TextClassifier(str(tiny_bert), target=target)
+        data.prepare("fit", classifier)
+        data.prepare("test", classifier)
+        assert data.target is not None
+        assert data.target.labels == (("negative", "positive") if target is None else reverse.labels)
+        batch = next(iter(data.test_dataloader()))
+        given = data.rows["test"].label.to_pylist()
+        assert [data.target.labels[code] for code in batch["target"]] == [given[row] for row in batch["row"]]
+
+
+def test_another_length(reviews: dict[str, Path], tiny_bert: Path) -> None:
+    data, classifier = data_of(reviews, max_length=6), TextClassifier(str(tiny_bert))
+    data.prepare("fit", classifier)
+    assert ids_of(data).shape[1] == 6
+    data.max_length = 9
+    data.prepare("fit", classifier)
+    assert ids_of(data).shape[1] == 9
+    assert data.hparams["max_length"] == 9
+
+
+def test_a_file_that_has_changed(reviews: dict[str, Path], tiny_bert: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows are read again, with a line; a trained classifier keeps its labels."""
+    data = TextDataModule(str(reviews["train"]), test_file=str(reviews["test"]))
+    classifier = TextClassifier(str(tiny_bert))
+    data.prepare("fit", classifier)
+    classifier.target = data.target
+    assert data.target is not None
+    rows = [(text, {"positive": "a", "negative": "negative"}[label]) for text, label in sentences(20)]
+    write_csv(reviews["train"], ["text", "label"], rows)
+    os.utime(reviews["train"], ns=(0, 0))
+    data.prepare("test", classifier)
+    assert data.target.labels == ("negative", "positive")
+    assert "train.csv: has changed since it was read, and is read again" in capsys.readouterr().err
+    data.prepare("fit", TextClassifier(str(tiny_bert)))
+    assert data.target.labels == ("a", "negative")
+    assert len(data.rows["train"]) == 20
+
+
+def predicted(path: str) -> list[dict[str, str]]:
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_another_text(reviews: dict[str, Path], tiny_bert: Path) -> None:
+    """Each prediction is of what was asked for: a text, another one, the file, its columns too, the changed file."""
+    classifier = TextClassifier(str(tiny_bert), target=Target("single_label", ("negative", "positive")))
+    data = TextDataModule(predict_file=str(reviews["test"]))
+
+    def predict(name: str, **options: Any) -> list[dict[str, str]]:
+        writer = PredictionWriter(f"{name}.csv", **options)
+        Trainer(**OPTIONS, callbacks=[writer]).predict(classifier, datamodule=data)
+        return predicted(f"{name}.csv")
+
+    for name, text in (("a", "good film"), ("b", "bad film")):
+        data.predict_texts([text])
+        (row,) = predict(name)
+        assert float(row["score"]) == pytest.approx(classifier.classify(text)["score"], abs=1e-5)
+    data.predict_texts(None)
+    assert len(predict("file")) == 15
+    assert predict("kept", keep_columns=True)[0]["id"] == "r64"
+    write_csv(reviews["test"], ["text"], [("new film",)])
+    assert [row["text"] for row in predict("new", keep_columns=True)] == ["new film"]
+
+
+def test_reads_as_the_checkpoint_did(
+    reviews: dict[str, Path], tiny_bert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trained with windows of 8 tokens: a data module that says nothing reads them, and one that differs says so."""
+    trained = data_of(reviews, long_text="window", max_length=8, window_stride=4)
+    classifier, trainer = TextClassifier(str(tiny_bert), learning_rate=1e-3), Trainer(**OPTIONS)
+    trainer.fit(classifier, trained)
+    trainer.save_checkpoint("windows.ckpt")
+    loaded = TextClassifier.load_from_checkpoint("windows.ckpt")
+    expected = trainer.test(loaded, TextDataModule.load_from_checkpoint("windows.ckpt", test_file=str(reviews["test"])))
+    data = TextDataModule(test_file=str(reviews["test"]))
+    assert trainer.test(loaded, data) == expected
+    assert (data.long_text.mode, data.max_length, data.long_text.stride) == ("window", 8, 4)
+    capsys.readouterr()
+    other = TextDataModule(test_file=str(reviews["test"]), max_length=6)
+    assert trainer.test(loaded, other) != expected
+    assert capsys.readouterr().err.count("data.max_length 6: the classifier was trained with 8\n") == 1
+
+
+def test_no_more_tokens_than_the_model_has_positions(reviews: dict[str, Path], tiny_bert: Path) -> None:
+    data = data_of(reviews)
+    data.prepare("fit", TextClassifier(str(tiny_bert)))
+    assert data.max_length == 48
