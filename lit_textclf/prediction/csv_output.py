@@ -21,6 +21,18 @@ from lit_textclf.utils.csv_format import check_csv_name, csv_lines, format_float
 from lit_textclf.utils.messages import UserError, note, plural
 
 
+def check_min_score(min_score: float | None, target: Target) -> None:
+    """Refuses a minimum score for a task without one score per row.
+
+    Raises:
+        UserError: leave it out; label sets have thresholds instead.
+    """
+    if min_score is not None and not target.has_probabilities:
+        raise UserError(NO_PROBABILITIES)
+    if min_score is not None and not target.one_label_per_row:
+        raise UserError("--min_score is for one label per row; the model predicts label sets: use --threshold")
+
+
 class CsvFormat(OutputFormat):
     r"""A row for each input row, RFC 4180 with `\n`.
 
@@ -61,10 +73,7 @@ class CsvFormat(OutputFormat):
         target, stream = data.target, data.stream
         assert target is not None
         assert stream is not None
-        if options.min_score is not None and not target.one_label_per_row:
-            if not target.has_probabilities:
-                raise UserError(NO_PROBABILITIES)
-            raise UserError("--min_score is for one label per row; the model predicts label sets: use --threshold")
+        check_min_score(options.min_score, target)
         return cls(
             target, stream.columns.id, stream.kept, where=options.output, with_logits=options.with_logits,
             thresholds=model.thresholds, min_score=options.min_score, calibration=model.calibration,

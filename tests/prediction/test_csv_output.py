@@ -19,7 +19,7 @@ from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.read import read_files
 from lit_textclf.data.rows.rows import Rows, rows_of_texts
-from lit_textclf.prediction.csv_output import CsvFormat
+from lit_textclf.prediction.csv_output import CsvFormat, check_min_score
 from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.utils.csv_format import check_csv_name
 from lit_textclf.utils.messages import UserError
@@ -209,3 +209,17 @@ def test_names_that_say_nothing_else() -> None:
         check_csv_name(name)
     with pytest.raises(UserError, match="--output -: predictions are written to a file"):
         check_csv_name("-")
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (REGRESSION, "a regression, which has no probabilities: neither --threshold nor --min_score applies"),
+        (Target("multi_label", ("a", "b")), "--min_score is for one label per row; the model predicts label sets: use"),
+    ],
+)
+def test_no_minimum_score_without_one_label_per_row(target: Target, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        check_min_score(0.5, target)
+    check_min_score(None, target)
+    check_min_score(0.5, BINARY)

@@ -8,7 +8,13 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from lit_textclf.classifier.calibration import Calibration, fit_temperature, labels_with_thresholds, thresholds_of
+from lit_textclf.classifier.calibration import (
+    Calibration,
+    fit_temperature,
+    formatted,
+    labels_with_thresholds,
+    thresholds_of,
+)
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import THRESHOLD
 from lit_textclf.evaluation.evaluation import Evaluation
@@ -81,7 +87,16 @@ def note_calibration(best: Mapping[str, float], evaluation: Evaluation | None, r
         )
     thresholds = {} if evaluation is None else evaluation.calibration.thresholds
     moved = {name: value for name, value in thresholds.items() if value != THRESHOLD}
-    if moved:
-        shown = ", ".join(f"{name} {value:.3g}" for name, value in list(moved.items())[:3])
+    if evaluation is not None and moved:
         rest = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
+        shown = formatted(dict(list(moved.items())[:3]))
         note(f"thresholds from the validation rows, used only with --threshold best: {shown}{rest}")
+        for name in _given_to_all(evaluation, moved):
+            note(f"threshold {formatted({name: moved[name]})}: would give {name!r} to all {learned}")
+
+
+def _given_to_all(evaluation: Evaluation, thresholds: Mapping[str, float]) -> list[str]:
+    """The labels that these thresholds would give to all rows of an evaluation."""
+    target, logits = evaluation.target, evaluation.calibration.apply(evaluation.outcomes.logits)
+    scores = rules_of(target).probabilities(logits).double()
+    return [name for name, value in thresholds.items() if bool((scores[:, target.labels.index(name)] >= value).all())]
