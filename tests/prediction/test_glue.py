@@ -173,15 +173,15 @@ def test_parts_of_a_csv_are_not_mixed_in(fails: Callable[[Sequence[str]], str]) 
 
     class Stop(Callback):
         def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
-            if Path("SST-2.tsv.parts/part-000000.json").exists():
+            if Path("SST-2.csv.parts/part-000000.json").exists():
                 raise KeyboardInterrupt
 
     file = write_csv(Path("many.csv"), ["text"], [(text,) for text, _ in sentences(300)])
     predict = ["predict", "--ckpt_path", "last", "--data.predict_file", str(file), "--data.eval_batch_size", "1",
-               "--output", "SST-2.tsv"]  # fmt: skip
+               "--output", "SST-2.csv"]  # fmt: skip
     with pytest.raises(SystemExit):
         main(predict, callbacks=[Stop()])
-    assert Path("SST-2.tsv.parts/part-000000.json").exists()
+    assert Path("SST-2.csv.parts/part-000000.json").exists()
     assert "another prediction (other options)" in fails([*predict, "--format", "glue"])
     main(predict)
-    assert Path("SST-2.tsv").read_text(encoding="utf-8").startswith("row,label,")
+    assert Path("SST-2.csv").read_text(encoding="utf-8").startswith("row,label,")
