@@ -110,7 +110,7 @@ def _longer_column(rows: Rows) -> Iterator[Finding]:
     if rows.kept is None:
         return
     columns = rows.columns
-    used = {columns.text, columns.text_pair, columns.label, columns.id, *columns.labels}
+    used = {columns.id, *columns.used}
     own_length = _mean_length(rows.text)
     for name in rows.kept.column_names:
         if name not in used and (length := _mean_length(rows.kept[name])) > max(3 * own_length, 40):

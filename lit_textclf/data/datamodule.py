@@ -74,7 +74,8 @@ class TextDataModule(SplitsModule):
         folds: the number of folds of k-fold cross-validation; one of them is held out for validation
         fold: the fold to hold out, from 0; the cross_validate command takes each in turn
         text_column: the column that the model reads; null finds text, text_a and text_b, sentence, sentence1 and
-            sentence2, or another usual name (review, comment, content, message, body, title, question, tweet, document)
+            sentence2, or another usual name (review, comment, content, message, body, title, question, tweet,
+            document); the columns of a list, as [title, body], are joined by line ends
         text_pair_column: the column of the second text, for pairs
         label_column: the column of the labels; null finds label or another usual name (labels, category, class, target,
             sentiment, intent, topic, rating, score)
@@ -131,7 +132,7 @@ class TextDataModule(SplitsModule):
         test_split: float | None = None,
         folds: int | None = None,
         fold: int | None = None,
-        text_column: str | None = None,
+        text_column: str | list[str] | None = None,
         text_pair_column: str | None = None,
         label_column: str | None = None,
         label_columns: list[str] | None = None,
@@ -195,8 +196,9 @@ class TextDataModule(SplitsModule):
             self._use_model(classifier)
         assert self.target is not None
         self.hparams.update(
-            text_column=self.columns.text, text_pair_column=self.columns.text_pair, label_column=self.columns.label,
-            task=self.target.task, labels=list(self.target.labels) or None, positive_label=self.target.positive_label,
+            text_column=self.columns.text_option, text_pair_column=self.columns.text_pair,
+            label_column=self.columns.label, task=self.target.task, labels=list(self.target.labels) or None,
+            positive_label=self.target.positive_label,
             max_length=self.max_length, long_text=self.long_text.mode, window_stride=self.long_text.stride,
             max_windows=self.long_text.max_windows,
         )  # fmt: skip

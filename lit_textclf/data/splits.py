@@ -65,14 +65,8 @@ class SplitsModule(LightningDataModule):
         self.rows: dict[str, Rows] = {}
         self.stream: RowStream | None = None
         self.target: Target | None = None
-        label_columns = tuple(options["label_columns"] or ())
-        self.columns = ColumnNames(
-            options["text_column"],
-            options["text_pair_column"],
-            None if label_columns else options["label_column"],
-            options["id_column"],
-            labels=label_columns,
-        )
+        names = ("text_column", "text_pair_column", "label_column", "id_column", "label_columns")
+        self.columns = ColumnNames.of_options(*(options[name] for name in names))
         self._columns_by_options = self.columns
         encoding = options["encoding"]
         self.read_options = ReadOptions(

@@ -55,7 +55,7 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     decided = suggested(found, most_tokens)
     columns = found.rows["train"].columns
     decided["data"] |= {
-        "text_column": columns.text,
+        "text_column": columns.text_option,
         "text_pair_column": columns.text_pair,
         "label_column": columns.label,
     }

@@ -34,7 +34,8 @@ class ColumnNames:
     """The names of the columns that are used; None for a column that does not exist or is not known yet.
 
     `id_required` is False if only a checkpoint names the id column. `labels` are columns of zeros and ones, one for
-    each label of a multi-label task; then `label` is None.
+    each label of a multi-label task; then `label` is None. `joined` are the columns that :func:`joined_texts` makes one
+    text of; then `text` is their names, for messages.
     """
 
     text: str | None = None
@@ -43,6 +44,28 @@ class ColumnNames:
     id: str | None = None
     id_required: bool = True
     labels: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+
+    @classmethod
+    def of_options(
+        cls, text: str | Sequence[str] | None, pair: str | None, label: str | None, id: str | None,
+        labels: Sequence[str] | None,
+    ) -> ColumnNames:  # fmt: skip
+        """The columns that `data.text_column`, `data.label_columns` and the like name."""
+        names = [text] if isinstance(text, str) else list(text or [])
+        joined = tuple(names) if len(names) > 1 else ()
+        return cls(", ".join(names) or None, pair, None if labels else label, id, True, tuple(labels or ()), joined)
+
+    @property
+    def text_option(self) -> str | list[str] | None:
+        """The value of `data.text_column` that names the text column, or those that are joined."""
+        return list(self.joined) or self.text
+
+    @property
+    def used(self) -> list[str]:
+        """The columns that the model reads or learns."""
+        texts = self.joined or (self.text,)
+        return [name for name in (*texts, self.text_pair, self.label, *self.labels) if name is not None]
 
     @property
     def label_name(self) -> str | None:
@@ -73,7 +96,7 @@ class ColumnNames:
             note(f"{where}: no column {columns.id!r}, the id column of training; predictions have no ids")
             columns = replace(columns, id=None)
         for name, option in (
-            (columns.text, "data.text_column"),
+            *((name, "data.text_column") for name in columns.joined or (columns.text,)),
             (columns.text_pair, "data.text_pair_column"),
             (columns.label, "data.label_column"),
             (columns.id, "data.id_column"),
@@ -83,9 +106,8 @@ class ColumnNames:
                 raise UserError(
                     f"{where}: no column {name!r} ({_listed(names)}{did_you_mean(name, names)}); change --{option}"
                 )
-        used = [name for name in (columns.text, columns.text_pair, columns.label, *columns.labels) if name is not None]
-        if len(set(used)) != len(used):
-            raise UserError(f"{where}: one column is named twice, as text, pair or label: {', '.join(used)}")
+        if len(set(columns.used)) != len(columns.used):
+            raise UserError(f"{where}: one column is named twice, as text, pair or label: {', '.join(columns.used)}")
         return columns
 
     def report_found(self, found: ColumnNames, where: str) -> None:
@@ -127,7 +149,7 @@ class ColumnNames:
 
     def _found_label(self, table: pa.Table, where: str, *, required: bool) -> str | None:
         """The label column of a file by its usual name; None if it has none and needs none."""
-        names = [name for name in table.column_names if name not in (self.text, self.text_pair)]
+        names = [name for name in table.column_names if name not in self.used]
         if not required:
             return "label" if "label" in names else None
         found = _usual(names, LABEL_NAMES)
@@ -182,6 +204,18 @@ def _listed(names: Sequence[str]) -> str:
     if char := _separator(names):
         return f"the one column is called {names[0]!r}; if {char!r} separates fields, type --data.delimiter {char!r}"
     return f"the columns are: {', '.join(map(repr, names))}"
+
+
+def joined_texts(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
+    """The values of several columns in one text, separated by a line end, without those that are null or blank."""
+    # Not null_handling="skip": pyarrow 26.0.1 leaves out a row whose values are all null.
+    parts = [pc.fill_null(table[name], "") for name in names]
+    ended = [pc.if_else(pc.equal(pc.utf8_trim_whitespace(part), ""), "", _with_line_end(part)) for part in parts]
+    return pc.replace_substring_regex(pc.binary_join_element_wise(*ended, ""), r"\n\z", "")
+
+
+def _with_line_end(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(texts, "", "\n")
 
 
 _ON = ("1", "1.0", "true", "True", "TRUE")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_textclf.data.readers.tables import is_nested, is_number_field
-from lit_textclf.data.rows.columns import ColumnNames, lists_of_columns
+from lit_textclf.data.rows.columns import ColumnNames, joined_texts, lists_of_columns
 from lit_textclf.utils.messages import UserError, note, plural
 
 
@@ -157,7 +157,7 @@ def rows_of_table(
         keep: whether to keep all columns.
     """
     where, first_of_file = source
-    for name in (columns.text, columns.text_pair, columns.id):
+    for name in (*(columns.joined or (columns.text,)), columns.text_pair, columns.id):
         if name is not None and (kind := is_nested(table.schema.field(name))):
             raise UserError(f"{where}: column {name!r} contains {kind}, not strings or numbers; name another column")
 
@@ -170,8 +170,9 @@ def rows_of_table(
         label = pc.replace_substring_regex(label, r"^(-?\d+)\.0$", r"\1")
     if columns.labels:
         label, lists = lists_of_columns(table, columns.labels, where, start - first_of_file), True
+    text = joined_texts(table, columns.joined) if columns.joined else table[columns.text]
     return Rows(
-        pc.fill_null(table[columns.text], ""), None if pair is None else pc.fill_null(pair, ""), label,
+        pc.fill_null(text, ""), None if pair is None else pc.fill_null(pair, ""), label,
         column(columns.id), pa.table({name: table[name] for name in table.column_names if name}) if keep else None,
         columns, (source,), np.arange(start, start + len(table)), lists,
     )  # fmt: skip

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lit_textclf.data.rows.columns import LABEL_NAMES, TEXT_NAMES, ColumnNames
+from lit_textclf.data.rows.rows import rows_of_table
 from lit_textclf.utils.messages import UserError
 
 
@@ -147,3 +148,17 @@ def test_a_pair_column_alone_is_refused() -> None:
 def test_the_id_column_may_be_a_column_that_is_used() -> None:
     found = found_in(ColumnNames(id="text"), ["text", "label"])
     assert (found.text, found.id) == ("text", "text")
+
+
+def test_several_columns_are_joined() -> None:
+    columns = ColumnNames.of_options(["title", "body"], None, None, None, None)
+    table = pa.table({"body": ["b", None, " ", "b"], "label": ["x"] * 4, "title": ["t", "t", "", "a\nb"]})
+    found = columns.found_in(table, "rows.csv", label_required=True)
+    assert (found.text_option, found.label) == (["title", "body"], "label")
+    assert rows_of_table(table, found, ("rows.csv", 0)).text.to_pylist() == ["t\nb", "t", "", "a\nb\nb"]
+    assert ColumnNames.of_options(["title"], None, None, None, None) == ColumnNames("title")
+    assert ColumnNames.of_options([], None, None, None, None) == ColumnNames()
+    with pytest.raises(UserError, match=r"no column 'title' .*; change --data\.text_column"):
+        found_in(columns, ["body", "label"])
+    with pytest.raises(UserError, match="named twice"):
+        found_in(ColumnNames.of_options(["title", "label"], None, "label", None, None), ["title", "label"])
