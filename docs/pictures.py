@@ -34,7 +34,7 @@ DATA = [
     "--data.test_split=0.2", "--data.max_length=64", "--data.max_train_samples=320",
 ]  # fmt: skip
 MAX_BYTES = 200_000
-PINNED = ("train_loss", "val_loss", "val_accuracy", "val_f1_macro", "val_ece", "lr/pg1")
+PINNED = ("train_loss", "val_loss", "val_accuracy", "val_f1_macro", "val_ece", "lr/decay")
 
 
 def train(folder: Path) -> None:

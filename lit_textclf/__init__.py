@@ -11,6 +11,8 @@ from lit_textclf.version import __version__
 
 if TYPE_CHECKING:
     from lit_textclf.classifier.module import TextClassifier
+    from lit_textclf.classifier.outputs import Evaluated, Prediction
+    from lit_textclf.data.batches.collate import Batch
     from lit_textclf.data.datamodule import TextDataModule
     from lit_textclf.data.labels.target import Target
     from lit_textclf.prediction.writer import PredictionWriter
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "Batch",
     "EvaluateMetrics",
+    "Evaluated",
+    "Prediction",
     "PredictionWriter",
     "Target",
     "TextClassifier",
@@ -30,12 +35,16 @@ __all__ = [
     "main",
 ]
 
-__getattr__ = lazy_attributes(
-    __name__,
-    EvaluateMetrics="training.callbacks.hf_evaluate",
-    PredictionWriter="prediction.writer",
-    Target="data.labels.target",
-    TextClassifier="classifier.module",
-    TextDataModule="data.datamodule",
-    Trainer="training.trainer",
-)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_attributes(
+        __name__,
+        Batch="data.batches.collate",
+        Evaluated="classifier.outputs",
+        Prediction="classifier.outputs",
+        EvaluateMetrics="training.callbacks.hf_evaluate",
+        PredictionWriter="prediction.writer",
+        Target="data.labels.target",
+        TextClassifier="classifier.module",
+        TextDataModule="data.datamodule",
+        Trainer="training.trainer",
+    )

@@ -28,7 +28,6 @@ LISTED = [
     ("evaluate:Metric", "_compute", "training/callbacks/hf_evaluate.py"),
     ("lightning.pytorch:LightningModule", "_trainer", "classifier/module.py classifier/network.py"),
     ("lightning.pytorch:Trainer", "_signal_connector", "training/callbacks/stop_and_resume.py"),
-    (CHECKPOINT, "_last_checkpoint_saved", "training/callbacks/checkpoints.py"),
     (CHECKPOINT, "_last_global_step_saved", "training/callbacks/checkpoints.py"),
     (CHECKPOINT, "_save_checkpoint", "training/callbacks/checkpoints.py"),
     (

@@ -11,4 +11,5 @@ if TYPE_CHECKING:
 
 __all__ = ["TextClassifier"]
 
-__getattr__ = lazy_attributes(__name__, TextClassifier="module")
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_attributes(__name__, TextClassifier="module")

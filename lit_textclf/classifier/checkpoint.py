@@ -7,7 +7,7 @@ import hashlib
 import pickle
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,26 @@ from lit_textclf.models.adapters import refuse_another_way
 from lit_textclf.models.config import config_to_json
 from lit_textclf.utils.messages import UserError
 from lit_textclf.utils.paths import expand_path
+from lit_textclf.version import __version__
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 ALIASES = ("last", "best")
-_NOT_CARRIED = (
-    "model_name_or_path", "tokenizer_name_or_path", "from_scratch", "fast_kernels", "compile", "gradient_checkpointing",
-)  # fmt: skip
+_NOT_CARRIED = ("fast_kernels", "compile", "gradient_checkpointing")
+WRITTEN_BY = "lit_textclf"
+"""The key of a checkpoint under which it says its format and the version that wrote it."""
+FORMAT = 2
+"""The format of a checkpoint's contents, raised when older code would misread them; 1, of 0.1.0, is not written."""
+Checkpoint = dict[str, Any]
+
+
+def _name_the_pooling(checkpoint: Checkpoint) -> None:
+    checkpoint["hyper_parameters"].setdefault("pooling", "own")  # version 0.1 had no other
+
+
+MIGRATIONS: dict[int, Callable[[Checkpoint], None]] = {1: _name_the_pooling}
+"""For each older format, what changes a checkpoint of it, in place, into one of the next format."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,32 @@ class CheckpointInfo:
         }
 
 
+def written_by() -> dict[str, Any]:
+    """What a checkpoint has under :data:`WRITTEN_BY`."""
+    return {"format": FORMAT, "version": __version__}
+
+
+def migrate(checkpoint: Checkpoint, source: object = "the checkpoint") -> None:
+    """Changes a checkpoint of an older format, in place, into one of this version's.
+
+    Args:
+        checkpoint: what a checkpoint file contains, `hyper_parameters` included.
+        source: what an error calls it.
+
+    Raises:
+        UserError: if a newer version wrote it in a format that this one does not know.
+    """
+    written = checkpoint.get(WRITTEN_BY, {"format": 1})
+    if written["format"] > FORMAT:
+        raise UserError(
+            f"{source}: written by lit_textclf {written['version']} in format {written['format']}, and this version, "
+            f"{__version__}, reads formats up to {FORMAT}; run pip install -U lit-textclf"
+        )
+    for number in range(written["format"], FORMAT):
+        MIGRATIONS[number](checkpoint)
+    checkpoint[WRITTEN_BY] = {**written, "format": FORMAT}
+
+
 def carried(
     options: Mapping[str, Any],
     *,
@@ -78,7 +116,7 @@ def carried(
 ) -> dict[str, Any]:
     """The `hyper_parameters` of a checkpoint that can be used alone, as plain values for :func:`read_checkpoint`.
 
-    Options that depend on the machine or the start of training are left out.
+    Options that depend on the machine are left out.
     """
     return {
         **{name: value for name, value in options.items() if name not in _NOT_CARRIED},
@@ -89,15 +127,29 @@ def carried(
     }
 
 
-def refuse(stored: Mapping[str, Any], target: Target | None, trained: Mapping[str, Any], *, resumes: bool) -> None:
-    """Refuses a checkpoint, by its `hyper_parameters`, that does not fit this classifier.
+def refuse(
+    checkpoint: Checkpoint, target: Target | None, trained: Mapping[str, Any], *, resumes: object | None
+) -> None:
+    """Refuses a checkpoint that does not fit this classifier.
+
+    Args:
+        checkpoint: its contents.
+        target: the classifier's task and labels.
+        trained: see :func:`lit_textclf.models.adapters.refuse_another_way`.
+        resumes: the file that `fit` resumes; None if its weights are only used.
 
     Raises:
-        UserError: if the names or order of the labels differ, or the trained parameters.
+        UserError: if the names or order of the labels differ, or the trained parameters, or if training cannot resume.
     """
+    stored = checkpoint["hyper_parameters"]
+    if resumes is not None and "optimizer_states" not in checkpoint:
+        raise UserError(
+            f"{resumes}: has no state of the optimizer, so that fit cannot resume from it; use --ckpt_path "
+            f"{Path(str(resumes)).with_name('last.ckpt')}"
+        )
     if target is not None and (conflict := Target.from_dict(stored["target"]).conflict(target.task, target.labels)):
         raise UserError(conflict)
-    refuse_another_way(stored, trained, resumes=resumes)
+    refuse_another_way(stored, trained, resumes=resumes is not None)
 
 
 def find_checkpoint(name: str, root: Path) -> Path:
@@ -144,7 +196,7 @@ def read_checkpoint(path: Path) -> CheckpointInfo:
     model = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(model, dict) or not {"target", "architecture", "tokenizer"} <= model.keys():
         raise UserError(f"{path}: not a lit_textclf checkpoint (no labels, no tokenizer); pass one written by fit")
-    model = {"pooling": "own", **model}  # version 0.1 had no other
+    migrate(content, path)
     keys = content.get("TextDataModule", {}).get("trained_on")
     return CheckpointInfo(
         path,
@@ -176,8 +228,9 @@ def _instead_of(path: Path) -> str:
         # torch raises errors of many types for a file that it did not write; such a file is not offered.
         with contextlib.suppress(Exception):
             if _damaged(other) is None:
-                step = torch.load(other, map_location="cpu", weights_only=True, mmap=True)["global_step"]
-                return f"use the one before it: --ckpt_path {other} (step {step})"
+                content = torch.load(other, map_location="cpu", weights_only=True, mmap=True)
+                state = "" if "optimizer_states" in content else ", not to resume fit"
+                return f"use the one before it: --ckpt_path {other} (step {content['global_step']}{state})"
     return "no intact checkpoint was found next to it; train again"
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.classifier.checkpoint import carried, refuse
+from lit_textclf.classifier.checkpoint import WRITTEN_BY, carried, migrate, refuse, written_by
 from lit_textclf.classifier.losses import TrainingLoss, class_weights_of
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.metrics.table import shown_in
-from lit_textclf.classifier.network import HeadInit, Network
+from lit_textclf.classifier.network import HeadInit, Network, overridable
 from lit_textclf.classifier.optimizer import (
     LearningRate,
     build,
@@ -138,7 +138,7 @@ class TextClassifier(Network):
             architecture=architecture,
             tokenizer=tokenizer_from_files(tokenizer) if isinstance(tokenizer, dict) else tokenizer,
         )
-        self.save_hyperparameters(ignore=["target", "calibration", "architecture", "tokenizer"])
+        self.save_hyperparameters()
         check_options(self.hparams, has_tokenizer=tokenizer is not None)
         self.calibrate, self.threshold_for = calibrate, threshold_for
         self.calibration = calibration if isinstance(calibration, Calibration) else Calibration.from_dict(calibration)
@@ -186,6 +186,7 @@ class TextClassifier(Network):
 
     # Steps ------------------------------------------------------------------------------------------------------------
 
+    @overridable
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """One training step.
 
@@ -213,14 +214,17 @@ class TextClassifier(Network):
                 self.log("train_loss_unweighted", plain, batch_size=len(batch["target"]))
         return loss
 
+    @overridable
     def validation_step(self, batch: Batch, batch_idx: int = 0) -> Evaluated:
         """Adds one batch to the validation metrics."""
         return self._evaluate(batch, "val")
 
+    @overridable
     def test_step(self, batch: Batch, batch_idx: int = 0) -> Evaluated:
         """Adds one batch to the test metrics."""
         return self._evaluate(batch, "test")
 
+    @overridable
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Prediction:
         """Predicts one batch; its logits are raw, see :class:`Calibration`."""
         batch = as_batch(batch)
@@ -314,6 +318,7 @@ class TextClassifier(Network):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds target, architecture and tokenizer as plain values, so that the checkpoint can be used alone."""
         assert self.target is not None
+        checkpoint[WRITTEN_BY] = written_by()
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = carried(
             {**self.hparams, **self.resolved},
             target=self.target,
@@ -323,16 +328,13 @@ class TextClassifier(Network):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint whose labels or adapters differ from this classifier's.
-
-        Raises:
-            UserError: if the names or order of the labels differ, or the trained parameters.
-        """
+        """Refuses a checkpoint with other labels or adapters, of a newer version, or without what `fit` resumes."""
+        migrate(checkpoint)
         built = self.build_options
         trained = {name: getattr(built, name) for name in ("lora", "freeze", "pooling")}
         trained["layerwise_lr_decay"] = self.layerwise_lr_decay
         resumes = self._trainer is not None and self.trainer.state.fn == "fit"
-        refuse(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY], self.target, trained, resumes=resumes)
+        refuse(checkpoint, self.target, trained, resumes=self.trainer.ckpt_path if resumes else None)
         data = checkpoint.get("datamodule_hyper_parameters", {})
         read_as = ("max_length", "long_text", "window_stride", "max_windows")
         self.trained_with = {name: data[name] for name in read_as if name in data}

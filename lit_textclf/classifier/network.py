@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -29,11 +31,17 @@ from lit_textclf.utils.messages import UserError
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
+
+def overridable(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Declares a step as Lightning does: type checkers accept an override such as `(self, batch, batch_idx)`."""
+    return step
+
+
 HeadInit = Literal["auto", "random", "probe"]
-
-
 _LEARNED = "learned"
 """The key, in the state dict that a process hands back, of what the classifier has learned besides the weights."""
+CARRIED = ("target", "calibration", "architecture", "tokenizer")
+"""The arguments of :class:`TextClassifier` that a checkpoint supplies; hyper-parameters leave them out."""
 _NEED_LAYERS = (BaseFinetuning, ModelPruning, WeightAveraging)
 
 
@@ -117,6 +125,19 @@ class Network(LightningModule):
             self.configure_model()
         assert self.model is not None
         return self.model.base_model  # type: ignore[return-value]
+
+    def save_hyperparameters(
+        self,
+        *args: Any,
+        ignore: Sequence[str] | str | None = None,
+        frame: FrameType | None = None,
+        logger: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """Lightning's, without what only a checkpoint supplies: a tokenizer does not belong in hparams.yaml."""
+        ignored = [ignore] if isinstance(ignore, str) else ignore or []
+        frame = frame or inspect.currentframe().f_back  # type: ignore[union-attr]  # of the constructor that calls this
+        super().save_hyperparameters(*args, ignore=[*ignored, *CARRIED], frame=frame, logger=logger, **kwargs)
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -216,6 +237,7 @@ class Network(LightningModule):
         """
         self.model, self.origin = model, origin
 
+    @overridable
     def forward(self, **inputs: Tensor) -> Tensor:
         """Runs the model.
 

@@ -59,12 +59,12 @@ def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: fl
     """Applies weight decay to matrices only.
 
     Biases and the weights of LayerNorm are the parameters of one dimension (Devlin et al. 2019, and transformers'
-    Trainer, do not decay them).
+    Trainer, do not decay them). `LearningRateMonitor` shows the names.
     """
     trained = [parameter for _, parameter in named if parameter.requires_grad]
     return [
-        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
+        {"params": [each for each in trained if each.ndim >= 2], "weight_decay": weight_decay, "name": "decay"},
+        {"params": [each for each in trained if each.ndim < 2], "weight_decay": 0.0, "name": "no_decay"},
     ]
 
 

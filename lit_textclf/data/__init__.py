@@ -11,4 +11,5 @@ if TYPE_CHECKING:
 
 __all__ = ["TextDataModule"]
 
-__getattr__ = lazy_attributes(__name__, TextDataModule="datamodule")
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_attributes(__name__, TextDataModule="datamodule")

@@ -162,7 +162,6 @@ def refuse_another_way(stored: Mapping[str, Any], now: Mapping[str, Any], *, res
     Raises:
         UserError: naming the option.
     """
-    stored = {"pooling": "own", **stored}  # version 0.1 had no other
     for name, value in now.items():
         if stored.get(name) != value and (name in ("lora", "pooling") or resumes):
             raise UserError(

@@ -17,11 +17,20 @@ _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "l
 
 
 def config_from_json(text: str) -> PretrainedConfig:
-    """The inverse of :func:`config_to_json`."""
-    from transformers import AutoConfig
+    """The inverse of :func:`config_to_json`.
+
+    Raises:
+        UserError: if the installed transformers does not know the architecture.
+    """
+    from transformers import CONFIG_MAPPING, AutoConfig, __version__
 
     values = json.loads(text)
-    return AutoConfig.for_model(values.pop("model_type"), **values)  # type: ignore[no-any-return]
+    if (kind := values.pop("model_type")) not in CONFIG_MAPPING:
+        raise UserError(
+            f"the checkpoint's model is a {kind!r}, which transformers {__version__} does not know: it needs a newer "
+            "transformers; run pip install -U transformers"
+        )
+    return AutoConfig.for_model(kind, **values)  # type: ignore[no-any-return]
 
 
 def config_to_json(config: PretrainedConfig) -> str:

@@ -11,4 +11,5 @@ if TYPE_CHECKING:
 
 __all__ = ["Trainer"]
 
-__getattr__ = lazy_attributes(__name__, Trainer="trainer")
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_attributes(__name__, Trainer="trainer")

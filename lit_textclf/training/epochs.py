@@ -1,4 +1,4 @@
-"""`trainer.max_epochs: auto`: more epochs where an epoch has few steps."""
+"""What the Trainer decides by the number of steps: `trainer.max_epochs: auto`, and how often it logs."""
 
 from __future__ import annotations
 
@@ -33,6 +33,15 @@ def _max_time(trainer: pl.Trainer) -> float | None:
     return timers[0].time_remaining() if timers else None
 
 
+def log_each_epoch(trainer: Any) -> None:
+    """Lowers `trainer.log_every_n_steps` to the steps of an epoch, so that each epoch has a training loss."""
+    interval = trainer.log_every_n_steps
+    trainer.log_every_n_steps = 1  # Lightning 2.6.6 warns of a longer interval than an epoch when it loads the rows
+    trainer.fit_loop.setup_data()
+    steps = trainer.num_training_batches / trainer.accumulate_grad_batches  # infinite without a length
+    trainer.log_every_n_steps = int(max(1, min(interval, steps)))
+
+
 class AutoEpochs(Callback):
     """Sets the Trainer's number of epochs once the training rows are known; a resumed run keeps its own.
 
@@ -52,6 +61,8 @@ class AutoEpochs(Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Counts the steps of one epoch."""
         self._loop = trainer.fit_loop
+        if stage == "fit" and trainer.log_every_n_steps and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            log_each_epoch(trainer)
         if stage == "fit" and self.active and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             if _max_time(trainer) is not None and not getattr(pl_module, "schedule_needs_end", False):
                 self._loop.max_epochs = -1

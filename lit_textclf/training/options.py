@@ -2,11 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from datetime import timedelta
+from os import PathLike
+from typing import Any, Literal, TypedDict
 
-from lightning.pytorch.strategies import StrategyRegistry
+from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
+from lightning.pytorch.accelerators import Accelerator
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import LayerSync, Precision
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import Strategy, StrategyRegistry
 
 from lit_textclf.utils.messages import UserError, did_you_mean, note
+
+Plugin = Precision | ClusterEnvironment | CheckpointIO | LayerSync
+
+
+class LightningArguments(TypedDict, total=False):
+    """The arguments of Lightning's Trainer (2.6.6) that ours passes on, for type checkers and editors."""
+
+    accelerator: str | Accelerator
+    strategy: str | Strategy
+    devices: list[int] | str | int
+    num_nodes: int
+    logger: Logger | Iterable[Logger] | bool | None
+    callbacks: list[Callback] | Callback | None
+    fast_dev_run: int | bool
+    min_epochs: int | None
+    max_steps: int
+    min_steps: int | None
+    max_time: str | timedelta | dict[str, int] | None
+    limit_train_batches: int | float | None
+    limit_val_batches: int | float | None
+    limit_test_batches: int | float | None
+    limit_predict_batches: int | float | None
+    overfit_batches: int | float
+    val_check_interval: int | float | str | timedelta | dict[str, int] | None
+    check_val_every_n_epoch: int | None
+    enable_checkpointing: bool | None
+    enable_progress_bar: bool | None
+    accumulate_grad_batches: int
+    gradient_clip_algorithm: str | None
+    deterministic: bool | Literal["warn"] | None
+    benchmark: bool | None
+    inference_mode: bool
+    use_distributed_sampler: bool
+    profiler: Profiler | str | None
+    detect_anomaly: bool
+    barebones: bool
+    plugins: Plugin | str | list[Plugin | str] | None
+    sync_batchnorm: bool
+    reload_dataloaders_every_n_epochs: int
+    default_root_dir: str | PathLike[str] | None
+    enable_autolog_hparams: bool
+    model_registry: str | None
+
 
 _POSITIVE = (
     "accumulate_grad_batches",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import inspect
+from typing import TYPE_CHECKING, Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -18,6 +19,11 @@ from lit_textclf.training.callbacks.stop_and_resume import ExactResume
 from lit_textclf.training.epochs import FEWEST, AutoEpochs
 from lit_textclf.training.hardware import Precision, choose_precision, device_kind
 
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from lit_textclf.training.options import LightningArguments
+
 
 class Trainer(pl.Trainer):
     """Lightning's Trainer, with the same meaning of all its arguments.
@@ -28,7 +34,7 @@ class Trainer(pl.Trainer):
         max_epochs: epochs of training; auto is three, and up to ten until there are 250 steps, or no limit with
             trainer.max_steps, or with trainer.max_time if the schedule needs no end (model.lr_scheduler constant)
         gradient_clip_val: the largest norm of the gradient
-        log_every_n_steps: training steps from one logged loss to the next
+        log_every_n_steps: training steps from one logged loss to the next; at most those of an epoch
         enable_model_summary: print a table of the modules
         num_sanity_val_steps: validation batches before training begins; the first one has the longest rows
         checkpoint_every_n_steps: training steps between two writes of last.ckpt within an epoch; null writes it only at
@@ -37,7 +43,23 @@ class Trainer(pl.Trainer):
         **kwargs: all other arguments of Lightning's Trainer
     """
 
-    def __init__(
+    if TYPE_CHECKING:  # jsonargparse 4.53 reads defaults and help from Lightning's signature, but not through Unpack
+
+        def __init__(
+            self,
+            *,
+            precision: Precision = "auto",
+            max_epochs: int | Literal["auto"] | None = "auto",
+            gradient_clip_val: float | None = 1.0,
+            log_every_n_steps: int | None = 10,
+            enable_model_summary: bool | None = False,
+            num_sanity_val_steps: int | None = 1,
+            checkpoint_every_n_steps: int | None = None,
+            keep_freed_memory: bool = True,
+            **kwargs: Unpack[LightningArguments],
+        ) -> None: ...
+
+    def __init__(  # type: ignore[no-redef]
         self,
         *,
         precision: Precision = "auto",
@@ -91,3 +113,13 @@ class Trainer(pl.Trainer):
     @property
     def _callbacks(self) -> list[Callback]:
         return self.callbacks  # type: ignore[attr-defined,no-any-return]
+
+
+def _full_signature() -> inspect.Signature:
+    """Our arguments and Lightning's, which `help` and the completion of notebooks show."""
+    ours, others = (inspect.signature(kind.__init__).parameters for kind in (Trainer, pl.Trainer))
+    named = {**others, **ours}
+    return inspect.Signature([named[name] for name in named if name not in ("self", "kwargs")])
+
+
+Trainer.__signature__ = _full_signature()  # type: ignore[attr-defined]

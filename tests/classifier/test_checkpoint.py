@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import resource
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lit_textclf import Trainer, UserError, main
-from lit_textclf.classifier.checkpoint import find_checkpoint, read_checkpoint
-from lit_textclf.data.labels.target import Target
+import lit_textclf
+from lit_textclf import Target, TextClassifier, TextDataModule, Trainer, UserError, main
+from lit_textclf.classifier.checkpoint import FORMAT, MIGRATIONS, find_checkpoint, read_checkpoint
 from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, link_or_copy
 
 
@@ -57,12 +60,12 @@ def test_what_a_checkpoint_says(finished_run: Path) -> None:
     assert stored.model["learning_rate"] == 1e-3
     assert stored.data["max_length"] == 16
     assert stored.data["text_column"] == "text"
-    assert not {"batch_size", "train_file", "num_workers", "model_name_or_path"} & {*stored.data, *stored.model}
+    assert not {"batch_size", "train_file", "num_workers", "compile"} & {*stored.data, *stored.model}
     assert {"tokenizer.json", "tokenizer_config.json"} <= stored.tokenizer.keys()
 
 
-def test_last_is_the_best_file_only_where_it_is_the_best_epoch(fit_args: list[str]) -> None:
-    """And what is known of the best epoch is in last.ckpt, so that a run that goes on keeps a better best.ckpt."""
+def test_last_knows_the_best_epoch_and_the_state_of_the_optimizer(fit_args: list[str]) -> None:
+    """A resumed run keeps a better best.ckpt; best.ckpt is a third of the size, whichever epoch is the best."""
     lists = {}
     for epochs, rate in (
         (1, "1e-3"),
@@ -85,13 +88,14 @@ def test_last_is_the_best_file_only_where_it_is_the_best_epoch(fit_args: list[st
         state = next(state for key, state in last["callbacks"].items() if key.startswith("ModelCheckpoint"))
         metrics = json.loads((folder.parent / "metrics.json").read_text(encoding="utf-8"))
         assert float(state["best_model_score"]) == pytest.approx(metrics["val_f1_macro"])
-        assert last["global_step"] >= best["global_step"]
-    folder, _, _ = lists[1]
-    assert (folder / "best.ckpt").samefile(folder / "last.ckpt")
+        assert {"optimizer_states", "lr_schedulers"} <= last.keys() - best.keys()
+        assert (folder / "best.ckpt").stat().st_size < (folder / "last.ckpt").stat().st_size / 2
+        assert {path.name for path in folder.iterdir()} == {"best.ckpt", "last.ckpt"}
+    folder, best, last = lists[1]
+    assert last["epoch"] == best["epoch"]
+    assert all(torch.equal(best["state_dict"][name], tensor) for name, tensor in last["state_dict"].items())
     folder, best, last = lists[6]
     assert last["epoch"] > best["epoch"]
-    assert not (folder / "best.ckpt").samefile(folder / "last.ckpt")
-    assert {path.name for path in folder.iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
 def test_a_second_name_or_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +146,7 @@ def test_lightning_is_told_to_write_that_way() -> None:
 
     own = Own()
     assert Trainer(accelerator="cpu", logger=False, plugins=[own]).strategy.checkpoint_io is own
-    assert "_save_checkpoint" in vars(ModelCheckpoint), "runs.LastCheckpoint overrides this private method"
+    assert "_save_checkpoint" in vars(ModelCheckpoint), "LastCheckpoint.save_now calls this private method"
 
 
 def test_the_one_before_a_damaged_checkpoint_is_offered(
@@ -153,7 +157,8 @@ def test_the_one_before_a_damaged_checkpoint_is_offered(
     last, content = folder / "last.ckpt", (folder / "last.ckpt").read_bytes()
     (folder / "other.ckpt").write_bytes((folder / "best.ckpt").read_bytes())
     (folder / "best.ckpt").unlink()
-    step = torch.load(folder / "other.ckpt", weights_only=True)["global_step"]
+    stored = torch.load(folder / "other.ckpt", weights_only=True)
+    step = f"{stored['global_step']}, not to resume fit"
     command = ["validate", "--ckpt_path", str(last), "--data.validation_file", str(reviews["validation"])]
     middle = len(content) // 2
     with zipfile.ZipFile(last) as archive:  # inside the largest tensor: a byte of padding would damage nothing
@@ -171,3 +176,101 @@ def test_the_one_before_a_damaged_checkpoint_is_offered(
     with zipfile.ZipFile(folder / "foreign.ckpt", "w") as archive:  # whole, and no checkpoint
         archive.writestr("note.txt", "precious")
     assert "no intact checkpoint was found next to it" in fails(command)
+
+
+def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Writes a checkpoint with other contents beside it."""
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path.with_name("changed.ckpt"))
+    return path.with_name("changed.ckpt")
+
+
+def test_each_older_format_has_a_migration(fitted: Path) -> None:
+    content = torch.load(fitted / "checkpoints/best.ckpt", weights_only=True)
+    assert content["lit_textclf"] == {"format": FORMAT, "version": lit_textclf.__version__}
+    assert list(MIGRATIONS) == list(range(1, FORMAT))
+
+
+def test_a_checkpoint_without_a_number_is_of_the_first_format(fitted: Path) -> None:
+    def first(content: dict[str, Any]) -> None:
+        del content["lit_textclf"], content["hyper_parameters"]["pooling"]
+
+    path = changed(fitted / "checkpoints/last.ckpt", first)
+    assert read_checkpoint(path).model["pooling"] == "own"
+    assert TextClassifier.load_from_checkpoint(path).build_options.pooling == "own"
+
+
+def test_a_newer_format_is_refused_in_one_line(
+    fitted: Path, reviews: dict[str, Path], fails: Callable[[Sequence[str]], str]
+) -> None:
+    def later(content: dict[str, Any]) -> None:
+        content["lit_textclf"] = {"format": FORMAT + 1, "version": "9.9"}
+
+    path = changed(fitted / "checkpoints/last.ckpt", later)
+    expected = f"written by lit_textclf 9.9 in format {FORMAT + 1}, and this version, {lit_textclf.__version__}, reads"
+    error = fails(["test", "--ckpt_path", str(path), "--data.test_file", str(reviews["test"])])
+    assert f"{path}: {expected}" in error
+    assert "pip install -U lit-textclf" in error
+    with pytest.raises(UserError, match=expected):
+        TextClassifier.load_from_checkpoint(path)
+
+
+def test_an_architecture_that_transformers_does_not_know(
+    fitted: Path, reviews: dict[str, Path], fails: Callable[[Sequence[str]], str]
+) -> None:
+    def future(content: dict[str, Any]) -> None:
+        stored = content["hyper_parameters"]
+        stored["architecture"] = stored["architecture"].replace('"model_type": "bert"', '"model_type": "bert9"')
+
+    path = changed(fitted / "checkpoints/last.ckpt", future)
+    error = fails(["test", "--ckpt_path", str(path), "--data.test_file", str(reviews["test"])])
+    assert re.search(r"model is a 'bert9', which transformers \S+ does not know: it needs a newer transformers", error)
+
+
+def test_a_target_without_a_positive_label(fitted: Path, reviews: dict[str, Path]) -> None:
+    target = {"task": "single_label", "labels": ["negative", "positive"]}
+    assert Target.from_dict(target) == Target("single_label", ("negative", "positive"))
+
+    def without(content: dict[str, Any]) -> None:
+        del content["hyper_parameters"]["target"]["positive_label"]
+
+    path = changed(fitted / "checkpoints/last.ckpt", without)
+    assert "test_f1" in main(["test", "--ckpt_path", str(path), "--data.test_file", str(reviews["test"])])
+
+
+def test_fit_does_not_resume_without_the_state_of_the_optimizer(
+    fit_args: list[str], fitted: Path, fails: Callable[[Sequence[str]], str]
+) -> None:
+    last = fitted / "checkpoints/last.ckpt"
+    error = fails([*fit_args, "--ckpt_path", "best", "--trainer.max_epochs", "3"])
+    assert "best.ckpt: has no state of the optimizer, so that fit cannot resume from it; use --ckpt_path " in error
+    assert error.rstrip().endswith(str(last))
+    assert "val_loss" in main([*fit_args, "--ckpt_path", str(last), "--trainer.max_epochs", "3"])
+
+
+class OwnOptions(TextClassifier):
+    """A subclass with an option of its own, saved as Lightning's documentation shows it."""
+
+    def __init__(self, *args: Any, extra: int = 3, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.save_hyperparameters()
+
+
+def test_hyper_parameters_say_what_was_trained(tiny_bert: Path, reviews: dict[str, Path]) -> None:
+    """The tokenizer is left out, whoever saves them."""
+    common: dict[str, Any] = {"accelerator": "cpu", "max_epochs": 1, "precision": "32-true", "log_every_n_steps": 1}
+    files = {f"{split}_file": str(reviews[split]) for split in ("train", "validation")}
+    classifier = OwnOptions(str(tiny_bert), extra=4, head_init="random")
+    first = Trainer(**common)
+    first.fit(classifier, TextDataModule(**files, max_length=16))
+    first.save_checkpoint("own.ckpt")
+    loaded = OwnOptions.load_from_checkpoint("own.ckpt")
+    assert (loaded.hparams["model_name_or_path"], loaded.hparams["extra"]) == (str(tiny_bert), 4)
+    second = Trainer(**common)
+    second.fit(loaded, TextDataModule(**files, max_length=16))
+    for trainer in (first, second):
+        assert trainer.logger is not None
+        written = yaml.safe_load(Path(str(trainer.logger.log_dir), "hparams.yaml").read_text(encoding="utf-8"))
+        assert written["model_name_or_path"] == str(tiny_bert)
+        assert not {"target", "calibration", "architecture", "tokenizer"} & written.keys()

@@ -74,7 +74,7 @@ def test_fit_writes_what_the_contract_says(fit_args: list[str], capfd: pytest.Ca
     assert len(written) == 4
     events = EventAccumulator(str(folder))
     events.Reload()
-    assert {"train_loss", "val_loss", "val_f1_macro", "lr/pg1", "epoch"} <= set(events.Tags()["scalars"])
+    assert {"train_loss", "val_loss", "val_f1_macro", "lr/decay", "epoch"} <= set(events.Tags()["scalars"])
 
 
 def test_it_learns(fit_args: list[str]) -> None:
@@ -457,15 +457,19 @@ class Remembers(Callback):
 
 def test_a_state_that_is_not_restored_is_named(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     main([*fit_args, "--trainer.max_epochs", "1"], callbacks=[Remembers()])
-    more = ["--ckpt_path", "lightning_logs/version_0/checkpoints/best.ckpt", "--trainer.max_epochs", "2"]
+    last, saved = Path("lightning_logs/version_0/checkpoints/last.ckpt"), Path("saved.ckpt")
+    shutil.copyfile(last, saved)
+    more = ["--ckpt_path", "last", "--trainer.max_epochs", "2"]
     capfd.readouterr()
     main([*fit_args, *more])
     err = capfd.readouterr().err
     assert "fit: the checkpoint's state of Remembers is not restored: this run has no such callback\n" in err
     assert "callbacks used to create the checkpoint" not in err
     callback = Remembers()
+    more[-1] = "3"
+    shutil.copyfile(saved, last)
     main([*fit_args, *more], callbacks=[callback])
-    assert callback.steps == 12
+    assert callback.steps == 18
     assert "is not restored" not in capfd.readouterr().err
     main(["validate", "--ckpt_path", "last", "--data.validation_file", "validation.csv"])
     assert "is not restored" not in capfd.readouterr().err

@@ -14,7 +14,8 @@ from lit_textclf.utils.lazy import lazy_attributes
 
 def test_first_use_imports_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "json.tool", raising=False)
-    get = lazy_attributes("json", main="tool", JSONDecoder="decoder")
+    get, names = lazy_attributes("json", main="tool", JSONDecoder="decoder")
+    assert names() == sorted(json.__all__)
     assert get("JSONDecoder") is json.JSONDecoder
     assert "json.tool" not in sys.modules
     assert callable(get("main"))

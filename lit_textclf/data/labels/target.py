@@ -99,7 +99,7 @@ class Target:
     def from_dict(cls, values: Mapping[str, Any]) -> Target:
         """The inverse of :meth:`to_dict`."""
         scale = {name: values[name] for name in ("label_mean", "label_scale") if name in values}  # not in version 0.1
-        return cls(values["task"], tuple(values["labels"]), values["positive_label"], **scale)
+        return cls(values["task"], tuple(values["labels"]), values.get("positive_label"), **scale)
 
     def scaled_to(self, rows: Rows) -> Target:
         """This target with the mean and standard deviation of the values of training rows; itself with probabilities.

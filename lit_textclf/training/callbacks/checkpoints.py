@@ -48,10 +48,13 @@ class CheckpointFiles(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Writes `best.ckpt` after an epoch with the best monitored metric so far; of equal ones, the lowest `val_loss`."""
+    """Writes `best.ckpt` after an epoch with the best monitored metric so far; of equal ones, the lowest `val_loss`.
+
+    It has no state of the optimizer, which is twice the size of the weights: `last.ckpt` has it, to resume from.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(filename="best", **kwargs)
+        super().__init__(filename="best", save_weights_only=True, **kwargs)
         self._loss = math.inf
 
     @property
@@ -79,32 +82,15 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Writes `last.ckpt` at each epoch's end: as a hard link to `best.ckpt` if that was just written.
+    """Writes `last.ckpt` at each epoch's end."""
 
-    On file systems without hard links it is a copy. Checkpoints are renamed into place, so that a new one under either
-    name does not change the other. `best` writes `best.ckpt`, and is called before this callback.
-    """
-
-    def __init__(self, best: ModelCheckpoint | None, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(filename="last", save_on_train_epoch_end=True, **kwargs)
-        self._best = best
 
     @property
     def state_key(self) -> str:
         """The key of this callback's state in a checkpoint; fixed, whatever the class is called."""
         return f"LastCheckpoint{super().state_key.removeprefix(type(self).__qualname__)}"
-
-    def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
-        best = self._best
-        saved = best is not None and best._last_global_step_saved == trainer.global_step
-        if best is None or not saved or not Path(best.best_model_path).is_file():  # a sharded checkpoint is a folder
-            super()._save_checkpoint(trainer, filepath)
-            return
-        if trainer.is_global_zero:
-            link_or_copy(Path(best.best_model_path), Path(filepath))
-        trainer.strategy.barrier()
-        self._last_global_step_saved = trainer.global_step
-        self._last_checkpoint_saved = filepath
 
     def save_now(self, trainer: pl.Trainer) -> None:
         """Writes `last.ckpt` when a fit is stopped between two steps, unless it already has this step."""
@@ -144,10 +130,10 @@ def checkpoint_callbacks(
     common: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     steps = [] if every_n_steps is None else [StepCheckpoint(every_n_steps, dirpath=folder / "checkpoints")]
     if not validated:
-        return [LastCheckpoint(None, **common), *steps]
+        return [LastCheckpoint(**common), *steps]
     monitor, mode = monitor_of(target.task)
     best = BestCheckpoint(monitor=monitor, mode=mode, **common)
-    return [best, LastCheckpoint(best, **common), *steps]
+    return [best, LastCheckpoint(**common), *steps]
 
 
 def best_checkpoint(trainer: pl.Trainer) -> BestCheckpoint | None:

@@ -1,4 +1,4 @@
-"""Writes charts, figures, curves, errors, options and results to TensorBoard, besides the metrics."""
+"""Gives loggers figures, speed and results besides the metrics; and TensorBoard charts, curves, errors and options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from PIL import Image
 from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_average_precision
@@ -43,7 +43,7 @@ _DATA_OPTIONS = ("max_length", "batch_size", "max_tokens_per_batch")
 
 @dataclass(frozen=True)
 class TensorBoardOptions:
-    """What TensorBoard shows of a run besides the metrics.
+    """What TensorBoard shows of a run besides the metrics; loggers that take images get the figures, too.
 
     Args:
         figures: at the end of fit, validate and test: confusion matrices, each label's F1, precision-recall and ROC
@@ -63,7 +63,7 @@ class TensorBoardOptions:
 
 
 class ShowInTensorBoard(Callback):
-    """Writes to TensorBoard if the first logger is a TensorBoardLogger.
+    """Writes figures, speed and results to all loggers, and everything else to the first TensorBoardLogger.
 
     Args:
         options: select what to write.
@@ -111,15 +111,18 @@ class ShowInTensorBoard(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the epoch's speed."""
-        writer, report = _writer(trainer), self.report
-        if writer is None or report is None:
+        if (report := self.report) is None:
             return
         now = (report.rows, report.tokens, report.positions, report.training_seconds)
         rows, tokens, positions, seconds = (new - old for new, old in zip(now, self._counted, strict=True))
         self._counted = now
-        writer.add_scalar("speed/tokens_per_second", tokens / max(seconds, 1e-9), _step(trainer))
-        writer.add_scalar("speed/rows_per_second", rows / max(seconds, 1e-9), _step(trainer))
-        writer.add_scalar("speed/padding_share", 1 - tokens / max(1, positions), _step(trainer))
+        speed = {
+            "speed/tokens_per_second": tokens / max(seconds, 1e-9),
+            "speed/rows_per_second": rows / max(seconds, 1e-9),
+            "speed/padding_share": 1 - tokens / max(1, positions),
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(speed, _step(trainer))
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts to keep embeddings."""
@@ -142,47 +145,72 @@ class ShowInTensorBoard(Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draws the best validation, and writes the run's options with its results."""
-        writer = _writer(trainer)
-        if writer is None or self.report is None or not self.report.rows:
+        if not trainer.is_global_zero or self.report is None or not self.report.rows:
             return
         assert isinstance(pl_module, TextClassifier)
         last = self.collected.evaluation(pl_module)
         evaluation, epoch = self.report.best_evaluation, self.report.best_epoch  # of best.ckpt and the results below
         if evaluation is None:
             evaluation, epoch = last, self._epoch
-        self._show(writer, trainer, evaluation, f" after epoch {epoch}")
-        if self.options.graph:
+        self._show(trainer, evaluation, f" after epoch {epoch}")
+        writer = _writer(trainer)
+        if writer is not None and self.options.graph:
             write_graph(writer, pl_module, trainer)
-        if self.options.embeddings and last is not None:
+        if writer is not None and self.options.embeddings and last is not None:
             self._embeddings.write(writer, last, _step(trainer))
         metrics = self.report.metrics(trainer)
         finite = {f"results/{name}": value for name, value in metrics.items() if math.isfinite(value)}
-        assert isinstance(trainer.logger, TensorBoardLogger)
-        trainer.logger.log_hyperparams(plain_options(trainer, pl_module), finite, _step(trainer))
-        writer.flush()
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.log_hyperparams(plain_options(trainer, pl_module), finite, _step(trainer))
+                logger.experiment.flush()
+            else:
+                logger.log_metrics(finite, _step(trainer))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draws what `validate` or `test` measured."""
-        if trainer.state.fn != "fit" and (writer := _writer(trainer)) is not None:
-            self._show(writer, trainer, self.collected.evaluation(pl_module), "")
+        if trainer.state.fn != "fit" and trainer.is_global_zero:
+            self._show(trainer, self.collected.evaluation(pl_module), "")
 
     on_test_end = on_validation_end
 
-    def _show(self, writer: SummaryWriter, trainer: pl.Trainer, evaluation: Evaluation | None, when: str) -> None:
-        if evaluation is None or not self.options.figures:
+    def _show(self, trainer: pl.Trainer, evaluation: Evaluation | None, when: str) -> None:
+        """Writes the figures to the loggers that take images, and curves and errors to TensorBoard."""
+        writer, step = _writer(trainer), _step(trainer)
+        takers = [takes for logger in trainer.loggers if (takes := image_method(logger)) is not None]
+        if evaluation is None or not self.options.figures or not takers:
             return
         started = time.perf_counter()
-        figures = write_evaluation(writer, evaluation, _step(trainer))
-        writer.flush()
+        drawn = {kind.name: image for kind in FIGURES if (image := kind.image(evaluation)) is not None}
+        for name, image in drawn.items():
+            for takes in takers:
+                takes(f"{evaluation.split}/{name}", Image.open(io.BytesIO(image)).convert("RGB"), step)
+        if writer is not None:
+            write_evaluation(writer, evaluation, step)
+            writer.flush()
         seconds = time.perf_counter() - started
-        note(f"tensorboard: {plural(figures, 'figure')} of the {evaluation.split}{when} in {seconds:.1f} s")
+        where = "loggers" if writer is None else "tensorboard"
+        note(f"{where}: {plural(len(drawn), 'figure')} of the {evaluation.split}{when} in {seconds:.1f} s")
 
 
 def _writer(trainer: pl.Trainer) -> SummaryWriter | None:
-    """TensorBoard's writer, on rank 0, if the first logger is a TensorBoardLogger."""
-    if not trainer.is_global_zero or not isinstance(trainer.logger, TensorBoardLogger):
-        return None
-    return trainer.logger.experiment  # type: ignore[no-any-return]
+    """TensorBoard's writer, on rank 0, of the first TensorBoardLogger."""
+    loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    return loggers[0].experiment if loggers and trainer.is_global_zero else None
+
+
+def image_method(logger: Logger) -> Callable[[str, Image.Image, int], None] | None:
+    """What writes an image under a name at a step to a logger; None if the logger takes no images.
+
+    Lightning's loggers with a `log_image`, such as W&B's, have its signature `(key, images, step)`.
+    """
+    if isinstance(logger, TensorBoardLogger):
+        return lambda name, image, step: logger.experiment.add_image(name, np.asarray(image), step, dataformats="HWC")
+    if (log_image := getattr(logger, "log_image", None)) is not None:
+        return lambda name, image, step: log_image(key=name, images=[image], step=step)
+    if isinstance(logger, MLFlowLogger):
+        return lambda name, image, _: logger.experiment.log_image(logger.run_id, image, f"{name}.png")
+    return None
 
 
 def _step(trainer: pl.Trainer) -> int:
@@ -212,14 +240,10 @@ def _plain(value: Any) -> str | float:
     return value
 
 
-# Figures, graph, embeddings -------------------------------------------------------------------------------------------
-def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -> int:
-    """Writes figures, curves, histograms and the worst errors; returns the number of figures."""
+# Curves, graph, embeddings --------------------------------------------------------------------------------------------
+def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -> None:
+    """Writes curves, histograms and the worst errors."""
     group = evaluation.split
-    images = {kind.name: image for kind in FIGURES if (image := kind.image(evaluation)) is not None}
-    for name, image in images.items():
-        pixels = np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))
-        writer.add_image(f"{group}/{name}", pixels, step, dataformats="HWC")
     histograms = {"tokens_of_a_row": evaluation.outcomes.lengths}
     if (found := evaluation.without_thresholds.decisions) is not None:
         for curve in curves(evaluation, binary_average_precision)[0]:
@@ -230,7 +254,6 @@ def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -
             writer.add_histogram(f"{group}/{name}", values, step, bins=30)
     errors = worst_errors(evaluation)
     writer.add_text(f"{group}/worst_errors", markdown_table(errors) if errors else "no row is wrong", step)
-    return len(images)
 
 
 class _Graph(nn.Module):

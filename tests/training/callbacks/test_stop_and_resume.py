@@ -216,7 +216,7 @@ def test_sigterm_saves_without_a_report(
 ) -> None:
     """From Python nothing is printed, and the checkpoint is there all the same."""
     data = TextDataModule(train_file=str(reviews["train"]), max_length=16, batch_size=8)
-    last = LastCheckpoint(None, dirpath="run")
+    last = LastCheckpoint(dirpath="run")
     options: dict[str, Any] = {"accelerator": "cpu", "precision": "32-true", "logger": False, "limit_val_batches": 0}
     trainer = Trainer(max_epochs=2, callbacks=[Sigterm(), last], enable_progress_bar=False, **options)
     with pytest.raises(SystemExit):

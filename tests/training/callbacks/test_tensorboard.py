@@ -163,13 +163,81 @@ def test_a_config_with_the_section_is_read_by_all_commands(fitted: Path, reviews
     main(["check", "--config", config])
 
 
+def config_with(loggers: str) -> list[str]:
+    Path("loggers.yaml").write_text(f"trainer:\n  logger:\n{loggers}", encoding="utf-8")
+    return ["--config", "loggers.yaml"]
+
+
+CSV = "  - class_path: CSVLogger\n    init_args: {save_dir: table}\n"
+BOARD = "  - class_path: TensorBoardLogger\n    init_args: {save_dir: board}\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loggers", [CSV + BOARD, BOARD + CSV], ids=["csv first", "tensorboard first"])
+def test_every_logger_gets_what_it_can_take(loggers: str, fit_args: list[str]) -> None:
+    """Speed and results in numbers; figures, curves and options only where there is a place for them."""
+    metrics = main(["fit", *config_with(loggers), *fit_args[1:], *FIGURES])
+    (folder,) = Path("table/lightning_logs").iterdir()
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    (accuracy,) = (float(row["results/val_accuracy"]) for row in rows if row["results/val_accuracy"])
+    assert accuracy == metrics["val_accuracy"]
+    assert len([row for row in rows if row["speed/tokens_per_second"]]) == 2
+    assert len([row for row in rows if row["train_loss"]]) == 2  # epochs of 6 steps, of which every tenth is logged
+    (folder,) = Path("board/lightning_logs").iterdir()
+    found = EventAccumulator(str(folder), {"images": 0}).Reload()
+    assert images(found) == {"validation": CLASSES}
+    assert {"lr/decay", "lr/no_decay", "speed/rows_per_second"} <= set(found.Tags()["scalars"])
+    assert "results/val_accuracy" in found.Tags()["scalars"]
+
+
+@pytest.mark.slow
+def test_weights_and_biases_offline(fit_args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logged: list[dict[str, Any]] = []
+    log = wandb.Run.log
+
+    def record(run: Any, data: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        logged.append(data)
+        log(run, data, *args, **kwargs)
+
+    monkeypatch.setattr(wandb.Run, "log", record)
+    config = config_with("  - class_path: WandbLogger\n    init_args: {save_dir: ., offline: true}\n")
+    metrics = main(["fit", *config, *fit_args[1:], *FIGURES])
+    wandb.finish()
+    found = {name: value for data in logged for name, value in data.items()}
+    assert found["results/val_accuracy"] == metrics["val_accuracy"]
+    assert {f"validation/{name}" for name in CLASSES} <= found.keys()
+    assert {"speed/padding_share", "train_loss", "val_loss", "lr/decay"} <= found.keys()
+    assert list(Path("wandb").glob("offline-run-*/*.wandb"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*filesystem:FutureWarning")  # MLflow prefers a database
+def test_mlflow_in_a_folder(fit_args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    config = config_with("  - class_path: MLFlowLogger\n    init_args: {tracking_uri: ./store}\n")
+    metrics = main(["fit", *config, *fit_args[1:], *FIGURES])
+    client = mlflow.MlflowClient("./store")
+    (experiment,) = client.search_experiments(filter_string="name = 'lightning_logs'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.metrics["results/val_accuracy"] == metrics["val_accuracy"]
+    assert {"speed/padding_share", "train_loss", "val_loss", "lr/decay"} <= run.data.metrics.keys()
+    pictures = {file.path for file in client.list_artifacts(run.info.run_id, "validation")}
+    assert pictures == {f"validation/{name}.png" for name in CLASSES}
+
+
 @pytest.mark.slow
 def test_scalars_over_http(fit_args: list[str], tmp_path: Path) -> None:
     main(fit_args)
     with Served(Path("lightning_logs"), tmp_path / "log") as server:
         url = f"{server.url}/data/plugin/scalars"
         tags = _answer(f"{url}/tags", server)
-        assert {"train_loss", "lr/pg1", "epoch", "val_loss", "val_accuracy", "val_f1_macro"} <= tags["version_0"].keys()
+        expected = {"train_loss", "lr/decay", "lr/no_decay", "epoch", "val_loss", "val_accuracy", "val_f1_macro"}
+        assert expected <= tags["version_0"].keys()
         points = _answer(f"{url}/scalars?run=version_0&tag=val_f1_macro", server)
         assert [point[1] for point in points] == [0, 5, 11]
 
