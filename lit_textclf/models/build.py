@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 
+_READ_PADDING = ("convbert", "fnet")
+"""Architectures whose convolutions or Fourier transforms have no attention mask (transformers 5.23)."""
+
+
 @dataclass(frozen=True)
 class BuildOptions:
     """Options of `model.*` that shape the network, what of it is trained, and how it computes.
@@ -98,11 +102,7 @@ def build_model(
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
     model, new = (from_config(config), set()) if pretrained is None else from_pretrained(pretrained, config)
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        raise UserError(
-            f"the tokenizer has {len(tokenizer):,} tokens, the model knows "
-            f"{model.get_input_embeddings().num_embeddings:,}; model.tokenizer_name_or_path does not fit the model"
-        )
+    check_inputs(model, config, tokenizer)
     new &= {name for name, _ in model.named_parameters()}
     head = last_linear(model, outputs)
     is_random = head is not None and any(model.get_parameter(name) is head.weight for name in new)
@@ -118,6 +118,29 @@ def build_model(
     if mesh is not None:
         shard(model, mesh)
     return Built(model, options, head_is_new)
+
+
+def check_inputs(model: Any, config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Refuses a tokenizer with more tokens than the model knows; notes a model that reads padding."""
+    if (known := known_tokens(model)) is not None and len(tokenizer) > known:
+        raise UserError(
+            f"the tokenizer has {len(tokenizer):,} tokens, the model knows {known:,}; "
+            "model.tokenizer_name_or_path does not fit the model"
+        )
+    if config.model_type in _READ_PADDING:
+        note(
+            f"{config.model_type}: reads padding, too, so that a text's probabilities depend on the texts in its "
+            "batch; data.pad_to_max_length true makes them independent"
+        )
+
+
+def known_tokens(model: Any) -> int | None:
+    """The size of a model's vocabulary; None if it has none, as CANINE, which hashes characters."""
+    try:
+        weight = getattr(model.get_input_embeddings(), "weight", None)
+    except NotImplementedError:  # of CANINE (transformers 5.23)
+        return None
+    return None if weight is None else len(weight)
 
 
 def _use_pooling(

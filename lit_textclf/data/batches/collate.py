@@ -79,7 +79,7 @@ class Collator:
         """Pads rows into a batch."""
         sequences = [sequence for row in rows for sequence in row.sequences]
         lengths = np.array([len(ids) for ids, _ in sequences])
-        width = self.pad_to or int(lengths.max())
+        width = self.pad_to or max(1, int(lengths.max()))  # GPT-2's tokenizer reads nothing in a blank text
         padded = {name: np.full((len(sequences), width), value, np.int64) for name, value in self.padding.items()}
         for index, ((ids, types), length) in enumerate(zip(sequences, lengths, strict=True)):
             span = slice(width - length, width) if self.pad_left else slice(0, length)
