@@ -35,7 +35,7 @@ from lit_textclf.prediction.output_file import PredictionFile
 from lit_textclf.prediction.output_format import OutputFormat
 from lit_textclf.prediction.parts import PredictionParts
 from lit_textclf.utils.atomic import refuse_input
-from lit_textclf.utils.messages import SharedError, UserError, note, plural
+from lit_textclf.utils.messages import SharedError, UserError, duration, long_quiet, note, plural, progress
 from lit_textclf.utils.paths import expand_path, resolve_files
 from lit_textclf.version import __version__
 
@@ -192,6 +192,7 @@ class PredictionWriter(Callback):
         if "part" in batch:
             self._held[index] = _Held(batch["part"])
         held = self._held[index]
+        self._progress.compute(len(outputs.row))
         if held.add(outputs):
             self.parts.write(held.part, held.logits(self.parts))
             del self._held[index]
@@ -289,24 +290,35 @@ class _Held:
 
 
 class _Rows:
-    """A progress bar with rows, rows a second and the time left, and the speed at the end."""
+    """How far a prediction is: a bar, or a line whenever nothing was printed for a while; and the speed at the end."""
 
     def __init__(self, shown: bool) -> None:
         self._bar: Progress | None = None
         self._shown = shown
         self._total, self._started, self._seconds = 0, time.perf_counter(), 0.0
+        self._own = self._written = self._computed = 0
 
     def start(self, total: int, own: int) -> None:
         """Starts the clock for `total` rows, of which this process predicts `own`."""
-        self._started, self._total = time.perf_counter(), total
+        self._started, self._total, self._own = time.perf_counter(), total, own
         if self._shown:
             columns = (TextColumn("predict"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(file=sys.stderr))
+            self._bar = Progress(*columns, console=Console(file=sys.stderr, force_terminal=True))
             self._bar.start()
             self._task = self._bar.add_task("predict", total=own)
 
+    def compute(self, rows: int) -> None:
+        """Counts rows of unfinished parts."""
+        self._computed += rows
+        if self._bar is None and long_quiet():
+            done = self._written + self._computed
+            speed = done / max(time.perf_counter() - self._started, 1e-9)
+            left = duration((self._own - done) / max(speed, 1e-9))
+            note(f"predict: {progress(done, self._own, 'row', speed)}; {left} left")
+
     def advance(self, rows: int) -> None:
-        """Counts rows that are done."""
+        """Counts the rows of a finished part."""
+        self._written, self._computed = self._written + rows, 0
         if self._bar is not None:
             self._bar.advance(self._task, rows)
 

@@ -78,6 +78,9 @@ def test_lines_of_a_long_run(
     assert re.search(r"^epoch 1 of 2: validation: batch 1 of 1 \(100%\), [\d,]+ rows/s$", shown, re.M)
     main(["test", "--ckpt_path", "best", "--data.test_file", "test.csv"])
     assert re.search(r"^test: batch 1 of 1 \(100%\), [\d,]+ rows/s$", capsys.readouterr().err, re.M)
+    main(["predict", "--ckpt_path", "best", "--data.predict_file", "test.csv", "--data.eval_batch_size", "5"])
+    line = r"^predict: row 10 of 15 \(67%\), [\d,]+ rows/s; 0:00:\d\d left$"
+    assert re.search(line, capsys.readouterr().err, re.M)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -87,3 +90,6 @@ def test_the_bar_is_obeyed(fit_args: list[str], wanted: bool, capfd: pytest.Capt
     shown = capfd.readouterr().err
     assert ("━" in shown) is wanted
     assert len(re.findall("epoch [12] of 2: train_loss", shown)) == 2
+    predict = ["predict", "--ckpt_path", "best", "--data.predict_file", "test.csv"]
+    main([*predict, "--trainer.enable_progress_bar", str(wanted).lower()])
+    assert ("━" in capfd.readouterr().err) is wanted
