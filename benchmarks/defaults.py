@@ -187,7 +187,9 @@ def main() -> None:
                 found.append(finished[key])
             shown = []
             for part in found[0]:
-                values = [run[part] for run in found]
+                values = [run[part] for run in found if run[part] is not None]
+                if not values:  # Pearson's r of a constant
+                    continue
                 shown.append(f"{part} {statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})")
             print(f"| {name} | {rows or 'all'} | {SETS[name].metric} | {', '.join(shown)} |", flush=True)
 
