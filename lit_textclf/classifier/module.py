@@ -317,7 +317,8 @@ class TextClassifier(Network):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds target, architecture and tokenizer as plain values, so that the checkpoint can be used alone."""
-        assert self.target is not None
+        if self.target is None:
+            raise UserError("a checkpoint needs the labels: call fit first, or give TextClassifier a target")
         checkpoint[WRITTEN_BY] = written_by()
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = carried(
             {**self.hparams, **self.resolved},
@@ -338,8 +339,6 @@ class TextClassifier(Network):
         data = checkpoint.get("datamodule_hyper_parameters", {})
         read_as = ("max_length", "long_text", "window_stride", "max_windows")
         self.trained_with = {name: data[name] for name in read_as if name in data}
-
-    # Use from Python --------------------------------------------------------------------------------------------------
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too

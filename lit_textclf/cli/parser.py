@@ -103,6 +103,12 @@ def one_line(message: str, known: list[str]) -> str:
         return f"no option --{match[1]} with a value ({match[2]}){what_is_meant(match[1], known)}"
     key = re.search(r'(?:Parser key|[Kk]ey) "?([\w.]+)"?', message)
     value = re.search(r"(?:Given value|Got value): (.*)", message)
+    missing = re.search(r"arguments are required: (\w+)", message)
+    if key and missing:
+        of = re.search(r"class_path='(?:[\w.]*\.)?(\w+)'", value[1] if value else "")
+        return (
+            f"{key[1]}: {of[1] if of else 'its class'} needs {missing[1]}; add --{key[1]}.{missing[1]} VALUE after it"
+        )
     expected = re.findall(r"Expected an? (.*?)(?:\. Got|$)", message, re.MULTILINE)
     if not key or not expected:
         return message

@@ -167,7 +167,7 @@ class SplitsModule(LightningDataModule):
                 f"--data.{split}_split SHARE"
             )
         if self.target is None:
-            raise UserError(f"{stage} uses the labels of a checkpoint: type --ckpt_path FILE")
+            raise UserError(f"{str.__str__(stage)} uses the labels of a checkpoint: type --ckpt_path FILE")
         if conflict := self.target.conflict(self._task, self._labels):
             raise UserError(conflict)
         if stage in ("validate", "test"):

@@ -274,3 +274,13 @@ def test_hyper_parameters_say_what_was_trained(tiny_bert: Path, reviews: dict[st
         written = yaml.safe_load(Path(str(trainer.logger.log_dir), "hparams.yaml").read_text(encoding="utf-8"))
         assert written["model_name_or_path"] == str(tiny_bert)
         assert not {"target", "calibration", "architecture", "tokenizer"} & written.keys()
+
+
+def test_what_needs_labels_says_so(reviews: dict[str, Path]) -> None:
+    """Before any fit, in Python: no checkpoint is written, and nothing is measured."""
+    trainer = Trainer(accelerator="cpu", logger=False, precision="32-true", enable_progress_bar=False)
+    data = TextDataModule(validation_file=str(reviews["validation"]))
+    with pytest.raises(UserError, match=r"^validate uses the labels of a checkpoint: type --ckpt_path FILE$"):
+        trainer.validate(TextClassifier("none"), data)
+    with pytest.raises(UserError, match=r"^a checkpoint needs the labels: call fit first, or give TextClassifier a "):
+        TextClassifier("none").on_save_checkpoint({})

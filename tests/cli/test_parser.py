@@ -65,6 +65,10 @@ def test_a_config_has_the_same_table() -> None:
             "in quotes, as ['no', 'yes']",
         ),
         (
+            ["fit", "--trainer.callbacks+=EarlyStopping"],
+            "trainer.callbacks: EarlyStopping needs monitor; add --trainer.callbacks.monitor VALUE after it",
+        ),
+        (
             ["test", "--threshold", "70%"],
             "--threshold 70%: must be a probability such as 0.7, best, or {label: 0.7}",
         ),
