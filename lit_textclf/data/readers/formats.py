@@ -20,6 +20,7 @@ import pyarrow as pa
 from lit_textclf.data.readers.class_folders import read_folder
 from lit_textclf.data.readers.columnar import read_arrow, read_parquet, string_tables
 from lit_textclf.data.readers.delimited import read_delimited
+from lit_textclf.data.readers.excel import read_excel
 from lit_textclf.data.readers.json_lines import keys_of, read_json, records_table
 from lit_textclf.data.readers.open_text import COMPRESSED
 from lit_textclf.data.readers.tables import Reader, ReadOptions
@@ -37,6 +38,7 @@ READERS: dict[str, Reader] = {
     **TEXT_READERS,
     ".parquet": read_parquet,
     ".arrow": read_arrow,
+    ".xlsx": read_excel,
     **{ending + packed: reader for ending, reader in TEXT_READERS.items() for packed in COMPRESSED},
 }
 """All readers by ending."""
@@ -64,8 +66,8 @@ def reader_of(path: Path, options: ReadOptions) -> Reader:
         return readers[max(endings, key=len)]
     if options.delimiter is not None:
         return read_delimited
-    if path.suffix.lower() in (".xlsx", ".xls", ".xlsm", ".ods"):
-        raise UserError(f"{path}: a spreadsheet; save it as CSV (in Excel: Save as > CSV UTF-8)")
+    if path.suffix.lower() in (".xls", ".xlsm", ".ods"):
+        raise UserError(f"{path}: a spreadsheet; save it as .xlsx or CSV (in Excel: Save as > CSV UTF-8)")
     raise UserError(
         f"{path}: unknown file ending {path.suffix!r}; use {known_endings()} or a folder of classes, or name a reader "
         "with --data.readers"
