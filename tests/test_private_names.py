@@ -22,7 +22,7 @@ ROOT = Path(lit_textclf.__file__).parent
 CHECKPOINT = "lightning.pytorch.callbacks:ModelCheckpoint"
 LISTED = [
     # owner, private name, the files that use it
-    ("argparse:ArgumentParser", "_actions", "cli/parser.py"),
+    ("argparse:ArgumentParser", "_actions", "cli/commands/cross_validate.py cli/parser.py"),
     ("atexit", "_run_exitfuncs", "cli/main.py"),
     ("codecs:CodecInfo", "_is_text_encoding", "data/readers/open_text.py prediction/output_file.py"),
     ("evaluate:Metric", "_compute", "training/callbacks/hf_evaluate.py"),

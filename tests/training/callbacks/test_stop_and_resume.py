@@ -28,12 +28,13 @@ LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
 
 
 def trained(path: Path) -> dict[str, torch.Tensor]:
-    """All that training has changed: weights, and the optimizer's averages by number."""
+    """All that training has changed: weights, and the optimizer's averages by number, which best.ckpt does not have."""
     content = torch.load(path, map_location="cpu", weights_only=True)
     tensors = dict(content["state_dict"])
-    for number, state in content["optimizer_states"][0]["state"].items():
-        tensors |= {f"optimizer {number} {name}": value for name, value in state.items()}
-    tensors["lr"] = torch.tensor(content["lr_schedulers"][0]["_last_lr"])
+    if path.name != "best.ckpt":
+        for number, state in content["optimizer_states"][0]["state"].items():
+            tensors |= {f"optimizer {number} {name}": value for name, value in state.items()}
+        tensors["lr"] = torch.tensor(content["lr_schedulers"][0]["_last_lr"])
     tensors["steps"] = torch.tensor(content["global_step"])
     return tensors
 
