@@ -21,7 +21,7 @@ from lit_textclf.data.tokens.tokenizer import tokenizer_to_files
 from lit_textclf.models.adapters import refuse_another_way
 from lit_textclf.models.config import config_to_json
 from lit_textclf.utils.messages import UserError
-from lit_textclf.utils.paths import expand_path
+from lit_textclf.utils.paths import expand_path, without_folders
 from lit_textclf.version import __version__
 
 if TYPE_CHECKING:
@@ -116,10 +116,13 @@ def carried(
 ) -> dict[str, Any]:
     """The `hyper_parameters` of a checkpoint that can be used alone, as plain values for :func:`read_checkpoint`.
 
-    Options that depend on the machine are left out.
+    Options that depend on the machine are left out. Of a local folder only the name is kept: checkpoints are shared.
     """
+    kept = {name: value for name, value in options.items() if name not in _NOT_CARRIED}
+    names = {name: kept[name] for name in ("model_name_or_path", "tokenizer_name_or_path") if kept.get(name)}
     return {
-        **{name: value for name, value in options.items() if name not in _NOT_CARRIED},
+        **kept,
+        **{name: without_folders(value) for name, value in names.items()},
         "target": target.to_dict(),
         "calibration": calibration.to_dict(),
         "architecture": config_to_json(config),

@@ -47,6 +47,7 @@ _CALLERS = (
     # Asks for the number of steps, for which Lightning looks at trainer.val_check_interval and others.
     "lit_textclf.classifier.module.configure_optimizers",
     "lit_textclf.classifier.optimizer.",
+    "lit_textclf.training.epochs.",
 )
 """Code that hands what a user typed to Lightning."""
 _KINDS = (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException)

@@ -107,6 +107,13 @@ def is_local(name_or_path: str) -> bool:
     return name_or_path.startswith(PACKAGE_PREFIX) or expand_path(name_or_path, "the model's name").exists()
 
 
+def without_folders(name_or_path: str) -> str:
+    """The last part of a local path; names on the Hub and in packages as they are."""
+    path = Path(name_or_path)
+    is_path = path.is_absolute() or name_or_path.startswith((".", "~")) or path.exists()
+    return path.name if is_path and path.name else name_or_path
+
+
 def local_or_hub(name_or_path: str, option: str) -> str:
     """The local folder that a name stands for, or the Hub name unchanged.
 
