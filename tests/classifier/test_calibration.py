@@ -361,6 +361,7 @@ def test_each_epoch_has_its_own_temperature(noisy: list[str]) -> None:
         assert found["best"][1] != found["last"][1]
 
 
+@pytest.mark.slow
 def test_without_calibration(noisy: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     metrics = main([*noisy, "--model.calibrate", "false"])
     assert "calibration:" not in capfd.readouterr().err

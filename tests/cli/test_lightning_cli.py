@@ -115,6 +115,7 @@ def test_metrics_do_not_depend_on_the_batch_size(run: Path, reviews: dict[str, P
         assert parts[name] == pytest.approx(value, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_positive_label(fit_args: list[str], run: Path, reviews: dict[str, Path]) -> None:
     common = ["test", "--ckpt_path", "best", "--data.test_file", str(reviews["test"])]
     main(["predict", "--ckpt_path", "best", "--data.predict_file", str(reviews["test"])])
@@ -189,6 +190,7 @@ def effective(args: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, 
     return yaml.safe_load(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_order_of_precedence(run: Path, reviews: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """defaults < checkpoint < config file < environment < flags, read off what a saved config of `test` says."""
 
@@ -209,6 +211,7 @@ def test_order_of_precedence(run: Path, reviews: dict[str, Path], monkeypatch: p
     assert max_length("--data.max_length", "23", "--config", "cfg.yaml") == 23
 
 
+@pytest.mark.slow
 def test_a_saved_config_runs_every_command(run: Path, reviews: dict[str, Path]) -> None:
     saved = str(run / "config.yaml")
     again = main(["fit", "--config", saved])
@@ -393,6 +396,7 @@ def write_sets() -> list[str]:
     return texts
 
 
+@pytest.mark.slow
 def test_label_sets(capfd: pytest.CaptureFixture[str], fit_args: list[str], fails: Fails) -> None:
     texts = write_sets()
     args = fit_args[:3] + fit_args[7:]
@@ -455,6 +459,7 @@ class Remembers(Callback):
         self.steps = state["steps"]
 
 
+@pytest.mark.slow
 def test_a_state_that_is_not_restored_is_named(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     main([*fit_args, "--trainer.max_epochs", "1"], callbacks=[Remembers()])
     last, saved = Path("lightning_logs/version_0/checkpoints/last.ckpt"), Path("saved.ckpt")

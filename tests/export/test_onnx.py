@@ -42,6 +42,7 @@ def assert_same_predictions(file: Path, *, at_most: float = 1e-6) -> None:
             assert theirs[name] == values
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fitted")
 def test_one_label(capfd: pytest.CaptureFixture[str]) -> None:
     main(["export", "--ckpt_path", "last", "--output", "model", "--format", "onnx"])

@@ -31,6 +31,7 @@ def test_found_columns_are_stored_and_used_by_test_and_predict(fit_args: list[st
     assert predicted["predict_accuracy"] == measured["test_accuracy"]
 
 
+@pytest.mark.slow
 def test_joined_columns_in_check_fit_test_and_predict(fit_args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     for split in ("train", "validation", "test"):
         lines = Path(f"{split}.csv").read_text(encoding="utf-8").splitlines()[1:]

@@ -143,7 +143,10 @@ def test_a_part_with_other_bytes_is_noticed(fails: Callable[[list[str]], str]) -
 
 
 @pytest.mark.usefixtures("_fitted")
-@pytest.mark.parametrize("changed", ["input", "options", "model options", "checkpoint"])
+@pytest.mark.parametrize(
+    "changed",
+    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("input", "options")), "model options", "checkpoint"],
+)
 def test_parts_of_another_prediction_are_not_mixed_in(
     changed: str, fails: Callable[[list[str]], str], fit_args: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,7 +223,7 @@ def limited_files(size: int) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_fitted")
-@pytest.mark.parametrize(("room", "kept"), [(4, 0), (9, 4)])
+@pytest.mark.parametrize(("room", "kept"), [pytest.param(4, 0, marks=pytest.mark.slow), (9, 4)])
 def test_a_full_disk_keeps_what_is_done(
     room: int, kept: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,6 +83,7 @@ def test_lines_of_a_long_run(
     assert re.search(line, capsys.readouterr().err, re.M)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [True, False])
 def test_the_bar_is_obeyed(fit_args: list[str], wanted: bool, capfd: pytest.CaptureFixture[str]) -> None:
     """Without a terminal there is a bar only if it is asked for."""

@@ -53,6 +53,7 @@ def hparams(found: EventAccumulator) -> dict[str, object]:
     return {name: getattr(value, value.WhichOneof("kind")) for name, value in values.items()}
 
 
+@pytest.mark.slow
 def test_fit_and_test(
     fit_args: list[str], reviews: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +126,7 @@ def test_other_tasks(labels: str, tiny_bert: Path, fit_args: list[str]) -> None:
     assert text(found, "validation/worst_errors").startswith("| row |")
 
 
+@pytest.mark.slow
 def test_nothing_without_figures_or_logger(fit_args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     main([*fit_args, "--tensorboard.figures", "false"])
     assert events().Tags()["images"] == []
