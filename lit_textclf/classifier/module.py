@@ -57,7 +57,10 @@ class TextClassifier(Network):
             for a hidden size of 384, 2.5e-5 for 768
         weight_decay: AdamW's decay of matrices; biases and LayerNorm have none
         warmup_ratio: share of all steps in which the learning rate rises from 0
-        lr_scheduler: the schedule after the warm-up, by its name in transformers (linear, cosine, constant, ...)
+        lr_scheduler: the schedule after the warm-up, by its name in transformers (linear, cosine, constant, ...); or a
+            class path, as {class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 1}}, without warm-up
+        optimizer: another optimizer than AdamW, as a class path: torch.optim.SGD, or {class_path: torch.optim.SGD,
+            init_args: {momentum: 0.9}}; it needs a learning_rate
         dropout: probability of all dropout layers; null keeps the model's own
         class_weights: weights of the classes in the training loss: balanced (rare classes count as much as frequent
             ones), or {name: weight}; validation and test losses stay unweighted
@@ -104,7 +107,8 @@ class TextClassifier(Network):
         learning_rate: LearningRate = "auto",
         weight_decay: float = 0.01,
         warmup_ratio: float = 0.1,
-        lr_scheduler: str = "linear",
+        lr_scheduler: dict[str, Any] | str = "linear",
+        optimizer: dict[str, Any] | str | None = None,
         dropout: float | None = None,
         class_weights: dict[str, float] | str | None = None,
         label_smoothing: float = 0.0,
@@ -144,7 +148,7 @@ class TextClassifier(Network):
         self.calibration = calibration if isinstance(calibration, Calibration) else Calibration.from_dict(calibration)
         self.thresholds: dict[str, float] | None = None
         self.learning_rate, self.weight_decay, self.warmup_ratio = learning_rate, weight_decay, warmup_ratio
-        self.lr_scheduler, self.layerwise_lr_decay = lr_scheduler, layerwise_lr_decay
+        self.optimizer, self.lr_scheduler, self.layerwise_lr_decay = optimizer, lr_scheduler, layerwise_lr_decay
         self.class_weights, self.label_smoothing, self.loss = class_weights, label_smoothing, loss
         self._training_loss: TrainingLoss | None = None
         self.trained_with: dict[str, Any] = {}
@@ -280,15 +284,10 @@ class TextClassifier(Network):
             self.learning_rate = learning_rate_for(self.config.hidden_size, pretrained=pretrained, lora=lora)
         say_what_is_trained(self.model, self.build_options.lora, self.build_options.freeze)
         return build(
-            self.model,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            layerwise_lr_decay=self.layerwise_lr_decay,
-            lr_scheduler=self.lr_scheduler,
-            warmup_ratio=self.warmup_ratio,
-            steps=steps,
-            device=self.device,
-        )
+            self.model, optimizer=self.optimizer, learning_rate=self.learning_rate, weight_decay=self.weight_decay,
+            layerwise_lr_decay=self.layerwise_lr_decay, lr_scheduler=self.lr_scheduler, warmup_ratio=self.warmup_ratio,
+            steps=steps, device=self.device,
+        )  # fmt: skip
 
     def on_train_start(self) -> None:
         """Applies a learning rate or weight decay that was changed on resume, and reports it."""

@@ -1,7 +1,8 @@
-"""AdamW and its learning rate schedule."""
+"""The optimizer, AdamW or the user's own, and its learning rate schedule."""
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from lit_textclf.models.layers import depths
+from lit_textclf.utils.class_path import Spec, instantiate, is_class_path, load_class, split_spec
 from lit_textclf.utils.messages import UserError, note, plural
 
 SCHEDULES = (
@@ -108,8 +110,34 @@ def layerwise_groups(
     return groups
 
 
-def needs_end(lr_scheduler: str, warmup_ratio: float) -> bool:
+def check_classes(options: Mapping[str, Any]) -> None:
+    """Refuses values of `model.optimizer` and `model.lr_scheduler`, without importing anything.
+
+    Raises:
+        UserError: for an unknown name, or an argument that has an option of its own.
+    """
+    optimizer, scheduler = options["optimizer"], options["lr_scheduler"]
+    if not is_class_path(scheduler) and scheduler not in SCHEDULES:
+        raise UserError(
+            f"model.lr_scheduler {scheduler!r}: must be one of {', '.join(SCHEDULES)}, or a class path, as "
+            "torch.optim.lr_scheduler.StepLR"
+        )
+    if is_class_path(scheduler):
+        split_spec(scheduler, "model.lr_scheduler")
+    if optimizer is None:
+        return
+    path, arguments = split_spec(optimizer, "model.optimizer")
+    for argument, name in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
+        if argument in arguments:
+            raise UserError(f"model.optimizer {path}: {argument} in init_args; type --model.{name} instead")
+    if options["learning_rate"] == "auto":
+        raise UserError(f"model.optimizer {path}: model.learning_rate auto is AdamW's; type --model.learning_rate RATE")
+
+
+def needs_end(lr_scheduler: Spec, warmup_ratio: float) -> bool:
     """Whether a schedule depends on the number of steps of the run."""
+    if is_class_path(lr_scheduler):
+        return False
     return lr_scheduler not in _ENDLESS or (lr_scheduler != "constant" and warmup_ratio > 0)
 
 
@@ -161,10 +189,11 @@ def take_up_changes(scheduler: LambdaLR, learning_rate: float, weight_decay: flo
 def build(
     model: nn.Module,
     *,
+    optimizer: Spec | None,
     learning_rate: float,
     weight_decay: float,
     layerwise_lr_decay: float | None,
-    lr_scheduler: str,
+    lr_scheduler: Spec,
     warmup_ratio: float,
     steps: float,
     device: torch.device,
@@ -173,16 +202,18 @@ def build(
 
     Args:
         model: a transformers model; frozen parameters are left out.
+        optimizer: the class path of the user's own; None is AdamW.
         learning_rate: the highest one.
         weight_decay: of matrices.
         layerwise_lr_decay: see :func:`layerwise_groups`; None uses one rate.
-        lr_scheduler: see :func:`schedule`.
+        lr_scheduler: see :func:`schedule`; or the class path of the user's own, which is stepped after each epoch, as
+            Lightning does it.
         warmup_ratio: see :func:`schedule`.
         steps: all optimizer steps of the run; infinite if the run has no end.
         device: the device of the parameters.
 
     Raises:
-        UserError: if the schedule needs an end and the run has none.
+        UserError: if the schedule needs an end and the run has none, or a class cannot be imported or called.
     """
     if not math.isfinite(steps) and needs_end(lr_scheduler, warmup_ratio):
         raise UserError(
@@ -195,9 +226,39 @@ def build(
         groups = layerwise_groups(
             model.named_parameters(), weight_decay, learning_rate, layerwise_lr_decay, depths(model)
         )
-    optimizer = adamw(groups, learning_rate, fused=device.type in ("cpu", "cuda"))
-    scheduler = schedule(optimizer, lr_scheduler, steps, warmup_ratio)
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
+    if optimizer is None:
+        built: torch.optim.Optimizer = adamw(groups, learning_rate, fused=device.type in ("cpu", "cuda"))
+    else:
+        built = _own_optimizer(optimizer, groups, learning_rate, weight_decay)
+    if is_class_path(lr_scheduler):
+        return {"optimizer": built, "lr_scheduler": _own_schedule(lr_scheduler, built, warmup_ratio)}
+    scheduler = schedule(built, str(lr_scheduler), steps, warmup_ratio)
+    return {"optimizer": built, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
+
+
+def _own_optimizer(
+    spec: Spec, groups: list[dict[str, Any]], learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """The optimizer that `model.optimizer` names, for the groups of AdamW."""
+    made = load_class(spec, "model.optimizer")
+    if not (isinstance(made, type) and issubclass(made, torch.optim.Optimizer)):
+        raise UserError(f"model.optimizer {split_spec(spec, 'model.optimizer')[0]}: must be a torch.optim.Optimizer")
+    if "weight_decay" not in inspect.signature(made).parameters:
+        if weight_decay:
+            note(f"model.weight_decay {weight_decay:g} is not used: {made.__name__} has no weight_decay")
+        groups = [{name: value for name, value in group.items() if name != "weight_decay"} for group in groups]
+    return instantiate(spec, "model.optimizer", params=groups, lr=learning_rate)  # type: ignore[no-any-return]
+
+
+def _own_schedule(spec: Spec, optimizer: torch.optim.Optimizer, warmup_ratio: float) -> dict[str, Any]:
+    """The schedule that `model.lr_scheduler` names, as Lightning takes it."""
+    scheduler = instantiate(spec, "model.lr_scheduler", optimizer=optimizer)
+    if warmup_ratio:
+        note(f"model.warmup_ratio {warmup_ratio:g} is not used: {type(scheduler).__name__} is stepped after each epoch")
+    config = {"scheduler": scheduler, "interval": "epoch", "name": "lr"}
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        config["monitor"] = getattr(scheduler, "monitor", "val_loss")  # Lightning's subclass has one
+    return config
 
 
 def adamw(groups: list[dict[str, Any]], learning_rate: float, *, fused: bool) -> AdamW:
@@ -210,7 +271,9 @@ def adamw(groups: list[dict[str, Any]], learning_rate: float, *, fused: bool) ->
     return optimizer
 
 
-def schedule(optimizer: AdamW, name: str, steps: float, warmup_ratio: float) -> torch.optim.lr_scheduler.LRScheduler:
+def schedule(
+    optimizer: torch.optim.Optimizer, name: str, steps: float, warmup_ratio: float
+) -> torch.optim.lr_scheduler.LRScheduler:
     """A schedule of transformers over all optimizer steps.
 
     Args:

@@ -11,9 +11,12 @@ from lit_textclf.classifier.calibration import check_threshold_for
 from lit_textclf.classifier.losses import check_loss
 from lit_textclf.classifier.metrics.stage import check_metrics
 from lit_textclf.classifier.network import HeadInit
-from lit_textclf.classifier.optimizer import SCHEDULES
+from lit_textclf.classifier.optimizer import check_classes
 from lit_textclf.models.adapters import LORA
 from lit_textclf.utils.messages import UserError, did_you_mean
+
+CLASSES = ("loss", "optimizer", "lr_scheduler")
+"""Options that may name a class of the user's choice."""
 
 
 def check_options(options: Mapping[str, Any], *, has_tokenizer: bool) -> None:
@@ -27,6 +30,7 @@ def check_options(options: Mapping[str, Any], *, has_tokenizer: bool) -> None:
         UserError: naming the first wrong one.
     """
     _check_numbers(options)
+    check_classes(options)
     check_loss(options["loss"], options["class_weights"], options["label_smoothing"])
     _check_freeze(options["freeze"])
     decay = options["layerwise_lr_decay"]
@@ -55,8 +59,6 @@ def _check_numbers(options: Mapping[str, Any]) -> None:
     ):
         if not is_right:
             raise UserError(f"model.{name} {options[name]}: {rule}")
-    if (scheduler := options["lr_scheduler"]) not in SCHEDULES:
-        raise UserError(f"model.lr_scheduler {scheduler!r}: must be one of {', '.join(SCHEDULES)}")
 
 
 def _check_freeze(freeze: Any) -> None:

@@ -19,6 +19,7 @@ from lit_textclf.check.quick import report_severe_findings
 from lit_textclf.classifier.calibration import formatted, resolve_threshold
 from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
 from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.classifier.options import CLASSES
 from lit_textclf.cli.baselines import CompareWithBaselines
 from lit_textclf.cli.engine import Engine, add_engine_options
 from lit_textclf.cli.few_rows import cross_validation_of
@@ -42,6 +43,7 @@ from lit_textclf.training.callbacks.stop_and_resume import ReportStop
 from lit_textclf.training.callbacks.tensorboard import ShowInTensorBoard
 from lit_textclf.training.options import check_trainer
 from lit_textclf.training.trainer import Trainer
+from lit_textclf.utils.class_path import is_class_path
 from lit_textclf.utils.messages import UserError, agree, note, plural
 from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import LOGS, folder_of, new_folder, write_metrics
@@ -155,20 +157,20 @@ class TextCLI(LightningCLI):
         """Parses again with the values of a checkpoint as defaults; refuses labels and a task that contradict it."""
         data = {name: value for name, value in stored.data.items() if f"data.{name}" in self.known}
         defaults = {f"data.{name}": value for name, value in data.items()}
-        # Not a class path: jsonargparse 4.53 imports one that is a default, and predict must not need the class.
-        model = {f"model.{name}": value for name, value in stored.model.items() if name != "loss"}
+        # Not class paths: jsonargparse 4.53 imports those that are defaults, and predict must not need the classes.
+        classes = {name: value for name in CLASSES if is_class_path(value := stored.model.get(name))}
+        model = {f"model.{name}": value for name, value in stored.model.items() if name not in classes}
         defaults |= {name: value for name, value in model.items() if name in self.known}
         self._parser(self.command).set_defaults(defaults)
         self._parse()
-        tuned = {
-            name: stored.model.get(name)
-            for name in ("lora", "freeze", "pooling", "learning_rate", "layerwise_lr_decay", "loss")
-        }
+        names = ("lora", "freeze", "pooling", "learning_rate", "layerwise_lr_decay")
+        tuned = {**{name: stored.model.get(name) for name in names}, **classes}
         for section, values in (("data", data), ("model", tuned)):
             options = self.config[self.command][section]
             for name, value in values.items():
                 # null in a saved config meant the value in the checkpoint; null on the command line means null.
-                if options.get(name) in (None, "auto") and f"{section}.{name}" not in self.typed.keys:
+                is_open = options.get(name) in (None, "auto") or name in classes
+                if is_open and f"{section}.{name}" not in self.typed.keys:
                     options[name] = value
         options = self.config[self.command].data
         if conflict := stored.target.conflict(options.task, options.labels):

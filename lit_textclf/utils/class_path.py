@@ -14,6 +14,11 @@ Spec = str | Mapping[str, Any]
 """A dotted name, or `class_path` with optional `init_args`, as jsonargparse spells classes."""
 
 
+def is_class_path(value: Any) -> bool:
+    """Whether an option that also takes plain names has a class path."""
+    return isinstance(value, Mapping) or (isinstance(value, str) and "." in value)
+
+
 def split_spec(spec: Spec, option: str) -> tuple[str, dict[str, Any]]:
     """Splits the spec of an option into the dotted name and the arguments, without importing anything."""
     path: Any = spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,15 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from lit_textclf import main
-from lit_textclf.classifier.optimizer import adamw, layerwise_groups, learning_rate_for, parameter_groups, schedule
+from lit_textclf import TextClassifier, UserError, main
+from lit_textclf.classifier.optimizer import (
+    adamw,
+    build,
+    layerwise_groups,
+    learning_rate_for,
+    parameter_groups,
+    schedule,
+)  # fmt: skip
 from lit_textclf.models.layers import depths
 
 
@@ -192,3 +200,69 @@ def test_the_learning_rate_fits_the_width(
     assert learning_rate_for(hidden_size) == fine_tuned
     assert learning_rate_for(hidden_size, pretrained=False) == from_scratch
     assert learning_rate_for(hidden_size, lora=True) == lora
+
+
+OWN = {"class_path": "torch.optim.SGD", "init_args": {"momentum": 0.9}}
+STEP = {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 1, "gamma": 0.5}}
+
+
+def test_an_optimizer_and_a_schedule_by_class_path(fit_args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Trained with, resumed with, and not needed to predict; the schedule halves the rate after each epoch."""
+    args = [*fit_args, "--model.optimizer", json.dumps(OWN), "--model.lr_scheduler", json.dumps(STEP)]
+    main([*args, "--model.weight_decay", "0.05"])
+    assert "model.warmup_ratio 0.1 is not used: StepLR is stepped after each epoch" in capsys.readouterr().err
+    last = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
+    decayed, others = last["optimizer_states"][0]["param_groups"]
+    assert (decayed["momentum"], decayed["weight_decay"], others["weight_decay"]) == (0.9, 0.05, 0.0)
+    assert decayed["lr"] == pytest.approx(1e-3 * 0.5**2)
+    assert last["hyper_parameters"]["optimizer"] == OWN
+    main([*fit_args, "--ckpt_path", "last", "--trainer.max_epochs", "3"])
+    resumed = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert resumed["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(1e-3 * 0.5**3)
+    main(["predict", "--ckpt_path", "last", "--data.predict_file", "test.csv"])
+
+
+def test_an_optimizer_without_weight_decay(capsys: pytest.CaptureFixture[str]) -> None:
+    module = nn.Linear(2, 2)
+    config = build(
+        module, optimizer="torch.optim.Rprop", learning_rate=0.1, weight_decay=0.01, layerwise_lr_decay=None,
+        lr_scheduler="constant", warmup_ratio=0.0, steps=10, device=torch.device("cpu"),
+    )  # fmt: skip
+    assert isinstance(config["optimizer"], torch.optim.Rprop)
+    assert "model.weight_decay 0.01 is not used: Rprop has no weight_decay" in capsys.readouterr().err
+
+
+def test_a_schedule_that_looks_at_a_metric() -> None:
+    module = nn.Linear(2, 2)
+    config = build(
+        module, optimizer=None, learning_rate=0.1, weight_decay=0.01, layerwise_lr_decay=None, warmup_ratio=0.0,
+        lr_scheduler="torch.optim.lr_scheduler.ReduceLROnPlateau", steps=float("inf"), device=torch.device("cpu"),
+    )  # fmt: skip
+    assert (config["lr_scheduler"]["monitor"], config["lr_scheduler"]["interval"]) == ("val_loss", "epoch")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"optimizer": "SGD"}, "model.optimizer 'SGD': must be a dotted name"),
+        ({"optimizer": "torch.optim.SGD", "learning_rate": "auto"}, "auto is AdamW's; type --model.learning_rate RATE"),
+        (
+            {"optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 1}}},
+            "type --model.learning_rate instead",
+        ),
+        ({"lr_scheduler": "steps"}, "must be one of linear, cosine"),
+        ({"lr_scheduler": {"class_path": 3}}, "model.lr_scheduler: class_path is missing"),
+    ],
+)
+def test_classes_that_cannot_be(options: dict[str, Any], expected: str, tiny_bert: Path) -> None:
+    with pytest.raises(UserError) as error:
+        TextClassifier(str(tiny_bert), **{"learning_rate": 1e-3, **options})
+    assert expected in str(error.value)
+
+
+def test_a_class_that_is_no_optimizer() -> None:
+    with pytest.raises(UserError, match=r"collections\.OrderedDict: must be a torch\.optim\.Optimizer"):
+        build(
+            nn.Linear(2, 2), optimizer="collections.OrderedDict", learning_rate=0.1, weight_decay=0.0, warmup_ratio=0.0,
+            layerwise_lr_decay=None, lr_scheduler="constant", steps=10, device=torch.device("cpu"),
+        )  # fmt: skip
