@@ -30,6 +30,7 @@ from lit_textclf.data.batches.collate import Batch, as_batch
 from lit_textclf.data.batches.loaders import batches_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
+from lit_textclf.data.options import READS_TEXT
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.data.tokens.long_text import Pooling
 from lit_textclf.data.tokens.tokenizer import tokenizer_from_files
@@ -161,6 +162,7 @@ class TextClassifier(Network):
         data = getattr(self.trainer, "datamodule", None)
         self.target = self.target or getattr(data, "target", None)
         if stage == "fit" and isinstance(data, TextDataModule) and self.target is not None:
+            self.trained_with = {name: data.hparams[name] for name in READS_TEXT}
             self.configure(self.target, data.label_counts("train"), len(data.rows["train"]))
 
     def configure(self, target: Target, class_counts: Mapping[str, int] | None = None, rows: int | None = None) -> None:
@@ -275,8 +277,8 @@ class TextClassifier(Network):
         """
         assert self.model is not None
         steps = self.trainer.estimated_stepping_batches  # also sets trainer.num_training_batches
-        data = getattr(self.trainer, "datamodule", None)
         if self.starts_head and self.trainer.ckpt_path is None:
+            data = getattr(self.trainer, "datamodule", None)
             start_head(self, data.probe_dataloader(MOST_ROWS, MOST_TOKENS) if isinstance(data, FeedsProbe) else None)
         self.starts_head = False
         if self.learning_rate == "auto":
@@ -335,9 +337,10 @@ class TextClassifier(Network):
         trained["layerwise_lr_decay"] = self.layerwise_lr_decay
         resumes = self._trainer is not None and self.trainer.state.fn == "fit"
         refuse(checkpoint, self.target, trained, resumes=self.trainer.ckpt_path if resumes else None)
-        data = checkpoint.get("datamodule_hyper_parameters", {})
-        read_as = ("max_length", "long_text", "window_stride", "max_windows")
-        self.trained_with = {name: data[name] for name in read_as if name in data}
+        if not resumes:
+            data = checkpoint.get("datamodule_hyper_parameters", {})
+            self.trained_with = {name: data[name] for name in READS_TEXT if name in data}
+        self.calibration = Calibration.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY].get("calibration"))
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
@@ -391,8 +394,7 @@ class TextClassifier(Network):
         assert self.target is not None
         longest = self.trained_with.get("max_length", 256) if max_length is None else max_length
         longest = min(longest, self.max_tokens or longest)
-        rows = rows_of_texts(texts, text_pairs)
-        loader = batches_of(rows, self.tokenizer, longest, self.trained_with, batch_size)
-        if not len(rows):
+        if not len(rows := rows_of_texts(texts, text_pairs)):
             return []
+        loader = batches_of(rows, self.tokenizer, longest, self.trained_with, batch_size)
         return rules_of(self.target).answers(self.target, self.calibration.apply(logits_in_order(self, loader)))

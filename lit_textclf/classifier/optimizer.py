@@ -243,7 +243,9 @@ def _own_optimizer(
     made = load_class(spec, "model.optimizer")
     if not (isinstance(made, type) and issubclass(made, torch.optim.Optimizer)):
         raise UserError(f"model.optimizer {split_spec(spec, 'model.optimizer')[0]}: must be a torch.optim.Optimizer")
-    if "weight_decay" not in inspect.signature(made).parameters:
+    accepted = inspect.signature(made).parameters
+    any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+    if "weight_decay" not in accepted and not any_name:
         if weight_decay:
             note(f"model.weight_decay {weight_decay:g} is not used: {made.__name__} has no weight_decay")
         groups = [{name: value for name, value in group.items() if name != "weight_decay"} for group in groups]

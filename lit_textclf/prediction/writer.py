@@ -89,6 +89,7 @@ class PredictionWriter(Callback):
         self._progress_bar, self._progress, self._is_open = progress_bar, _Rows(False), False
         self._held: dict[int, _Held] = {}
         self._left: list[int] = []
+        self._can_resume = True
 
     def open(self, trainer: pl.Trainer, model: Any, data: Any, ckpt_path: str | None = None) -> None:
         """Checks strategy, options and output file, and then reads the rows; :meth:`setup` does if nobody else did.
@@ -96,7 +97,7 @@ class PredictionWriter(Callback):
         Raises:
             UserError: for anything wrong in the options, the output file or the input.
         """
-        _check_strategy(trainer)
+        _check_trainer(trainer)
         if not isinstance(model, TextClassifier) or not isinstance(data, TextDataModule):
             raise UserError(
                 "PredictionWriter writes the rows of a TextDataModule as a TextClassifier labels them: call "
@@ -157,10 +158,13 @@ class PredictionWriter(Callback):
         """What predictions depend on; the parts of a stopped prediction are used only if all of it is the same."""
         data, stream, options = self.data, self.stream, self.options
         read, path = data.read_options, Path(trainer.ckpt_path or "").expanduser()
+        known = digest_of(path) if path.is_file() else classifier.origin
+        self._can_resume = known is not None
         return {
             "input": stream.digest, "logits": "raw",
             # Weights in memory cannot be recognized: no other prediction has this token.
-            "checkpoint": digest_of(path) if path.is_file() else classifier.origin or secrets.token_hex(16),
+            "checkpoint": known or secrets.token_hex(16),
+            "calibration": classifier.calibration.to_dict(),
             "model options": {name: repr(value) for name, value in classifier.hparams.items()},
             "options": {
                 **{name: value for name, value in data.hparams.items() if name != "positive_label"},
@@ -246,15 +250,27 @@ class PredictionWriter(Callback):
             return
         self._is_open = False
         self._progress.stop()
-        self.parts.close(remove=False)
         self.data.predict_parts(None)
-        if self.parts.is_open and self.parts.done:
+        stopped = self.parts.is_open and self.parts.done
+        self.parts.close(remove=not self._can_resume)
+        if stopped and not self._can_resume:
+            note("predict: stopped; nothing is kept, because weights in memory cannot be recognized: use ckpt_path")
+        elif stopped:
             of = f"{self.parts.done:,} of {plural(self.parts.number, 'part')}"
             note(f"predict: kept {of} in {self.parts.folder}; run the same command to resume")
 
 
-def _check_strategy(trainer: pl.Trainer) -> None:
-    """Refuses strategies whose processes cannot each write their own rows."""
+def _check_trainer(trainer: pl.Trainer) -> None:
+    """Refuses a Trainer that does not predict all rows, once, or whose processes cannot each write their own.
+
+    Raises:
+        UserError: naming what to change.
+    """
+    if sum(isinstance(callback, PredictionWriter) for callback in trainer.callbacks) > 1:  # type: ignore[attr-defined]
+        raise UserError("two PredictionWriters in one Trainer: predict once for each file")
+    limit = trainer.limit_predict_batches  # 1 is a batch, and 1.0 all of them
+    if isinstance(limit, int) or limit != 1.0 or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        raise UserError("trainer.limit_predict_batches would leave rows out; use data.max_predict_samples")
     if not isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
         raise UserError(
             f"trainer.strategy: predict does not run with {type(trainer.strategy).__name__}, whose processes wait for "

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import (
 )
 from torch.optim.swa_utils import get_ema_avg_fn
 
-from lit_textclf import TextClassifier, TextDataModule
+from lit_textclf import TextClassifier, TextDataModule, main
 from tests.lightning.conftest import QUIET, TRAINERS
 
 Make = Callable[..., TextClassifier]
@@ -144,3 +144,12 @@ def test_learning_rate_monitor(trainer_class: type[pl.Trainer], new_model: Make,
     model = new_model()
     trainer = fit(trainer_class, model, data, LearningRateMonitor("step"), Unfreeze(), logger=CSVLogger("."))
     assert any(name.startswith("lr") for name in trainer.logged_metrics | trainer.callback_metrics)
+
+
+@pytest.mark.parametrize("callback", [EMAWeightAveraging(decay=0.5), ModelPruning("l1_unstructured", amount=0.2)])
+def test_best_ckpt_has_the_weights_that_were_measured(callback: pl.Callback, fit_args: list[str]) -> None:
+    """Averaged, or pruned, as in metrics.json."""
+    fitted = main(fit_args, callbacks=[callback])
+    files = "lightning_logs/version_0/checkpoints/best.ckpt", "validation.csv"
+    measured = main(["validate", "--ckpt_path", files[0], "--data.validation_file", files[1]])
+    assert measured["val_loss"] == pytest.approx(fitted["val_loss"], abs=1e-6)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 
-from lit_textclf import PredictionWriter, TextClassifier, TextDataModule, Trainer, UserError
+from lit_textclf import PredictionWriter, Target, TextClassifier, TextDataModule, Trainer, UserError
 from lit_textclf.classifier.outputs import Prediction
 from tests.conftest import sentences, write_csv
 
@@ -179,3 +179,16 @@ def test_best_of_the_run(trainer_class: type[pl.Trainer], reviews: dict[str, Pat
     trainer.fit(TextClassifier(str(tiny_bert)), data)
     found = trainer.predict(datamodule=data, ckpt_path="best", weights_only=True)
     assert sum(len(batch.row) for batch in found or []) == 15
+
+
+def test_what_cannot_be_complete(tiny_bert: Path, reviews: dict[str, Path]) -> None:
+    """Two files at once, and a part of the rows."""
+    classifier = TextClassifier(str(tiny_bert), target=Target("single_label", ("negative", "positive")))
+    data = TextDataModule(predict_file=str(reviews["test"]), max_length=16)
+    for options, message in (
+        ({"callbacks": [PredictionWriter("a.csv"), PredictionWriter("b.csv")]}, "two PredictionWriters in one Trainer"),
+        ({"callbacks": [PredictionWriter("a.csv")], "limit_predict_batches": 1}, "use data.max_predict_samples"),
+    ):
+        with pytest.raises(UserError, match=message):
+            pl.Trainer(**QUIET, **options).predict(classifier, datamodule=data)
+        assert not Path("a.csv").exists()

@@ -6,13 +6,15 @@ import csv
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from transformers import BertTokenizer
 
 from lit_textclf import PredictionWriter, Target, TextClassifier, TextDataModule, Trainer
+from lit_textclf.classifier.calibration import Calibration
 from tests.conftest import sentences, write_csv
 
 OPTIONS: dict[str, Any] = {
@@ -32,7 +34,9 @@ def other_bert(tiny_bert: Path, tmp_path: Path) -> Path:
 
 
 def data_of(reviews: dict[str, Path], **options: Any) -> TextDataModule:
-    return TextDataModule(str(reviews["train"]), str(reviews["validation"]), str(reviews["test"]), **options)
+    return TextDataModule(
+        str(reviews["train"]), str(reviews["validation"]), str(reviews["test"]), batch_size=8, **options
+    )
 
 
 def ids_of(data: TextDataModule) -> torch.Tensor:
@@ -143,3 +147,48 @@ def test_no_more_tokens_than_the_model_has_positions(reviews: dict[str, Path], t
     data = data_of(reviews)
     data.prepare("fit", TextClassifier(str(tiny_bert)))
     assert data.max_length == 48
+
+
+def test_a_trained_model_reads_as_its_checkpoint_will(reviews: dict[str, Path], tiny_bert: Path) -> None:
+    classifier, trainer = TextClassifier(str(tiny_bert), learning_rate=1e-3), Trainer(**OPTIONS)
+    trainer.fit(classifier, data_of(reviews, max_length=6))
+    trainer.save_checkpoint("short.ckpt")
+    loaded = TextClassifier.load_from_checkpoint("short.ckpt")
+    data = TextDataModule(test_file=str(reviews["test"]))
+    assert trainer.test(classifier, data) == trainer.test(loaded, TextDataModule(test_file=str(reviews["test"])))
+    assert data.max_length == 6
+    assert classifier.classify("the film was very very very good") == loaded.classify(
+        "the film was very very very good"
+    )
+
+
+def test_weights_by_path_bring_their_calibration(reviews: dict[str, Path], tiny_bert: Path) -> None:
+    """A fresh classifier, and one with another temperature, answer as the loaded one does."""
+    classifier, trainer = TextClassifier(str(tiny_bert), learning_rate=1e-3), Trainer(**OPTIONS)
+    trainer.fit(classifier, data_of(reviews, max_length=12))
+    classifier.calibration = Calibration(2.5, {"positive": 0.3})
+    trainer.save_checkpoint("a.ckpt")
+    for other in (classifier, TextClassifier(str(tiny_bert), target=classifier.target)):
+        other.calibration = Calibration()
+        trainer.test(other, TextDataModule(test_file=str(reviews["test"]), max_length=12), ckpt_path="a.ckpt")
+        assert other.calibration == Calibration(2.5, {"positive": 0.3})
+
+
+def test_the_next_fit_of_a_resumed_trainer_has_complete_epochs(reviews: dict[str, Path], tiny_bert: Path) -> None:
+    class Count(Callback):
+        seen: ClassVar[dict[int, int]] = {}
+
+        def on_train_batch_end(self, trainer: Any, *args: Any, **kwargs: Any) -> None:
+            self.seen[trainer.current_epoch] = self.seen.get(trainer.current_epoch, 0) + 1
+            if trainer.global_step == 2 and trainer.ckpt_path is None:
+                trainer.save_checkpoint("middle.ckpt")
+
+    common = {**OPTIONS, "max_epochs": 2}
+    Trainer(**common, callbacks=[Count()]).fit(TextClassifier(str(tiny_bert), learning_rate=1e-3), data_of(reviews))
+    Count.seen.clear()
+    trainer, classifier, data = Trainer(**common, callbacks=[Count()]), TextClassifier(str(tiny_bert)), data_of(reviews)
+    trainer.fit(classifier, data, ckpt_path="middle.ckpt")
+    whole = Count.seen[1]
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit(classifier, data)
+    assert Count.seen == {0: whole - 2, 1: whole, 2: whole} if whole > 2 else Count.seen[2] == whole

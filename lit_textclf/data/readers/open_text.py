@@ -124,6 +124,9 @@ class _Cp1252AsUtf8(io.RawIOBase):
             self._is_cp1252 = _looks_like_cp1252(block)
         if not self._is_cp1252:
             return block
+        if _has_utf_8(block):
+            name = getattr(self._file, "name", "the file")
+            raise UserError(f"{name}: has cp1252 and utf-8; convert it to one of them, or set --data.encoding")
         self.replaced += len(block.translate(None, _ASCII))
         return block.decode("cp1252", "surrogateescape").encode("utf-8", "surrogateescape")
 
@@ -137,9 +140,13 @@ def _looks_like_cp1252(block: bytes) -> bool:
             block[start : start + length].decode("utf-8")
             return False
     beyond, letters = len(block.translate(None, _ASCII)), len(block.translate(None, _NOT_LETTERS))
-    as_utf_8 = block.decode("utf-8", "ignore")
-    mixed = len(as_utf_8) - len(as_utf_8.encode("ascii", "ignore"))
-    return b"\0" not in block and 2 * mixed < beyond and beyond <= _MOST_NOT_ASCII * letters
+    return b"\0" not in block and not _has_utf_8(block) and beyond <= _MOST_NOT_ASCII * letters
+
+
+def _has_utf_8(block: bytes) -> bool:
+    """Whether more than a tenth of the bytes beyond ASCII are characters of UTF-8; in cp1252 such pairs are rare."""
+    as_utf_8 = block.decode("utf-8", "ignore").encode("utf-8")
+    return 10 * len(as_utf_8.translate(None, _ASCII)) > len(block.translate(None, _ASCII))
 
 
 def note_cp1252(path: Path, file: TextIO) -> None:

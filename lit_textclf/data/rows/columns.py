@@ -126,8 +126,9 @@ class ColumnNames:
             raise UserError("data.text_pair_column is set but data.text_column is not; type --data.text_column")
         names = [name for name in table.column_names if name not in (self.label, *self.labels)]
         for text, pair in KNOWN_TEXT_COLUMNS:
-            if text in names and (pair is None or pair in names):
-                return replace(self, text=text, text_pair=pair)
+            first, second = _named(text, names), None if pair is None else _named(pair, names)
+            if first is not None and (pair is None or second is not None):
+                return replace(self, text=first, text_pair=second)
         found = _usual(names, TEXT_NAMES)
         if len(found) == 1:
             return replace(self, text=found[0])
@@ -168,6 +169,12 @@ class ColumnNames:
                 f"type --data.label_column {_typed(fewest)}"
             )
         raise UserError(f"{where}: no label column ({_listed(table.column_names)}); {remedy}")
+
+
+def _named(wanted: str, names: Sequence[str]) -> str | None:
+    """The column with a name, or the only one whose name differs in case alone."""
+    same = [name for name in names if name.strip(" ").lower() == wanted]
+    return wanted if wanted in names else same[0] if len(same) == 1 else None
 
 
 def _usual(names: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -80,6 +80,9 @@ def table_of_dataset(dataset: Any, where: str) -> pa.Table:
     if not isinstance(dataset, datasets.Dataset):
         raise UserError(f"{where}: {type(dataset).__name__} is not a table; use one split of it, as a datasets.Dataset")
     table: pa.Table = dataset.with_format("arrow")[:]
+    if "label" in table.column_names and _all_minus_one(table["label"]):
+        note(f"{where}: every label is -1, which means no label")
+        table = table.set_column(table.column_names.index("label"), "label", pa.nulls(len(table), pa.string()))
     for index, column in enumerate(table.column_names):
         feature = dataset.features[column]
         if isinstance(feature, datasets.ClassLabel):

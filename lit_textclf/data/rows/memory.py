@@ -46,21 +46,29 @@ def table_of(value: Any, option: str) -> pa.Table:
             return value
         if library == "datasets" and hasattr(value, "features"):
             return table_of_dataset(value, option)
-        if library == "pandas":  # its PyCapsule stream would contain the index
-            return pa.Table.from_pandas(value, preserve_index=False)
+        if library == "pandas" and hasattr(value, "columns"):  # its PyCapsule stream would contain the index
+            return _copied(pa.Table.from_pandas(value, preserve_index=False))
         if isinstance(value, Mapping):
             if nested := [str(name) for name, column in value.items() if hasattr(column, "features")]:
                 raise UserError(f"{option}: several data sets ({', '.join(nested)}); give one of them")
-            return pa.table({str(name): _column(column, option, str(name)) for name, column in value.items()})
+            return _copied(pa.table({str(name): _column(each, option, str(name)) for name, each in value.items()}))
         if isinstance(value, Sequence) and all(isinstance(row, Mapping) for row in value):
             names = dict.fromkeys(name for row in value for name in row)
             columns = {str(name): [row.get(name) for row in value] for name in names}
             return pa.table({name: _column(column, option, name) for name, column in columns.items()})
-        if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
+        if library != "pandas" and (hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__")):
             return pa.table(value)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise UserError(f"{option}: cannot be read as rows ({first_line(error)})") from None
     raise UserError(f"{option}: {type(value).__name__} cannot be read as rows; give {KINDS}")
+
+
+def _copied(table: pa.Table) -> pa.Table:
+    """A table of its own memory: Arrow shares that of arrays, whose later changes would change the rows."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
 def _column(values: Any, option: str, name: str) -> Any:

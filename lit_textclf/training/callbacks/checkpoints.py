@@ -54,8 +54,8 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(filename="best", save_weights_only=True, **kwargs)
-        self._loss = math.inf
+        super().__init__(filename="best", **kwargs)
+        self._loss, self._is_saving = math.inf, False
 
     @property
     def state_key(self) -> str:
@@ -70,6 +70,21 @@ class BestCheckpoint(ModelCheckpoint):
         """Takes the best epoch of the resumed run."""
         super().load_state_dict(state_dict)
         self._loss = state_dict.get("loss", math.inf)
+
+    def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
+        """Writes `best.ckpt`."""
+        self._is_saving = True
+        try:
+            super()._save_checkpoint(trainer, filepath)
+        finally:
+            self._is_saving = False
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Leaves out the optimizer; `save_weights_only` would keep WeightAveraging from saving its average, too."""
+        if self._is_saving:
+            del checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
 
     def check_monitor_top_k(self, trainer: pl.Trainer, current: torch.Tensor | None = None) -> bool:
         """Whether an epoch with this value of the monitored metric is the best; may be asked twice."""

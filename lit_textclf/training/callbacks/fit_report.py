@@ -174,7 +174,7 @@ class EpochReport(Callback):
 
     def seconds_left(self, trainer: pl.Trainer) -> float | None:
         """Seconds until training ends at the speed so far, including validation; None if it has no end."""
-        total = trainer.num_training_batches * (trainer.max_epochs or 0)
+        total = trainer.num_training_batches * max(0, trainer.max_epochs or 0)
         if trainer.max_steps > 0:
             total = min(total or math.inf, trainer.max_steps * trainer.accumulate_grad_batches)
         done = trainer.fit_loop.epoch_loop.total_batch_idx + 1

@@ -66,6 +66,7 @@ class ExactResume(Callback):
             self._loader = loader
             if self._loader_state is not None:
                 loader.load_state_dict(self._loader_state)
+                self._loader_state = None  # another fit of this Trainer begins with complete epochs
         if self.seed is None:
             seed = os.environ.get("PL_GLOBAL_SEED")  # of seed_everything
             self.seed = int(seed) if seed is not None else torch.initial_seed() % 2**32

@@ -216,3 +216,23 @@ def test_a_byte_that_cp1252_lacks_is_found_later() -> None:
     text, _ = guessed(b"caf\xe9 in the long text \x81")
     assert text.startswith("caf\u00e9")
     assert "byte 0x81 at character 22 is not utf-8; " in (undecodable(text, UTF_8_OR_CP1252) or "")
+
+
+@pytest.mark.parametrize("utf_8_first", [True, False])
+@pytest.mark.parametrize(("bad", "good"), [(1, 10), (20, 20), (30, 5)])
+def test_a_file_of_both_encodings_is_no_cp1252(bad: int, good: int, utf_8_first: bool, tmp_path: Path) -> None:
+    """UTF-8 characters that are read as cp1252 would be other texts."""
+    parts = [b"caf\xe9 froid,negative\n" * bad, "caf\u00e9 cr\u00e8me,positive\n".encode() * good]
+    path = tmp_path / "mixed.csv"
+    path.write_bytes(b"text,label\n" + b"".join(parts[::-1] if utf_8_first else parts))
+    found = text_of(path, UTF_8_OR_CP1252)  # the bad bytes are refused later, with their row
+    assert found.count("caf\u00e9 cr\u00e8me") == good
+    assert found.count("caf\udce9 froid") == bad
+
+
+def test_utf_8_after_a_block_of_cp1252_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    later = "\u00e9t\u00e9 d\u00e9j\u00e0,b\n".encode() * 9
+    path.write_bytes(b"text,label\ncaf\xe9,a\n" + b"plain text,b\n" * 200_000 + later)
+    with pytest.raises(UserError, match=r"long\.csv: has cp1252 and utf-8; convert it"):
+        text_of(path, UTF_8_OR_CP1252)

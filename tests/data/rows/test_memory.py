@@ -86,6 +86,7 @@ def test_numbers_and_missing_values() -> None:
         (datasets.DatasetDict(train=datasets.Dataset.from_dict({"text": ["a"]})), "several data sets (train)"),
         ({"b": ["a"], "label": ["x"]}, "data.train_file: no text column"),
         ([], "data.train_file is an empty list"),
+        (pd.Series(["a", "b"]), "Series cannot be read as rows"),
     ],
 )
 def test_refused(rows: Any, expected: str) -> None:
@@ -101,3 +102,23 @@ def test_paths(reviews: dict[str, Path], tiny_bert: Path) -> None:
     data.setup()
     assert len(data.rows["train"]) == 48
     assert len(next(iter(data.val_dataloader()))["row"]) == 16
+
+
+def test_later_changes_of_the_arrays_do_not_change_the_rows() -> None:
+    labels, frame = np.array([0, 1, 0, 1]), pd.DataFrame({"text": list("abcd"), "label": [0, 1, 0, 1]})
+    by_array, by_frame = TextDataModule({"text": list("abcd"), "label": labels}), TextDataModule(frame)
+    labels[:] = 1
+    frame.loc[:, "label"] = 1
+    for data in (by_array, by_frame):
+        data.read("fit")
+        assert data.rows["train"].label.to_pylist() == ["0", "1", "0", "1"]  # type: ignore[union-attr]
+
+
+def test_labels_of_minus_one_are_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """The test split of STS-B, as it comes from the Hub."""
+    rows = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [-1.0, -1.0]})
+    data = TextDataModule([{"text": "a", "label": 0.5}, {"text": "b", "label": 1.5}], test_file=rows)
+    data.read("fit")
+    data.read("test")
+    assert data.rows["test"].unlabelled().tolist() == [0, 1]
+    assert "every label is -1, which means no label" in capsys.readouterr().err
