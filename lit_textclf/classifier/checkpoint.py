@@ -20,6 +20,7 @@ from lit_textclf.data.labels.target import Target
 from lit_textclf.data.tokens.tokenizer import tokenizer_to_files
 from lit_textclf.models.adapters import refuse_another_way
 from lit_textclf.models.config import config_to_json
+from lit_textclf.utils.class_path import is_class_path
 from lit_textclf.utils.messages import UserError
 from lit_textclf.utils.paths import expand_path, without_folders
 from lit_textclf.version import __version__
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 ALIASES = ("last", "best")
 _NOT_CARRIED = ("fast_kernels", "compile", "gradient_checkpointing")
+OF_THE_OPTIMIZER = ("optimizer", "lr_scheduler", "learning_rate", "weight_decay")
+"""Options of the optimizer and its schedule."""
 WRITTEN_BY = "lit_textclf"
 """The key of a checkpoint under which it says its format and the version that wrote it."""
 FORMAT = 2
@@ -138,7 +141,8 @@ def refuse(
     Args:
         checkpoint: its contents.
         target: the classifier's task and labels.
-        trained: see :func:`lit_textclf.models.adapters.refuse_another_way`.
+        trained: see :func:`lit_textclf.models.adapters.refuse_another_way`; and :data:`OF_THE_OPTIMIZER`, of which a
+            resumed run may change only those of AdamW and the named schedules.
         resumes: the file that `fit` resumes; None if its weights are only used.
 
     Raises:
@@ -152,7 +156,11 @@ def refuse(
         )
     if target is not None and (conflict := Target.from_dict(stored["target"]).conflict(target.task, target.labels)):
         raise UserError(conflict)
-    refuse_another_way(stored, trained, resumes=resumes is not None)
+    own = any(is_class_path(each.get(name)) for each in (stored, trained) for name in ("optimizer", "lr_scheduler"))
+    fixed = {
+        name: value for name, value in trained.items() if name not in OF_THE_OPTIMIZER or (own and value != "auto")
+    }
+    refuse_another_way(stored, fixed, resumes=resumes is not None)
 
 
 def find_checkpoint(name: str, root: Path) -> Path:

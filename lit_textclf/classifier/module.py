@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.classifier.checkpoint import WRITTEN_BY, carried, migrate, refuse, written_by
+from lit_textclf.classifier.checkpoint import OF_THE_OPTIMIZER, WRITTEN_BY, carried, migrate, refuse, written_by
 from lit_textclf.classifier.losses import TrainingLoss, class_weights_of
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.metrics.table import shown_in
@@ -334,7 +334,7 @@ class TextClassifier(Network):
         migrate(checkpoint)
         built = self.build_options
         trained = {name: getattr(built, name) for name in ("lora", "freeze", "pooling")}
-        trained["layerwise_lr_decay"] = self.layerwise_lr_decay
+        trained |= {name: getattr(self, name) for name in ("layerwise_lr_decay", *OF_THE_OPTIMIZER)}
         resumes = self._trainer is not None and self.trainer.state.fn == "fit"
         refuse(checkpoint, self.target, trained, resumes=self.trainer.ckpt_path if resumes else None)
         if not resumes:

@@ -89,7 +89,7 @@ def check_trainer(trainer: Any, command: str) -> None:
             f"available: {', '.join(known)}"
         )
     for name in _POSITIVE:
-        if (value := trainer.get(name)) is not None and value <= 0:
+        if (value := trainer.get(name)) is not None and not isinstance(value, str) and value <= 0:
             raise UserError(f"trainer.{name} {value}: must be more than 0")
     if trainer.gradient_clip_val is not None and trainer.gradient_clip_val < 0:
         raise UserError(f"trainer.gradient_clip_val {trainer.gradient_clip_val}: must be 0 or more; null clips nothing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -206,11 +207,13 @@ OWN = {"class_path": "torch.optim.SGD", "init_args": {"momentum": 0.9}}
 STEP = {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 1, "gamma": 0.5}}
 
 
-def test_an_optimizer_and_a_schedule_by_class_path(fit_args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_optimizer_and_a_schedule_by_class_path(
+    fit_args: list[str], capfd: pytest.CaptureFixture[str], fails: Callable[[list[str]], str]
+) -> None:
     """Trained with, resumed with, and not needed to predict; the schedule halves the rate after each epoch."""
     args = [*fit_args, "--model.optimizer", json.dumps(OWN), "--model.lr_scheduler", json.dumps(STEP)]
     main([*args, "--model.weight_decay", "0.05"])
-    assert "model.warmup_ratio 0.1 is not used: StepLR is stepped after each epoch" in capsys.readouterr().err
+    assert "model.warmup_ratio 0.1 is not used: StepLR is stepped after each epoch" in capfd.readouterr().err
     last = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
     decayed, others = last["optimizer_states"][0]["param_groups"]
     assert (decayed["momentum"], decayed["weight_decay"], others["weight_decay"]) == (0.9, 0.05, 0.0)
@@ -220,6 +223,12 @@ def test_an_optimizer_and_a_schedule_by_class_path(fit_args: list[str], capsys: 
     resumed = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
     assert resumed["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(1e-3 * 0.5**3)
     main(["predict", "--ckpt_path", "last", "--data.predict_file", "test.csv"])
+    for changed in (
+        ["--model.learning_rate", "0.05"],
+        ["--model.weight_decay", "0.3"],
+        ["--model.lr_scheduler", "linear"],
+    ):
+        assert f"{changed[0][2:]}: " in fails([*fit_args, "--ckpt_path", "last", "--trainer.max_epochs", "4", *changed])
 
 
 def test_an_optimizer_without_weight_decay(capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,3 +275,16 @@ def test_a_class_that_is_no_optimizer() -> None:
             nn.Linear(2, 2), optimizer="collections.OrderedDict", learning_rate=0.1, weight_decay=0.0, warmup_ratio=0.0,
             layerwise_lr_decay=None, lr_scheduler="constant", steps=10, device=torch.device("cpu"),
         )  # fmt: skip
+
+
+def test_weight_decay_reaches_an_optimizer_that_takes_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(torch.optim.AdamW):
+        def __init__(self, params: Any, **options: Any) -> None:
+            super().__init__(params, **options)
+
+    monkeypatch.setattr(torch.optim, "Other", Other, raising=False)
+    config = build(
+        nn.Linear(2, 2), optimizer="torch.optim.Other", learning_rate=0.1, weight_decay=0.3, layerwise_lr_decay=None,
+        lr_scheduler="constant", warmup_ratio=0.0, steps=10, device=torch.device("cpu"),
+    )  # fmt: skip
+    assert [group["weight_decay"] for group in config["optimizer"].param_groups] == [0.3, 0.0]

@@ -125,7 +125,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     """
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--output")
-    own.add_argument("--overwrite", action="store_true")
+    own.add_argument("--overwrite", nargs="?", const="true", default="false", choices=("true", "false"))
     own.add_argument("--help", "-h", action="store_true")
     options, rest = own.parse_known_args(args[1:])
     if options.help:
@@ -133,7 +133,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     file = None
     if options.output is not None:
         check_csv_name(options.output)
-        file = PredictionFile(expand_path(options.output, "--output"), overwrite=options.overwrite)
+        file = PredictionFile(expand_path(options.output, "--output"), overwrite=options.overwrite == "true")
     root: Path | None = None
     metrics: list[dict[str, float]] = []
     held_out: list[tuple[Outcomes, float]] = []
