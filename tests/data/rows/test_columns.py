@@ -28,6 +28,8 @@ def found_in(columns: ColumnNames, names: list[str], *, required: bool = True) -
         (["sentence2", "label", "sentence1"], "sentence1", "sentence2"),
         (["sentence1", "sentence", "label"], "sentence", None),
         (["text", "sentence", "text_a", "text_b", "label"], "text", None),
+        (["Sentence1", "SENTENCE2", "label"], "Sentence1", "SENTENCE2"),
+        (["Text", "sentence", "label"], "Text", None),
     ],
 )
 def test_text_columns_are_found(names: list[str], text: str, pair: str | None) -> None:
