@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import io
 import multiprocessing
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import torch
 
 from lit_textclf import Target, TextClassifier
 
+ROOT = Path(__file__).parents[2]
 TEXTS = ["the film was very good", "the meal was awful"]
 POOLINGS = ("own", "cls", "mean", "max")
 
@@ -47,13 +51,33 @@ def answer(classifier: TextClassifier, text: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_multiprocessing(method: str, tiny_bert: Path) -> None:
-    """A Pool of processes classifies; a spawned one has never seen our attention, and gets it with the classifier."""
+def test_spawned_processes(tiny_bert: Path) -> None:
+    """A spawned process has never seen our attention, and gets it with the classifier."""
     classifier = classifier_of(tiny_bert)
-    with multiprocessing.get_context(method).Pool(2) as pool:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
         answers = pool.starmap_async(answer, [(classifier, text) for text in TEXTS]).get(120)
     assert answers == classifier.classify(TEXTS)
+
+
+FORK = """
+import multiprocessing, sys
+from pathlib import Path
+from tests.lightning.test_pickling import TEXTS, answer, classifier_of
+
+classifier = classifier_of(Path(sys.argv[1]))
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    answers = pool.starmap_async(answer, [(classifier, text) for text in TEXTS]).get(120)
+assert answers == classifier.classify(TEXTS)
+"""
+
+
+@pytest.mark.slow
+def test_forked_processes(tiny_bert: Path) -> None:
+    """In a process of one thread: OpenMP's threads do not survive a fork (pytorch/pytorch#17199)."""
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", FORK, str(tiny_bert)]
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
