@@ -396,6 +396,7 @@ def test_the_logits_of_a_prediction_are_raw(noisy_fitted: Path) -> None:
     assert metrics["predict_loss"] == pytest.approx(tested["test_loss"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_thresholds(noisy_fitted: Path, capfd: pytest.CaptureFixture[str]) -> None:
     stored = torch.load(noisy_fitted, weights_only=True)
     best = stored["hyper_parameters"]["calibration"]["thresholds"]["positive"]

@@ -207,6 +207,7 @@ OWN = {"class_path": "torch.optim.SGD", "init_args": {"momentum": 0.9}}
 STEP = {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 1, "gamma": 0.5}}
 
 
+@pytest.mark.slow
 def test_an_optimizer_and_a_schedule_by_class_path(
     fit_args: list[str], capfd: pytest.CaptureFixture[str], fails: Callable[[list[str]], str]
 ) -> None:

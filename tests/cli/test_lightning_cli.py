@@ -296,6 +296,7 @@ def test_the_hook_that_the_cli_overrides_exists() -> None:
     assert callable(LightningCLI._parse_ckpt_path)
 
 
+@pytest.mark.slow
 def test_class_weights_and_label_smoothing(fit_args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     write_csv(
         Path("skewed.csv"), ["text", "label"], [(f"film {i}", "rare" if i % 8 == 0 else "common") for i in range(48)]

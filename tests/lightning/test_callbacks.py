@@ -146,6 +146,7 @@ def test_learning_rate_monitor(trainer_class: type[pl.Trainer], new_model: Make,
     assert any(name.startswith("lr") for name in trainer.logged_metrics | trainer.callback_metrics)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("callback", [EMAWeightAveraging(decay=0.5), ModelPruning("l1_unstructured", amount=0.2)])
 def test_best_ckpt_has_the_weights_that_were_measured(callback: pl.Callback, fit_args: list[str]) -> None:
     """Averaged, or pruned, as in metrics.json."""

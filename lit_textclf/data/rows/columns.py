@@ -129,6 +129,8 @@ class ColumnNames:
             first, second = _named(text, names), None if pair is None else _named(pair, names)
             if first is not None and (pair is None or second is not None):
                 return replace(self, text=first, text_pair=second)
+            if first is None and _same_but_for_case(text, names):
+                break  # two of them
         found = _usual(names, TEXT_NAMES)
         if len(found) == 1:
             return replace(self, text=found[0])
@@ -173,16 +175,19 @@ class ColumnNames:
 
 def _named(wanted: str, names: Sequence[str]) -> str | None:
     """The column with a name, or the only one whose name differs in case alone."""
-    same = [name for name in names if name.strip(" ").lower() == wanted]
+    same = _same_but_for_case(wanted, names)
     return wanted if wanted in names else same[0] if len(same) == 1 else None
+
+
+def _same_but_for_case(wanted: str, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name.strip(" ").lower() == wanted]
 
 
 def _usual(names: Sequence[str], known: Sequence[str]) -> list[str]:
     """The columns with a known name, whatever the case; only the one with the first known name, if there is one."""
     if known[0] in names:
         return [known[0]]
-    first = [name for name in names if name.strip(" ").lower() == known[0]]
-    return first or [name for name in names if name.strip(" ").lower() in known]
+    return _same_but_for_case(known[0], names) or [name for name in names if name.strip(" ").lower() in known]
 
 
 def _mean_length(values: pa.ChunkedArray) -> float:

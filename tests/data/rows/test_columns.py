@@ -74,8 +74,9 @@ def test_a_guess_is_the_only_candidate_or_the_preferred_one(names: list[str]) ->
         return exact or [name for name in found if name.lower() == known[0]] or found
 
     text, label = candidates(TEXT_NAMES), candidates(LABEL_NAMES)
-    if "text" not in names and "sentence" in names:
-        text = ["sentence"]
+    sentences = [name for name in names if name.lower() == "sentence"]
+    if sentences and not any(name.lower() == "text" for name in names):
+        text = ["sentence"] if "sentence" in names else sentences
     if len(text) == len(label) == 1:
         found = found_in(ColumnNames(), names)
         assert (found.text, found.label) == (text[0], label[0])

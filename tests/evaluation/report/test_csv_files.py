@@ -181,6 +181,7 @@ def test_pairs_and_an_id_column_whose_name_is_taken(tmp_path: Path) -> None:
     assert (row["input_label"], row["text"], row["text_pair"]) == ("first", "first", "second")
 
 
+@pytest.mark.slow
 def test_held_out_rows_keep_their_numbers(fit_args: list[str]) -> None:
     place = fit_args.index("--data.validation_file")
     main([*fit_args[:place], *fit_args[place + 2 :], "--data.validation_split", "0.25"])
