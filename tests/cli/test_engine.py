@@ -12,6 +12,8 @@ import pytest
 from lit_textclf import main
 from tests.conftest import sentences, write_csv
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.usefixtures("no_figures")
 
 

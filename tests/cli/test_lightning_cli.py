@@ -77,6 +77,7 @@ def test_fit_writes_what_the_contract_says(fit_args: list[str], capfd: pytest.Ca
     assert {"train_loss", "val_loss", "val_f1_macro", "lr/decay", "epoch"} <= set(events.Tags()["scalars"])
 
 
+@pytest.mark.slow
 def test_it_learns(fit_args: list[str]) -> None:
     assert main([*fit_args, "--trainer.max_epochs", "25", "--model.learning_rate", "3e-3"])["val_accuracy"] == 1.0
 

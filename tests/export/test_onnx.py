@@ -21,6 +21,8 @@ from lit_textclf.export.onnx_runtime import OnnxModel
 from lit_textclf.export.quantize import quantize_int8
 from tests.conftest import sentences, write_csv
 
+pytestmark = pytest.mark.slow
+
 
 def columns(file: str) -> dict[str, list[str]]:
     with Path(file).open(encoding="utf-8", newline="") as content:
