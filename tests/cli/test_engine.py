@@ -12,9 +12,7 @@ import pytest
 from lit_textclf import main
 from tests.conftest import sentences, write_csv
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.usefixtures("no_figures")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_figures")]
 
 
 @pytest.mark.parametrize(("command", "split"), [("validate", "validation"), ("test", "test")])
