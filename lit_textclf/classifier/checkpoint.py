@@ -17,6 +17,7 @@ import torch
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.data.labels.target import Target
+from lit_textclf.data.options import READS_TEXT
 from lit_textclf.data.tokens.tokenizer import tokenizer_to_files
 from lit_textclf.models.adapters import refuse_another_way
 from lit_textclf.models.config import config_to_json
@@ -72,6 +73,11 @@ class CheckpointInfo:
     trained_on: np.ndarray | None = None
     calibration: Calibration = field(default_factory=Calibration)
     callbacks: tuple[str, ...] = ()
+
+    @property
+    def max_length(self) -> int:
+        """The most tokens that the model was trained to read."""
+        return int(self.data.get("max_length", READS_TEXT["max_length"]))
 
     def carried(self) -> dict[str, Any]:
         """The arguments of the classifier that only a checkpoint supplies."""

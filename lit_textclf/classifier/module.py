@@ -392,7 +392,7 @@ class TextClassifier(Network):
         if self.model is None:
             self.configure_model()
         assert self.target is not None
-        longest = self.trained_with.get("max_length", 256) if max_length is None else max_length
+        longest = self.trained_with.get("max_length", READS_TEXT["max_length"]) if max_length is None else max_length
         longest = min(longest, self.max_tokens or longest)
         if not len(rows := rows_of_texts(texts, text_pairs)):
             return []

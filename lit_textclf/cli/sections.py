@@ -8,6 +8,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.classifier.network import CARRIED
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.options import READS_TEXT
 from lit_textclf.prediction.options import PredictOptions
@@ -15,7 +16,7 @@ from lit_textclf.prediction.writer import PredictionWriter
 from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
 from lit_textclf.training.trainer import Trainer
 
-NOT_OPTIONS = {"target", "calibration", "architecture", "tokenizer"}
+NOT_OPTIONS = set(CARRIED)
 """Arguments of the classes that are not options: only Python code and checkpoints set them."""
 
 

@@ -44,7 +44,7 @@ class HuggingFaceExporter(Exporter):
         fold_scale(model, stored.target.num_outputs)
         folded = Calibration(fold_temperature(model, stored.target.num_outputs, stored.calibration.temperature))
         model = as_plain_transformers(model)
-        longest = int(stored.data.get("max_length", 256))
+        longest = stored.max_length
         tokenizer = classifier.tokenizer
         tokenizer.model_max_length = longest
         model.config.architectures = [type(model).__name__]

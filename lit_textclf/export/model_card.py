@@ -60,7 +60,7 @@ def model_card(stored: CheckpointInfo, name: str, exporter: Exporter, quantized:
         usage=exporter.usage(stored),
         metrics=metrics,
         settings=_settings(options_of_run(stored.path)),
-        max_length=stored.data.get("max_length", 256),
+        max_length=stored.max_length,
         temperature=stored.calibration.temperature,
         quantized=quantized,
         fixed_pooling=pooling if exporter.carries_pooling_as_weights and pooling != "own" else None,

@@ -81,7 +81,7 @@ class OnnxExporter(Exporter):
         stored = replace(stored, calibration=replace(stored.calibration, temperature=temperature))
         read_first_token_only(model)
         tokenizer = classifier.tokenizer
-        longest = int(stored.data.get("max_length", 256))
+        longest = stored.max_length
         names = [name for name in tokenizer.model_input_names if name in _INPUTS]
         problems = []
         for opset in OPSETS:

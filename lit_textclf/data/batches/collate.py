@@ -47,8 +47,7 @@ def as_batch(batch: Mapping[str, Any]) -> Batch:
     if "input_ids" not in inputs:
         raise UserError(f"a batch has {', '.join(batch)}: it must have inputs, as TextDataModule's, or input_ids")
     ids = inputs["input_ids"]
-    tokens = int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else ids.numel()
-    converted = Batch(inputs=inputs, row=torch.arange(len(ids), device=ids.device), tokens=tokens)
+    converted = Batch(inputs=inputs, row=torch.arange(len(ids), device=ids.device))
     if names:
         converted["target"] = batch[names[0]]
     return converted

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from lit_textclf.data.readers.open_text import note_cp1252, open_text, pick_encoding_aloud, undecodable
 from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, string_table
-from lit_textclf.utils.messages import UserError, note, plural
+from lit_textclf.utils.messages import UserError, either, note, plural
 
 _OTHER_DELIMITERS = ";\t|"
 _SAMPLE, _SAMPLE_ROWS = 1 << 16, 100
@@ -101,7 +101,7 @@ def _found_delimiter(lines: Sequence[str], quote_char: str, path: Path) -> str:
             fitting.append(delimiter)
     if len(fitting) > 1:
         raise UserError(
-            f"{path}: the delimiter may be {' or '.join(map(repr, fitting))}; type --data.delimiter {fitting[0]!r}"
+            f"{path}: the delimiter may be {either(map(repr, fitting))}; type --data.delimiter {fitting[0]!r}"
         )
     if fitting:
         note(f"{path}: delimiter {fitting[0]!r} (found in the header; set --data.delimiter to change it)")

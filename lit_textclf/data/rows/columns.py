@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lit_textclf.utils.messages import UserError, did_you_mean, note
+from lit_textclf.utils.messages import UserError, did_you_mean, either, note
 
 KNOWN_TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
     ("text", None),
@@ -136,15 +136,16 @@ class ColumnNames:
             return replace(self, text=found[0])
         if found:
             raise UserError(
-                f"{where}: the text column may be {_either(found)}; type --data.text_column {_typed(found[0])}"
+                f"{where}: the text column may be {either(map(repr, found))}; "
+                f"type --data.text_column {shlex.quote(found[0])}"
             )
         longest = max(names, key=lambda name: _mean_length(table[name]), default=None)
         if longest is None or not len(table) or _separator(table.column_names):
             raise UserError(f"{where}: no text column ({_listed(table.column_names)}); type --data.text_column NAME")
-        remedy = f"--data.text_column {_typed(longest)}"
+        remedy = f"--data.text_column {shlex.quote(longest)}"
         others = [name for name in names if name != longest]
         if len(others) == 1 and self.label is None and not self.labels and not _usual(names, LABEL_NAMES):
-            remedy += f" --data.label_column {_typed(others[0])}"
+            remedy += f" --data.label_column {shlex.quote(others[0])}"
         raise UserError(
             f"{where}: no text column ({_listed(table.column_names)}); {longest!r} has the longest values: "
             f"type {remedy}"
@@ -160,7 +161,8 @@ class ColumnNames:
             return found[0]
         if found:
             raise UserError(
-                f"{where}: the label column may be {_either(found)}; type --data.label_column {_typed(found[0])}"
+                f"{where}: the label column may be {either(map(repr, found))}; "
+                f"type --data.label_column {shlex.quote(found[0])}"
             )
         values = {name: pc.count_distinct(table[name]).as_py() for name in names if _is_plain(table[name].type)}
         fewest = min((name for name in values if values[name] > 1), key=values.__getitem__, default=None)
@@ -168,7 +170,7 @@ class ColumnNames:
         if fewest is not None:
             remedy = (
                 f"{fewest!r} has the fewest different values ({values[fewest]}): "
-                f"type --data.label_column {_typed(fewest)}"
+                f"type --data.label_column {shlex.quote(fewest)}"
             )
         raise UserError(f"{where}: no label column ({_listed(table.column_names)}); {remedy}")
 
@@ -196,15 +198,6 @@ def _mean_length(values: pa.ChunkedArray) -> float:
 
 def _is_plain(kind: pa.DataType) -> bool:
     return bool(pa.types.is_primitive(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _either(names: Sequence[str]) -> str:
-    return f"{', '.join(map(repr, names[:-1]))} or {names[-1]!r}"
-
-
-def _typed(name: str) -> str:
-    """A column name as it is typed in a shell."""
-    return shlex.quote(name)
 
 
 def _separator(names: Sequence[str]) -> str:

@@ -58,12 +58,8 @@ def read_dataset(
     table = table_of_dataset(loaded[split], where)
     asked, columns = columns, columns.found_in(table, where, label_required=label_required)
     asked.report_found(columns, where)
-    if columns.label in table.column_names and _all_minus_one(table[columns.label]):
-        note(f"{where}: every label is -1, which means no label")
-        empty = pa.nulls(len(table), pa.string())
-        table = table.set_column(table.column_names.index(columns.label), columns.label, empty)
     try:
-        table = as_strings(table, where=where)
+        table = as_strings(_without_minus_one(table, columns.label, where), where=where)
     except pa.ArrowException as error:
         raise UserError(f"{where}: a column cannot be read as text ({str(error).splitlines()[0]:.120})") from None
     return rows_of_table(table, columns, (where, 0), keep=keep_columns)
@@ -80,9 +76,7 @@ def table_of_dataset(dataset: Any, where: str) -> pa.Table:
     if not isinstance(dataset, datasets.Dataset):
         raise UserError(f"{where}: {type(dataset).__name__} is not a table; use one split of it, as a datasets.Dataset")
     table: pa.Table = dataset.with_format("arrow")[:]
-    if "label" in table.column_names and _all_minus_one(table["label"]):
-        note(f"{where}: every label is -1, which means no label")
-        table = table.set_column(table.column_names.index("label"), "label", pa.nulls(len(table), pa.string()))
+    table = _without_minus_one(table, "label", where)
     for index, column in enumerate(table.column_names):
         feature = dataset.features[column]
         if isinstance(feature, datasets.ClassLabel):
@@ -99,9 +93,13 @@ def table_of_dataset(dataset: Any, where: str) -> pa.Table:
     return table
 
 
-def _all_minus_one(labels: pa.ChunkedArray) -> bool:
-    """Whether every number is -1, as in the unlabelled splits of GLUE's STS-B."""
-    return len(labels) > 0 and pa.types.is_floating(labels.type) and bool(pc.all(pc.equal(labels, -1)).as_py())
+def _without_minus_one(table: pa.Table, label: str | None, where: str) -> pa.Table:
+    """A table with null in place of its labels if every one is the number -1, as in the test split of GLUE's STS-B."""
+    labels = table[label] if label in table.column_names else pa.nulls(0)
+    if not len(labels) or not pa.types.is_floating(labels.type) or not pc.all(pc.equal(labels, -1)).as_py():
+        return table
+    note(f"{where}: every label is -1, which means no label")
+    return table.set_column(table.column_names.index(label), label, pa.nulls(len(table), pa.string()))
 
 
 def _class_names(codes: pa.Array, names: Sequence[str]) -> pa.Array:

@@ -186,9 +186,8 @@ class EpochReport(Callback):
         rows, tokens = self.speed
         left = self.seconds_left(trainer)
         rest = f"; {duration(left)} left" if left else ""
-        of = f" of {trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
         note(
-            f"epoch {trainer.current_epoch + 1}{of}: {metrics}; {rows:,.0f} rows/s, "
+            f"{epoch_of(trainer)}: {metrics}; {rows:,.0f} rows/s, "
             f"{tokens:,.0f} tokens/s, {self._padding():.1%} padding{rest}"
         )
 
@@ -207,6 +206,12 @@ class EpochReport(Callback):
             "padding_share": self._padding(),
             **self.baselines,
         }
+
+
+def epoch_of(trainer: pl.Trainer) -> str:
+    """The number of the epoch, from 1, as `epoch 2 of 3`; without the last one where training has no end."""
+    of = f" of {trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
+    return f"epoch {trainer.current_epoch + 1}{of}"
 
 
 def stage_metrics(trainer: pl.Trainer, prefix: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 
-from lit_textclf.training.callbacks.fit_report import EpochReport
+from lit_textclf.training.callbacks.fit_report import EpochReport, epoch_of
 from lit_textclf.utils.messages import duration, long_quiet, note, progress
 
 _FEWEST_STEPS = 5
@@ -61,7 +61,7 @@ class ProgressLines(Callback):
             (rate, _), left = self.report.speed, self.report.seconds_left(trainer)
         loss = trainer.callback_metrics.get("train_loss")
         note(
-            f"{_epoch(trainer)}{progress(batch_idx + 1, trainer.num_training_batches, 'batch', rate)}"
+            f"{epoch_of(trainer)}: {progress(batch_idx + 1, trainer.num_training_batches, 'batch', rate)}"
             f"{'' if loss is None else f', train_loss {float(loss):.4f}'}"
             f"{'' if left is None else f'; {duration(left)} left'}"
         )
@@ -91,11 +91,5 @@ class ProgressLines(Callback):
         if not long_quiet():
             return
         rate = self._rows / max(time.perf_counter() - self._started, 1e-9)
-        before = _epoch(trainer) if trainer.state.fn == "fit" and not trainer.sanity_checking else ""
+        before = f"{epoch_of(trainer)}: " if trainer.state.fn == "fit" and not trainer.sanity_checking else ""
         note(f"{before}{split}: {progress(done, sum(totals), 'batch', rate)}")
-
-
-def _epoch(trainer: pl.Trainer) -> str:
-    last = trainer.max_epochs
-    of = f" of {last}" if last is not None and last > 0 else ""
-    return f"epoch {trainer.current_epoch + 1}{of}: "
