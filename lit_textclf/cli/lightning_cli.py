@@ -392,9 +392,9 @@ class TextCLI(LightningCLI):
         if not self.trainer.is_global_zero:
             return
         assert self.stored is not None
-        assert writer.path is not None
-        self.written.append(writer.path)
+        self.written += [writer.path] if writer.path is not None else []
         if self.metrics:
-            print_table(self.metrics, f"predictions of {self.stored.path}")
+            file = sys.stderr if writer.path is None else sys.stdout  # which has the predictions
+            print_table(self.metrics, f"predictions of {self.stored.path}", file)
         if self.engine is None:
             note(f"next: lit-textclf export --ckpt_path {self.stored.path} --output FOLDER")

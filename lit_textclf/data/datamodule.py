@@ -60,7 +60,7 @@ class TextDataModule(SplitsModule):
     Args:
         train_file: a path, a glob or a list of paths: .csv, .tsv, .jsonl, .json (also .gz, .zst), .parquet, .arrow,
             .xlsx, or a folder with one sub-folder of .txt files for each class; package:NAME/PATH means inside an
-            installed Python package
+            installed Python package, and - is standard input
         validation_file: the same, for the evaluation after each epoch
         test_file: the same, for the test command
         predict_file: the same, for the predict command; labels are optional

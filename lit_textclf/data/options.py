@@ -8,6 +8,7 @@ from typing import Any
 from lit_textclf.data.batches.samplers import check_sampler
 from lit_textclf.data.splits import SPLITS
 from lit_textclf.utils.messages import UserError, did_you_mean, note
+from lit_textclf.utils.standard_input import DASH
 
 CARRIED = (
     "text_column",
@@ -49,6 +50,7 @@ def check_data(options: Mapping[str, Any]) -> None:
     if names and options["dataset_name"] is None:
         raise UserError("data.dataset_splits is for a data set: type --data.dataset_name NAME, too")
     _check_shares(options)
+    _check_standard_input(options)
     if options["sampler"] is not None:
         check_sampler(options["sampler"], options["max_tokens_per_batch"])
 
@@ -88,3 +90,13 @@ def _check_shares(options: Mapping[str, Any]) -> None:
             raise UserError(f"data.{split}_split {share}: must be a share between 0 and 1")
         if share and options[f"{split}_file"] is not None:
             note(f"data.{split}_split is not used: data.{split}_file is set")
+
+
+def _check_standard_input(options: Mapping[str, Any]) -> None:
+    readers = []
+    for split in SPLITS:
+        value = options[f"{split}_file"]
+        values = value if isinstance(value, (list, tuple)) else [value]
+        readers += [f"data.{split}_file"] * sum(isinstance(each, str) and each == DASH for each in values)
+    if len(readers) > 1:
+        raise UserError(f"{' and '.join(readers)}: only one can read standard input (-); name a file for the other")

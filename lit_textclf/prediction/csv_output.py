@@ -19,6 +19,7 @@ from lit_textclf.prediction.options import PredictOptions
 from lit_textclf.prediction.output_format import OutputFormat
 from lit_textclf.utils.csv_format import check_csv_name, csv_lines, format_float32
 from lit_textclf.utils.messages import UserError, note, plural
+from lit_textclf.utils.standard_input import DASH, STANDARD_OUTPUT
 
 
 def check_min_score(min_score: float | None, target: Target) -> None:
@@ -74,8 +75,9 @@ class CsvFormat(OutputFormat):
         assert target is not None
         assert stream is not None
         check_min_score(options.min_score, target)
+        where = STANDARD_OUTPUT if options.output == DASH else options.output
         return cls(
-            target, stream.columns.id, stream.kept, where=options.output, with_logits=options.with_logits,
+            target, stream.columns.id, stream.kept, where=where, with_logits=options.with_logits,
             thresholds=model.thresholds, min_score=options.min_score, calibration=model.calibration,
         )  # fmt: skip
 

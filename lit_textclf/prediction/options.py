@@ -14,7 +14,7 @@ class PredictOptions:
     """What `predict` writes, and where; this docstring is the command's `--help`.
 
     Args:
-        output: the file to write; it appears complete or not at all
+        output: the file to write, which appears complete or not at all, or - for standard output
         overwrite: replace the file if it exists
         with_logits: add a column logit_<name> for each label
         keep_columns: add the input's other columns

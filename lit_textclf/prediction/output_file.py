@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import BinaryIO
 
 from lit_textclf.utils.atomic import OTHER_OUTPUT, atomic_file, check_output, not_writable
 from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.standard_input import STANDARD_OUTPUT, private_folder
 
 
 class PredictionFile:
@@ -79,3 +81,25 @@ class PredictionFile:
             raise UserError(
                 f"{self.path}: {char!r} cannot be encoded in {error.encoding}; use --output_encoding utf-8"
             ) from None
+
+
+class StandardOutput(PredictionFile):
+    """Standard output in place of a file: written once all predictions are known, and without a file's name.
+
+    Raises:
+        UserError: if standard output takes no bytes, as in a notebook.
+    """
+
+    def __init__(self, *, encoding: str = "utf-8") -> None:
+        if not hasattr(sys.stdout, "buffer"):
+            raise UserError("--output -: standard output takes no bytes here; name a file, as --output p.csv")
+        super().__init__(private_folder() / STANDARD_OUTPUT, encoding=encoding)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Lets :meth:`append` write to standard output."""
+        sys.stdout.flush()
+        self._file = sys.stdout.buffer
+        yield
+        self._file.flush()
+        self._file = None

@@ -31,12 +31,13 @@ from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.stream import RowStream
 from lit_textclf.prediction.formats import find_format
 from lit_textclf.prediction.options import PREDICTIONS, PredictOptions
-from lit_textclf.prediction.output_file import PredictionFile
+from lit_textclf.prediction.output_file import PredictionFile, StandardOutput
 from lit_textclf.prediction.output_format import OutputFormat
 from lit_textclf.prediction.parts import PredictionParts
 from lit_textclf.utils.atomic import refuse_input
 from lit_textclf.utils.messages import SharedError, UserError, duration, long_quiet, note, plural, progress
 from lit_textclf.utils.paths import expand_path, resolve_files
+from lit_textclf.utils.standard_input import DASH
 from lit_textclf.version import __version__
 
 
@@ -48,7 +49,7 @@ class PredictionWriter(Callback):
     Unlike Lightning's `BasePredictionWriter`, from which you derive a writer of your own, it sets which rows are left.
 
     Args:
-        output: the file to write
+        output: the file to write, or - for standard output
         overwrite: replace the file if it exists
         with_logits: add a column logit_<name> for each label
         keep_columns: add the input's other columns
@@ -58,7 +59,7 @@ class PredictionWriter(Callback):
         progress_bar: show rows and rows a second, in place of the Trainer's own bar
 
     Attributes:
-        path: the file, once a prediction has begun.
+        path: the file, once a prediction has begun; None for standard output.
         metrics: the metrics of the last prediction if all its rows had labels; otherwise empty.
 
     Raises:
@@ -105,19 +106,28 @@ class PredictionWriter(Callback):
             )
         data.keep_columns(*(["predict"] if self.options.keep_columns else []))
         output_format = find_format(self.options.format)
-        path = expand_path(output_format.output(self.options, data), "--output")
-        file = PredictionFile(path, overwrite=self.options.overwrite, encoding=self.options.output_encoding)
+        file = self._opened(trainer, output_format.output(self.options, data))
         files = data.files("predict")
         inputs = resolve_files(files, "data.predict_file") if files is not None else []
         if ckpt_path is not None:
             inputs.append(expand_path(ckpt_path, "--ckpt_path"))
-        refuse_input(path, inputs)
+        refuse_input(file.path, inputs)
         data.prepare("predict", model)
         assert data.stream is not None
-        self.data, self.stream, self.file, self.path = data, data.stream, file, path
+        self.data, self.stream, self.file = data, data.stream, file
+        self.path = None if isinstance(file, StandardOutput) else file.path
         self.format = output_format.from_options(self.options, model, data)
         self.parts = PredictionParts(file, self.format, self.stream.total)
         self.metrics, self._held, self._is_open = {}, {}, True
+
+    def _opened(self, trainer: pl.Trainer, output: str) -> PredictionFile:
+        """The file to write, or standard output, to which one process writes."""
+        if output != DASH:
+            path = expand_path(output, "--output")
+            return PredictionFile(path, overwrite=self.options.overwrite, encoding=self.options.output_encoding)
+        if trainer.world_size > 1:
+            raise UserError("--output -: several processes cannot share standard output; name a file")
+        return StandardOutput(encoding=self.options.output_encoding)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Reads the rows; the parts are opened when the loader is made, because only then the checkpoint is known."""
@@ -159,7 +169,7 @@ class PredictionWriter(Callback):
         data, stream, options = self.data, self.stream, self.options
         read, path = data.read_options, Path(trainer.ckpt_path or "").expanduser()
         known = digest_of(path) if path.is_file() else classifier.origin
-        self._can_resume = known is not None
+        self._can_resume = known is not None and self.path is not None
         return {
             "input": stream.digest, "logits": "raw",
             # Weights in memory cannot be recognized: no other prediction has this token.
@@ -253,7 +263,9 @@ class PredictionWriter(Callback):
         self.data.predict_parts(None)
         stopped = self.parts.is_open and self.parts.done
         self.parts.close(remove=not self._can_resume)
-        if stopped and not self._can_resume:
+        if stopped and self.path is None:
+            note("predict: stopped; nothing is kept, because standard output cannot be resumed: name a file")
+        elif stopped and not self._can_resume:
             note("predict: stopped; nothing is kept, because weights in memory cannot be recognized: use ckpt_path")
         elif stopped:
             of = f"{self.parts.done:,} of {plural(self.parts.number, 'part')}"

@@ -115,6 +115,8 @@ def not_writable(path: Path | str, error: Exception, remedy: str = OTHER_OUTPUT)
 def check_output(path: Path, overwrite: bool) -> None:
     """Refuses a folder, a device, a pipe, a file that may not be replaced, and one whose folder does not exist."""
     try:
+        if str(path) == "-":
+            raise UserError("--output -: only predict writes to standard output; name a file")
         if not path.name or path.is_dir():
             raise UserError(f"{path}: a folder; --output names a file")
         is_device = path.parent in (Path("/dev"), Path("/dev/fd"))  # /dev/stdout may lead to a regular file

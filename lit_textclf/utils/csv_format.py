@@ -28,8 +28,6 @@ def check_csv_name(output: str) -> None:
     Raises:
         UserError: name it .csv and convert it.
     """
-    if output == "-":
-        raise UserError("--output -: predictions are written to a file, complete or not at all; name a file, as p.csv")
     if output.lower().endswith(_OTHER):
         raise UserError(f"--output {output}: would be a CSV file; name it .csv, and convert or compress it afterwards")
 

@@ -33,6 +33,9 @@ class UserError(Exception):
     file, the row, the column, the value and the option that would change it, as far as they are known.
     """
 
+    def __str__(self) -> str:
+        return shown(super().__str__())
+
 
 class SharedError(UserError):
     """An error that every process raises and only rank 0 reports."""
@@ -45,6 +48,19 @@ class SharedError(UserError):
 
 _hushed = False
 _last_line = time.monotonic()
+_shown_as: dict[str, str] = {}
+
+
+def show_as(path: str, name: str) -> None:
+    """Lets errors and notes print a name, as `standard input`, in place of a temporary file's path."""
+    _shown_as[path] = name
+
+
+def shown(text: str) -> str:
+    """A text with the names of :func:`show_as` in place of paths."""
+    for path, name in _shown_as.items():
+        text = text.replace(path, name)
+    return text
 
 
 @rank_zero_only
@@ -52,7 +68,7 @@ def note(message: str) -> None:
     """Prints one line on standard error, on rank 0 only."""
     global _last_line
     if not _hushed:
-        print(message, file=sys.stderr, flush=True)
+        print(shown(message), file=sys.stderr, flush=True)
         _last_line = time.monotonic()
 
 

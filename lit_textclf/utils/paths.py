@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.standard_input import DASH, standard_input
 
 PACKAGE_PREFIX = "package:"
 Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -53,6 +54,8 @@ def resolve_path(path: str, option: str = "the path") -> Path:
 def resolve_files(files: Paths, option: str) -> list[Path]:
     """Lists the files and folders that a `data.*_file` option names; the matches of a glob are sorted.
 
+    `-` is a copy of standard input.
+
     Raises:
         UserError: if a path does not exist or a glob matches nothing.
     """
@@ -61,6 +64,9 @@ def resolve_files(files: Paths, option: str) -> list[Path]:
         name = os.fspath(each)
         if not name:
             raise UserError(f"{option} has an empty name; name a file or a folder")
+        if name == DASH:
+            found.append(standard_input(option))
+            continue
         path = resolve_path(name, option)
         if path.exists():
             found.append(path)
@@ -68,7 +74,7 @@ def resolve_files(files: Paths, option: str) -> list[Path]:
             found.extend(_matches(path, name, option))
         elif path.is_symlink():
             raise UserError(f"{name}: a link to {str(path.readlink())!r}, which does not exist; change {option}")
-        elif "://" in name or name == "-":
+        elif "://" in name:
             raise UserError(
                 f"{name}: {option} names files on this machine; download it first, or save it to a file "
                 "(data.dataset_name is for the Hub)"

@@ -207,8 +207,6 @@ def test_a_name_that_says_something_else_is_refused(name: str, fails: Callable[[
 def test_names_that_say_nothing_else() -> None:
     for name in ("p.csv", "p", "p.txt", "p.2026-11", "folder.gz/p.csv"):
         check_csv_name(name)
-    with pytest.raises(UserError, match="--output -: predictions are written to a file"):
-        check_csv_name("-")
 
 
 @pytest.mark.parametrize(

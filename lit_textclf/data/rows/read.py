@@ -15,7 +15,7 @@ from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.memory import names_paths, table_of
 from lit_textclf.data.rows.rows import Rows, rows_of_table
-from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.messages import UserError, shown
 from lit_textclf.utils.paths import resolve_files
 
 
@@ -85,7 +85,7 @@ def _sources(files: Any, options: ReadOptions, option: str) -> Iterator[tuple[st
         yield option, string_tables(table.to_batches(CHUNK_ROWS), table.schema, Path(option))
         return
     for path in resolve_files(files, option):
-        yield str(path), reader_of(path, options)(path, options)
+        yield shown(str(path)), reader_of(path, options)(path, options)
 
 
 def _same_columns(first: ColumnNames, other: ColumnNames, first_file: str, file: str) -> None:

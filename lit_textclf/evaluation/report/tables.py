@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TextIO
 
 from rich.table import Column, Table
 from rich.text import Text
@@ -36,10 +37,10 @@ def print_labels(evaluation: Evaluation) -> None:
     stdout_console().print(table)
 
 
-def print_table(metrics: dict[str, float], title: str) -> None:
-    """Prints metrics as a table on standard output."""
-    print(title)
+def print_table(metrics: dict[str, float], title: str, file: TextIO | None = None) -> None:
+    """Prints metrics as a table on standard output, or in another file."""
+    print(title, file=file)
     table = table_of_numbers("metric", ("value",))
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4f}")
-    stdout_console().print(table)
+    stdout_console(file).print(table)
