@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # The quick suite, in as many processes as there are cores.
 QUICK := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: quickstart test test-slow test-min test-imports install lint typecheck clean
+.PHONY: quickstart test test-slow test-min test-imports help-texts install lint typecheck clean
 
 # The stamp is renewed when the requirements change; each install is held to the tested versions.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -61,6 +61,10 @@ $(VENV_BASE)/.installed: pyproject.toml constraints.txt
 	$(VENV_BASE)/bin/python -m pip install -q --constraint constraints.txt 'torch==2.13.0'
 	$(VENV_BASE)/bin/python -m pip install -q --constraint constraints.txt --editable .
 	touch $@
+
+# What `lit-textclf COMMAND --help` prints, after a change of an option.
+help-texts: install
+	HF_HUB_OFFLINE=1 $(BIN)/python -m tests.cli.help_texts
 
 clean:
 	rm -rf $(VENV) $(VENV_MIN) $(VENV_BASE) build dist *.egg-info

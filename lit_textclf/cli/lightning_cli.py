@@ -13,7 +13,6 @@ from typing import Any, Literal, cast
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.check.quick import report_severe_findings
 from lit_textclf.classifier.calibration import formatted, resolve_threshold
@@ -44,7 +43,7 @@ from lit_textclf.training.callbacks.tensorboard import ShowInTensorBoard
 from lit_textclf.training.options import check_trainer
 from lit_textclf.training.trainer import Trainer
 from lit_textclf.utils.class_path import is_class_path
-from lit_textclf.utils.messages import UserError, agree, note, plural
+from lit_textclf.utils.messages import UserError, agree, note, plural, rank
 from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import LOGS, folder_of, new_folder, write_metrics
 
@@ -208,7 +207,7 @@ class TextCLI(LightningCLI):
     def prepare(self) -> None:
         """Reads the rows, so that mistakes in them show before anything is written."""
         self.datamodule.prepare(self.command, self.model)
-        if self.command == "fit" and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        if self.command == "fit" and rank() == 0:
             report_severe_findings(self.datamodule)
 
     def _check_input(self, options: Any) -> None:

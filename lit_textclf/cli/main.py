@@ -16,8 +16,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lit_textclf.cli.commands import COMMANDS
-from lit_textclf.cli.precedence import ENVIRONMENT_PREFIX
-from lit_textclf.utils.messages import SHOW_TRACEBACK, SharedError, UserError, did_you_mean, print_traceback
+from lit_textclf.utils.messages import (
+    ENVIRONMENT_PREFIX,
+    SHOW_TRACEBACK,
+    SharedError,
+    UserError,
+    did_you_mean,
+    print_traceback,
+)
 from lit_textclf.version import __version__
 
 if TYPE_CHECKING:
@@ -69,7 +75,9 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
             raise UserError(
                 f"no command {arguments[0]!r}{did_you_mean(arguments[0], COMMANDS)}; see lit-textclf --help"
             )
-        return _run(arguments, callbacks)
+        if arguments[1:2] in (["-h"], ["--help"]):
+            _print_stored_help(arguments[0])
+        return run_command(arguments, callbacks)
     except UserError as error:
         if os.environ.get(SHOW_TRACEBACK, "") not in ("", "0"):
             print_traceback(error)
@@ -86,7 +94,22 @@ def main(args: Sequence[str] | None = None, *, callbacks: Sequence[Callback] = (
         raise
 
 
-def _run(args: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+def _print_stored_help(command: str) -> None:
+    """Prints a command's help and exits; returns if its text is not stored yet, so that the parser prints it.
+
+    The parser's classes import Lightning, torch and transformers, which takes ten times as long.
+    """
+    try:
+        text = pkgutil.get_data("lit_textclf.cli", f"help/{command}.txt")
+    except FileNotFoundError:
+        return
+    assert text is not None
+    print(text.decode(), end="", flush=True)
+    raise SystemExit(0)
+
+
+def run_command(args: list[str], callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+    """Runs the function of a command, which raises its errors."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the terminal's encoding may lack a character
             stream.reconfigure(errors="backslashreplace")

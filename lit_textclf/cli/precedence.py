@@ -11,11 +11,10 @@ from typing import Any
 import yaml
 
 from lit_textclf.cli.parser import what_is_meant
-from lit_textclf.utils.messages import SHOW_TRACEBACK, UserError
+from lit_textclf.utils.messages import ENVIRONMENT_PREFIX, SHOW_TRACEBACK, UserError
 from lit_textclf.utils.run_folder import SECTIONS
 
 FLAGS = ("--overwrite", "--with_logits", "--keep_columns", "--strict")
-ENVIRONMENT_PREFIX = "LIT_TEXTCLF_"
 
 
 @dataclass

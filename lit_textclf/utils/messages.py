@@ -13,17 +13,24 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
-from lightning_utilities.core.rank_zero import rank_zero_only
-
 T = TypeVar("T")
-SHOW_TRACEBACK = "LIT_TEXTCLF_TRACEBACK"
+ENVIRONMENT_PREFIX = "LIT_TEXTCLF_"
+"""What the environment variables of the tool begin with."""
+SHOW_TRACEBACK = f"{ENVIRONMENT_PREFIX}TRACEBACK"
 """The environment variable that prints a traceback before an error of one line."""
 QUIET_SECONDS = 30.0
 """Seconds without a line after which a command that is still working prints one."""
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
-# Lightning sets it when it is imported, from the same variables; until then rank_zero_only would refuse to run.
-if not hasattr(rank_zero_only, "rank"):
-    rank_zero_only.rank = int(next(filter(None, map(os.environ.get, _RANKS)), 0))  # type: ignore[attr-defined]
+
+
+def rank() -> int:
+    """The rank of this process: Lightning's once Lightning is imported, until then that of the environment.
+
+    `lightning_utilities.core.rank_zero` has the same rank, but its import takes as long as all of `lit-textclf --help`.
+    """
+    lightning = sys.modules.get("lightning_utilities.core.rank_zero")
+    known: int | None = getattr(getattr(lightning, "rank_zero_only", None), "rank", None)
+    return int(next(filter(None, map(os.environ.get, _RANKS)), 0)) if known is None else known
 
 
 class UserError(Exception):
@@ -43,7 +50,7 @@ class SharedError(UserError):
     @property
     def said_elsewhere(self) -> bool:
         """Whether another process, rank 0, reports it."""
-        return bool(rank_zero_only.rank)  # type: ignore[attr-defined]
+        return bool(rank())
 
 
 _hushed = False
@@ -63,18 +70,17 @@ def shown(text: str) -> str:
     return text
 
 
-@rank_zero_only
 def note(message: str) -> None:
     """Prints one line on standard error, on rank 0 only."""
     global _last_line
-    if not _hushed:
+    if not _hushed and rank() == 0:
         print(shown(message), file=sys.stderr, flush=True)
         _last_line = time.monotonic()
 
 
 def long_quiet() -> bool:
     """Whether rank 0 has printed nothing for :data:`QUIET_SECONDS`: a long loop then notes how far it is."""
-    return not rank_zero_only.rank and time.monotonic() - _last_line >= QUIET_SECONDS  # type: ignore[attr-defined]
+    return rank() == 0 and time.monotonic() - _last_line >= QUIET_SECONDS
 
 
 @contextmanager

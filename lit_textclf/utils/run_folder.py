@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_textclf.utils.atomic import write_file
-from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.messages import UserError, rank
 
 LOGS = "lightning_logs"
 CONFIG, METRICS, OUTCOMES = "config.yaml", "metrics.json", "outcomes.csv"
@@ -34,7 +33,7 @@ def new_folder(parent: Path, prefix: str) -> Path:
         while True:
             taken = [int(path.name[start:]) for path in parent.glob(f"{prefix}*") if path.name[start:].isdecimal()]
             folder = parent / f"{prefix}{max(taken, default=-1) + 1}"
-            if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
+            if rank() != 0:
                 return folder  # not used: only rank 0 writes
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()

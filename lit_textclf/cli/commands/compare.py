@@ -9,10 +9,8 @@ from typing import Any
 
 from lit_textclf.cli.parser import Parser
 from lit_textclf.compare.comparison import compare_runs
-from lit_textclf.compare.figure import comparison_figure
 from lit_textclf.compare.runs import read_runs
 from lit_textclf.compare.tables import csv_of, show
-from lit_textclf.evaluation.report.figure_style import png
 from lit_textclf.utils.atomic import check_output, write_file
 from lit_textclf.utils.messages import UserError, note
 from lit_textclf.utils.paths import expand_path
@@ -54,6 +52,9 @@ def compare(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         show(found)
     written = []
     if output is not None:
+        from lit_textclf.compare.figure import comparison_figure  # matplotlib takes longer than the comparison
+        from lit_textclf.evaluation.report.figure_style import png
+
         write_file(output, png(comparison_figure(found)))
         written.append(output)
     elif options.format == "table":

@@ -1,0 +1,54 @@
+"""What a command imports: each answers without the libraries that it does not need, whose import takes seconds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lit_textclf.cli.commands import COMMANDS
+
+HEAVY = {"torch", "lightning", "transformers", "datasets", "scipy", "matplotlib", "sklearn"}
+# Of the others each takes as long as Python itself to start.
+ALL = HEAVY | {"lightning_utilities", "jsonargparse", "numpy", "pyarrow", "yaml", "rich"}
+
+# What is typed, the exit code, and what is not imported. RUN are the folders of two runs.
+TABLE = [
+    ("", 0, ALL),
+    ("--help", 0, ALL),
+    ("-h", 0, ALL),
+    ("--version", 0, ALL),
+    ("fot", 2, ALL),
+    *((f"{command} --help", 0, ALL) for command in COMMANDS),
+    ("fit -h", 0, ALL),
+    ("compare", 2, HEAVY),
+    ("compare RUN RUN", 0, HEAVY),
+    ("compare RUN RUN --format json", 0, HEAVY),
+]
+SCRIPT = """
+import json, sys
+from lit_textclf.cli.main import main
+code = 0
+try:
+    main(sys.argv[1:])
+except SystemExit as stopped:
+    code = stopped.code
+print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
+
+
+@pytest.mark.parametrize(("typed", "code", "unused"), TABLE, ids=[row[0] for row in TABLE])
+def test_a_command_imports_only_what_it_needs(
+    typed: str, code: int, unused: set[str], finished_run: Path, tmp_path: Path
+) -> None:
+    runs = [shutil.copytree(finished_run / "lightning_logs/version_0", tmp_path / name) for name in ("first", "second")]
+    args = [str(runs.pop()) if word == "RUN" else word for word in typed.split()]
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ended, imported = json.loads(done.stdout.splitlines()[-1])
+    assert ended == code
+    assert not unused & set(imported)
