@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from lightning_utilities.core.rank_zero import rank_zero_only
 
-from lit_textclf.utils.messages import UserError, note, show_as
+from lit_textclf.utils.messages import UserError, note, rank, show_as
 
 DASH = "-"
 """What users type for standard input or output."""
@@ -46,7 +45,7 @@ def standard_input(option: str) -> Path:
     Raises:
         UserError: if standard input is a terminal or closed, or several processes would share it.
     """
-    is_child = rank_zero_only.rank or multiprocessing.parent_process() is not None  # type: ignore[attr-defined]
+    is_child = rank() or multiprocessing.parent_process() is not None
     if is_child and _COPY in os.environ:
         show_as(os.environ[_COPY], STANDARD_INPUT)
         return Path(os.environ[_COPY])
