@@ -79,7 +79,7 @@ def lengths_of(
         lengths = np.sum(counts, axis=0) + len(columns) + 1
     else:
         tokens = [tokenize(column, tokenizer, cache_dir) for column in columns]
-        special = SpecialTokens.from_tokenizer(tokenizer).special_tokens(pair=len(columns) == 2)
+        special = len(SpecialTokens.from_tokenizer(tokenizer, pair=len(columns) == 2))
         lengths = np.sum([column.lengths for column in tokens], axis=0) + special
         unknown = unknown_of(tokens, tokenizer)
         if unknown is not None:

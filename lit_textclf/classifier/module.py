@@ -27,17 +27,16 @@ from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_orde
 from lit_textclf.classifier.probe import MOST_ROWS, MOST_TOKENS, FeedsProbe, start_head
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch, as_batch
-from lit_textclf.data.batches.loaders import batches_of
+from lit_textclf.data.batches.texts import batches_of_texts, checked_texts
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.options import READS_TEXT
-from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.data.tokens.long_text import Pooling
 from lit_textclf.data.tokens.tokenizer import tokenizer_from_files
 from lit_textclf.models.adapters import say_what_is_trained
 from lit_textclf.models.build import BuildOptions
 from lit_textclf.models.pooling import PoolingOption
-from lit_textclf.utils.messages import UserError, plural
+from lit_textclf.utils.messages import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -379,22 +378,20 @@ class TextClassifier(Network):
             for regression. A list of them for several texts.
 
         Raises:
-            UserError: if a text is not a string, or there are not as many second texts as first ones.
+            UserError: if a text is not a string, there are not as many second texts as first ones, or batch_size is 0.
         """
         if isinstance(texts, str):
             pairs: Any = None if text_pairs is None else [text_pairs]
             return self.classify([texts], pairs, max_length=max_length, batch_size=batch_size)[0]
-        for name, given in (("texts", texts), ("text_pairs", text_pairs or ())):
-            if wrong := [index for index, text in enumerate(given) if not isinstance(text, str)]:
-                raise UserError(f"classify: {name}[{wrong[0]}] is {given[wrong[0]]!r:.80}: must be a string")
-        if text_pairs is not None and (isinstance(text_pairs, str) or len(text_pairs) != len(texts)):
-            raise UserError(f"classify: {plural(len(texts), 'text')} need as many text_pairs; give a list of them")
+        firsts, seconds = checked_texts(texts, text_pairs, "classify")
+        if batch_size < 1:
+            raise UserError(f"classify: batch_size {batch_size}: must be at least 1")
         if self.model is None:
             self.configure_model()
         assert self.target is not None
         longest = self.trained_with.get("max_length", READS_TEXT["max_length"]) if max_length is None else max_length
         longest = min(longest, self.max_tokens or longest)
-        if not len(rows := rows_of_texts(texts, text_pairs)):
+        if not firsts:
             return []
-        loader = batches_of(rows, self.tokenizer, longest, self.trained_with, batch_size)
-        return rules_of(self.target).answers(self.target, self.calibration.apply(logits_in_order(self, loader)))
+        batches = batches_of_texts(firsts, seconds, self.tokenizer, longest, self.trained_with, batch_size)
+        return rules_of(self.target).answers(self.target, self.calibration.apply(logits_in_order(self, batches)))

@@ -1,17 +1,19 @@
-"""What the classifier's steps return, evaluation mode, and the logits of a complete loader."""
+"""What the classifier's steps return, evaluation mode, and the logits of batches."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+
+from lit_textclf.classifier.metrics.stage import StageMetrics
+from lit_textclf.data.batches.collate import Batch
 
 
 class Prediction(NamedTuple):
@@ -34,9 +36,9 @@ class Evaluated(TypedDict):
 
 @dataclass
 class _InUse:
-    """The modes of a model's modules before it was put into evaluation mode, and how many threads use it."""
+    """The modules of a model that were in training mode before, and how many threads use it in evaluation mode."""
 
-    modes: dict[nn.Module, bool]
+    training: list[nn.Module]
     users: int = 0
 
 
@@ -52,8 +54,8 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     """
     with _lock:
         if model not in _in_use:
-            _in_use[model] = _InUse({module: module.training for module in model.modules()})
-            model.eval()
+            _in_use[model] = _InUse([module for module in _modules(model) if module.training])
+            _switch(_in_use[model].training, training=False)
         entry = _in_use[model]
         entry.users += 1
     try:
@@ -63,17 +65,31 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
             entry.users -= 1
             if not entry.users:
                 del _in_use[model]
-                for module, mode in entry.modes.items():
-                    module.training = mode
+                _switch(entry.training, training=True)
+
+
+def _modules(model: nn.Module) -> list[nn.Module]:
+    """A model and the modules in it, except for metrics, which compute the same in both modes."""
+    found = [model]
+    for module in found:
+        found += [child for child in module.children() if not isinstance(child, StageMetrics)]
+    return found
+
+
+def _switch(modules: list[nn.Module], *, training: bool) -> None:
+    for module in modules:
+        # As in `nn.Module.__init__`: to set an attribute in the usual way takes longer than a small model does.
+        switch = setattr if isinstance(module, torch.jit.ScriptModule) else object.__setattr__
+        switch(module, "training", training)
 
 
 @torch.inference_mode()
-def logits_in_order(classifier: LightningModule, loader: DataLoader[Any]) -> Tensor:
-    """Raw logits of a loader's rows, in row order, float32 `(rows, outputs)`, computed in :func:`eval_mode`."""
+def logits_in_order(classifier: LightningModule, batches: Iterable[Batch]) -> Tensor:
+    """Raw logits of the batches' rows, in row order, float32 `(rows, outputs)`, computed in :func:`eval_mode`."""
     with eval_mode(classifier):
         found = [
             classifier.predict_step(classifier.transfer_batch_to_device(batch, classifier.device, 0))
-            for batch in loader
+            for batch in batches
         ]
     row, logits = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
     return logits[row.argsort()]

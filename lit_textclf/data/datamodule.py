@@ -360,7 +360,7 @@ class TextDataModule(SplitsModule):
         """Tokens of text in a sequence of the rows to predict; refuses options that do not fit them."""
         assert self.stream is not None
         pair = self.stream.columns.text_pair is not None
-        special = SpecialTokens.from_tokenizer(self.tokenizer).special_tokens(pair=pair)
+        special = len(SpecialTokens.from_tokenizer(self.tokenizer, pair=pair))
         return self.long_text.budget(self.max_length, special, pair=pair)
 
     def _collator(self) -> Collator:

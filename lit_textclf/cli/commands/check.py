@@ -76,7 +76,7 @@ def look(options: Any) -> tuple[Examination, int | None]:
     tokenizer = _tokenizer_of(options.model)
     # Raises the errors that `fit` would raise about options for long texts.
     pair = splits["train"].text_pair is not None
-    special = 0 if tokenizer is None else SpecialTokens.from_tokenizer(tokenizer).special_tokens(pair=pair)
+    special = 0 if tokenizer is None else len(SpecialTokens.from_tokenizer(tokenizer, pair=pair))
     data.long_text.budget(data.max_length, special, pair=pair)
     found = Examination(splits, data.target, data, tokenizer)
     found.run(CHECKS)

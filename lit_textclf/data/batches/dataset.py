@@ -1,4 +1,4 @@
-"""The torch data set: the tokens of each row as the sequences that the model reads."""
+"""The tokens of each row as the sequences that the model reads, and the torch data set of them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,40 @@ class Encoded(NamedTuple):
     row: int
     sequences: list[tuple[np.ndarray, np.ndarray]]
     target: np.ndarray | None
+
+
+class Encoder:
+    """Puts token ids into sequences: long texts are shortened or cut into windows, and special tokens are added.
+
+    Args:
+        tokenizer: the fast tokenizer.
+        max_length: the most tokens of a sequence, special tokens included.
+        long_text: how longer texts are read.
+        pair: whether each row has two texts.
+
+    Attributes:
+        budget: tokens of text in a sequence.
+
+    Raises:
+        UserError: see :meth:`LongText.budget`.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, max_length: int, long_text: LongText, *, pair: bool) -> None:
+        self.long_text, self._special = long_text, SpecialTokens.from_tokenizer(tokenizer, pair=pair)
+        self.budget = long_text.budget(max_length, len(self._special), pair=pair)
+
+    def lengths(self, full_lengths: np.ndarray) -> np.ndarray:
+        """How many tokens the model reads of texts of these lengths, special tokens included, `(rows,)`."""
+        windows = self.long_text.windows(full_lengths, self.budget)
+        return np.asarray(self.long_text.read(full_lengths, self.budget) + len(self._special) * windows)
+
+    def sequences(self, first: np.ndarray, second: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The sequences of a text, or of a pair, see :class:`Encoded`."""
+        if second is None:
+            return [self._special.build(piece) for piece in self.long_text.pieces(first, self.budget)]
+        keep = truncated_lengths(len(first), len(second), self.budget)
+        ends = [self.long_text.pieces(text, size)[0] for text, size in zip((first, second), keep, strict=True)]
+        return [self._special.build(*ends)]
 
 
 class TokenizedDataset(Dataset[Encoded]):
@@ -60,28 +94,19 @@ class TokenizedDataset(Dataset[Encoded]):
         self.long_text, self.max_length, self.targets = long_text or LongText(), max_length, targets
         self.tokens = tokenize(rows.text, tokenizer, cache_dir)
         self.pair_tokens = None if rows.text_pair is None else tokenize(rows.text_pair, tokenizer, cache_dir)
-        self._template = SpecialTokens.from_tokenizer(tokenizer)
-        pair = self.pair_tokens is not None
-        special = self._template.special_tokens(pair=pair)
-        self.budget = self.long_text.budget(max_length, special, pair=pair)
+        self._encoder = Encoder(tokenizer, max_length, self.long_text, pair=self.pair_tokens is not None)
+        self.budget = self._encoder.budget
         self.full_lengths = self.tokens.lengths
         if self.pair_tokens is not None:
             self.full_lengths = self.full_lengths + self.pair_tokens.lengths
-        windows = self.long_text.windows(self.full_lengths, self.budget)
-        self.lengths = self.long_text.read(self.full_lengths, self.budget) + special * windows
+        self.lengths = self._encoder.lengths(self.full_lengths)
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def __getitem__(self, index: int) -> Encoded:
-        first = self.tokens[index]
-        if self.pair_tokens is None:
-            sequences = [self._template.build(piece, None) for piece in self.long_text.pieces(first, self.budget)]
-        else:
-            second = self.pair_tokens[index]
-            keep = truncated_lengths(len(first), len(second), self.budget)
-            ends = [self.long_text.pieces(text, size)[0] for text, size in zip((first, second), keep, strict=True)]
-            sequences = [self._template.build(*ends)]
+        second = None if self.pair_tokens is None else self.pair_tokens[index]
+        sequences = self._encoder.sequences(self.tokens[index], second)
         return Encoded(index, sequences, None if self.targets is None else self.targets[index])
 
     def tally(self) -> dict[str, int]:

@@ -1,38 +1,14 @@
-"""Data loaders: one that resumes within an epoch, and one of texts in memory."""
+"""The data loader of training, which resumes within an epoch."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from torch.utils.data import DataLoader
 
-from lit_textclf.data.batches.collate import Collator
-from lit_textclf.data.batches.dataset import TokenizedDataset
-from lit_textclf.data.batches.samplers import SortedWindowSampler
-from lit_textclf.data.rows.rows import Rows
-from lit_textclf.data.tokens.long_text import LongText
 from lit_textclf.utils.messages import UserError, note
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
-
-def batches_of(
-    rows: Rows, tokenizer: PreTrainedTokenizerFast, max_length: int, read_as: Mapping[str, Any], batch_size: int
-) -> DataLoader[Any]:
-    """Batches of rows sorted by length, the longest first.
-
-    `read_as` has `long_text`, `window_stride` and `max_windows`, as far as they are not the defaults.
-    """
-    long_text = LongText(
-        read_as.get("long_text", "truncate"), read_as.get("window_stride"), read_as.get("max_windows", 8)
-    )
-    encoded = TokenizedDataset(rows, tokenizer, max_length, long_text)
-    collator = Collator(tokenizer, windows=long_text.mode == "window")
-    order = SortedWindowSampler(encoded.lengths, max(1, len(encoded)))
-    return DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=collator)
 
 
 class ResumableLoader(DataLoader[Any]):

@@ -11,61 +11,53 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-Template = tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]
-"""The special tokens before, between and after the texts: token ids, and segment ids. Those after a text begin with the
-segment id of the text itself."""
-
-
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The special tokens around one text or two, and the segment ids of each part.
+    """The special tokens before, between and after one text or two, and the segment ids of each part.
 
-    They are found by encoding one text and one pair, so that BERT's `[CLS] A [SEP] B [SEP]`, RoBERTa's
+    They are found by encoding a text or a pair, so that BERT's `[CLS] A [SEP] B [SEP]`, RoBERTa's
     `<s> A </s></s> B </s>` and XLNet's `A <sep> B <sep> <cls>` all come out exactly as the tokenizer makes them.
+
+    Attributes:
+        ids: the token ids of each part.
+        types: the segment ids of each part; those after a text begin with the segment id of the text itself.
     """
 
-    single: Template
-    pair: Template
+    ids: tuple[np.ndarray, ...]
+    types: tuple[np.ndarray, ...]
 
     @classmethod
-    def from_tokenizer(cls, tokenizer: PreTrainedTokenizerFast) -> SpecialTokens:
-        """Encodes one text and one pair to find its special tokens."""
-        return cls(_template(tokenizer, pair=False), _template(tokenizer, pair=True))
+    def from_tokenizer(cls, tokenizer: PreTrainedTokenizerFast, *, pair: bool) -> SpecialTokens:
+        """Encodes a text, or a pair, to find its special tokens."""
+        encoding = tokenizer("a", "a") if pair else tokenizer("a")
+        backend = encoding.encodings[0]
+        sequence, ids, types = backend.sequence_ids, np.array(backend.ids), np.array(backend.type_ids)
+        parts, part_types, start = [], [], 0
+        own: list[int] = []
+        for text in range(2 if pair else 1):
+            inside = [index for index, of in enumerate(sequence) if of == text]
+            parts.append(ids[start : inside[0]])
+            part_types.append(np.concatenate([own, types[start : inside[0]]]).astype(np.int64))
+            start, own = inside[-1] + 1, [int(types[inside[0]])]
+        parts.append(ids[start:])
+        part_types.append(np.concatenate([own, types[start:]]).astype(np.int64))
+        return cls(tuple(parts), tuple(part_types))
 
-    def special_tokens(self, *, pair: bool) -> int:
+    def __len__(self) -> int:
         """How many special tokens are added to a text, or to a pair."""
-        ids, _ = self.pair if pair else self.single
-        return sum(map(len, ids))
+        return sum(map(len, self.ids))
 
-    def build(self, first: np.ndarray, second: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def build(self, *texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Puts the special tokens around one text or two.
 
         Returns:
             Token ids and segment ids, each `(tokens,)`.
         """
-        texts = [first] if second is None else [first, second]
-        around, types = self.single if second is None else self.pair
-        ids, type_ids = [around[0]], [types[0]]
+        ids, types = [self.ids[0]], [self.types[0]]
         for index, text in enumerate(texts, 1):
-            ids += [text, around[index]]
-            type_ids += [np.full(len(text), types[index][0], np.int64), types[index][1:]]
-        return np.concatenate(ids), np.concatenate(type_ids)
-
-
-def _template(tokenizer: PreTrainedTokenizerFast, *, pair: bool) -> Template:
-    encoding = tokenizer("a", "a") if pair else tokenizer("a")
-    backend = encoding.encodings[0]
-    sequence, ids, types = backend.sequence_ids, np.array(backend.ids), np.array(backend.type_ids)
-    parts, part_types, start = [], [], 0
-    own: list[int] = []
-    for text in range(2 if pair else 1):
-        inside = [index for index, of in enumerate(sequence) if of == text]
-        parts.append(ids[start : inside[0]])
-        part_types.append(np.concatenate([own, types[start : inside[0]]]).astype(np.int64))
-        start, own = inside[-1] + 1, [int(types[inside[0]])]
-    parts.append(ids[start:])
-    part_types.append(np.concatenate([own, types[start:]]).astype(np.int64))
-    return tuple(parts), tuple(part_types)
+            ids += [text, self.ids[index]]
+            types += [np.full(len(text), self.types[index][0], np.int64), self.types[index][1:]]
+        return np.concatenate(ids), np.concatenate(types)
 
 
 def truncated_lengths(first: int, second: int, budget: int) -> tuple[int, int]:

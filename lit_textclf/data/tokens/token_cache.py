@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,14 +103,17 @@ def _mapped(path: Path, rows: int) -> TokenColumn:
     return TokenColumn(table)
 
 
-def _encoded(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast) -> Iterator[pa.RecordBatch]:
-    """Encodes batches of texts; the tokenizer's own threads parallelize each batch."""
+def token_ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    """Token ids of each text, without special tokens; the tokenizer's own threads share the texts."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
+    return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def _encoded(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast) -> Iterator[pa.RecordBatch]:
     for start in range(0, len(texts), CHUNK_TEXTS):
-        encodings = backend.encode_batch_fast(texts.slice(start, CHUNK_TEXTS).to_pylist(), add_special_tokens=False)
-        rows = [encoding.ids for encoding in encodings]
+        rows = token_ids(texts.slice(start, CHUNK_TEXTS).to_pylist(), tokenizer)
         offsets = np.cumsum([0] + [len(row) for row in rows]).astype(np.int32)
         values = np.fromiter((token for row in rows for token in row), np.int32, int(offsets[-1]))
         ids = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
