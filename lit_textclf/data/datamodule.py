@@ -73,9 +73,9 @@ class TextDataModule(SplitsModule):
         test_split: the same for test
         folds: the number of folds of k-fold cross-validation; one of them is held out for validation
         fold: the fold to hold out, from 0; the cross_validate command takes each in turn
-        text_column: the column that the model reads; null finds text, text_a and text_b, sentence, sentence1 and
-            sentence2, or another usual name (review, comment, content, message, body, title, question, tweet,
-            document); the columns of a list, as [title, body], are joined by line ends
+        text_column: the column that the model reads; null finds text, a usual pair (text_a and text_b, ...), sentence,
+            or another usual name (review, comment, content, message, body, title, question, tweet, document); the
+            columns of a list, as [title, body], are joined by line ends
         text_pair_column: the column of the second text, for pairs
         label_column: the column of the labels; null finds label or another usual name (labels, category, class, target,
             sentiment, intent, topic, rating, score)

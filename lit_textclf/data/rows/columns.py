@@ -9,16 +9,20 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import yaml
 
 from lit_textclf.utils.messages import UserError, did_you_mean, either, note
 
 KNOWN_TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
     ("text", None),
     ("text_a", "text_b"),
+    ("question", "sentence"),
+    ("question1", "question2"),
+    ("premise", "hypothesis"),
     ("sentence", None),
     ("sentence1", "sentence2"),
 )
-"""Text columns that are used if the user names none, in order of preference."""
+"""Text columns that are used if the user names none, in order of preference; pairs are in the order of GLUE."""
 TEXT_NAMES = (
     "text", "review", "comment", "content", "sentence", "message", "body", "title", "question", "tweet", "document",
 )  # fmt: skip
@@ -110,6 +114,15 @@ class ColumnNames:
             raise UserError(f"{where}: one column is named twice, as text, pair or label: {', '.join(columns.used)}")
         return columns
 
+    def in_our_case(self, names: Sequence[str], where: str) -> list[str]:
+        """A file's column names, with ours in place of those that differ only in case or spaces, which is reported."""
+        ours = [name for name in (*self.used, self.id) if name is not None and name not in names]
+        renamed = {same[0]: name for name in ours if len(same := _same_but_for_case(name, names)) == 1}
+        renamed = {theirs: name for theirs, name in renamed.items() if theirs not in (*self.used, self.id)}
+        for theirs, name in renamed.items():
+            note(f"{where}: column {theirs!r} is read as {name!r}, which differs only in case or spaces")
+        return [renamed.get(name, name) for name in names]
+
     def report_found(self, found: ColumnNames, where: str) -> None:
         """Reports the columns that `found_in` has found, unless they are `text` and `label`."""
         if self.text is None and (found.text, found.text_pair) != ("text", None):
@@ -135,9 +148,11 @@ class ColumnNames:
         if len(found) == 1:
             return replace(self, text=found[0])
         if found:
+            all_of_them = yaml.safe_dump(found, default_flow_style=True, width=1 << 20, allow_unicode=True).strip()
             raise UserError(
                 f"{where}: the text column may be {either(map(repr, found))}; "
-                f"type --data.text_column {shlex.quote(found[0])}"
+                f"type --data.text_column {shlex.quote(found[0])}, or --data.text_column {shlex.quote(all_of_them)} to "
+                "join them"
             )
         longest = max(names, key=lambda name: _mean_length(table[name]), default=None)
         if longest is None or not len(table) or _separator(table.column_names):
@@ -182,7 +197,7 @@ def _named(wanted: str, names: Sequence[str]) -> str | None:
 
 
 def _same_but_for_case(wanted: str, names: Sequence[str]) -> list[str]:
-    return [name for name in names if name.strip(" ").lower() == wanted]
+    return [name for name in names if name.strip(" ").lower() == wanted.strip(" ").lower()]
 
 
 def _usual(names: Sequence[str], known: Sequence[str]) -> list[str]:

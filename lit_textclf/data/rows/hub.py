@@ -56,6 +56,7 @@ def read_dataset(
         return None
     where = f"{name}[{split}]"
     table = table_of_dataset(loaded[split], where)
+    table = table.rename_columns(columns.in_our_case(table.column_names, where))
     asked, columns = columns, columns.found_in(table, where, label_required=label_required)
     asked.report_found(columns, where)
     try:

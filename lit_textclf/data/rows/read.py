@@ -66,6 +66,9 @@ def stream_files(
             first += itertools.islice(tables, 1)
         for chunk, table in enumerate(itertools.chain(first[-1:], tables)):
             if chunk == 0:
+                names = columns.in_our_case(table.column_names, name)
+            table = table.rename_columns(names)
+            if chunk == 0:
                 found = asked.found_in(table, name, label_required=label_required)
                 if first_file:
                     _same_columns(columns, found, first_file, name)

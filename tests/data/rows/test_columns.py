@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pyarrow as pa
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +33,11 @@ def found_in(columns: ColumnNames, names: list[str], *, required: bool = True) -
         (["text", "sentence", "text_a", "text_b", "label"], "text", None),
         (["Sentence1", "SENTENCE2", "label"], "Sentence1", "SENTENCE2"),
         (["Text", "sentence", "label"], "Text", None),
+        (["question", "sentence", "label"], "question", "sentence"),
+        (["index", "sentence", "question", "label"], "question", "sentence"),
+        (["question1", "question2", "is_duplicate", "label"], "question1", "question2"),
+        (["hypothesis", "premise", "label"], "premise", "hypothesis"),
+        (["question", "sentence", "text", "label"], "text", None),
     ],
 )
 def test_text_columns_are_found(names: list[str], text: str, pair: str | None) -> None:
@@ -74,6 +82,9 @@ def test_a_guess_is_the_only_candidate_or_the_preferred_one(names: list[str]) ->
         return exact or [name for name in found if name.lower() == known[0]] or found
 
     text, label = candidates(TEXT_NAMES), candidates(LABEL_NAMES)
+    if {"question", "sentence"} <= set(names) and not any(name.lower() == "text" for name in names):
+        names.remove("question")  # a pair
+        assert found_in(ColumnNames(label="n"), [*names, "question"], required=False).text == "question"
     sentences = [name for name in names if name.lower() == "sentence"]
     if sentences and not any(name.lower() == "text" for name in names):
         text = ["sentence"] if "sentence" in names else sentences
@@ -126,7 +137,12 @@ def test_a_missing_label_column_passes_where_labels_are_not_needed() -> None:
         (ColumnNames(), ["stars", "label"], ["no text column", "'stars', 'label'", "data.text_column stars"]),
         (ColumnNames(), ["text_a", "label"], ["no text column", "data.text_column"]),
         (ColumnNames(), ["tekst", "label"], ["type --data.text_column tekst"]),
-        (ColumnNames(), ["title", "body", "label"], ["'title' or 'body'", "type --data.text_column title"]),
+        (
+            ColumnNames(),
+            ["title", "body", "label"],
+            ["'title' or 'body'", "type --data.text_column title, or --data.text_column '[title, body]' to join them"],
+        ),
+        (ColumnNames(), ["Title", "body, raw", "Body"], ["--data.text_column '[Title, Body]' to join them"]),
         (ColumnNames(), ["text", "Class", "Rating"], ["'Class' or 'Rating'", "type --data.label_column Class"]),
         (ColumnNames("body"), ["text", "label"], ["no column 'body'", "data.text_column"]),
         (ColumnNames("text", "text2"), ["text", "label"], ["no column 'text2'", "data.text_pair_column"]),
@@ -165,3 +181,25 @@ def test_several_columns_are_joined() -> None:
         found_in(columns, ["body", "label"])
     with pytest.raises(UserError, match="named twice"):
         found_in(ColumnNames.of_options(["title", "label"], None, "label", None, None), ["title", "label"])
+
+
+def test_a_joined_list_is_quoted_as_the_parser_reads_it() -> None:
+    table = pa.table({"message ": ["a"], "Body": ["b"], "label": ["x"]})
+    with pytest.raises(UserError) as raised:
+        ColumnNames().found_in(table, "rows.csv", label_required=True)
+    typed = shlex.split(str(raised.value).partition(", or ")[2])[1]
+    assert yaml.safe_load(typed) == ["message ", "Body"]
+
+
+def test_names_that_differ_only_in_case(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = ColumnNames("text", "pair", "label", "id")
+    assert columns.in_our_case(["Text", "PAIR ", "label", "Id", "n"], "a.csv") == ["text", "pair", "label", "id", "n"]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "a.csv: column 'Text' is read as 'text', which differs only in case or spaces"
+    assert len(lines) == 3
+    for names in (["text", "Text"], ["TEXT", "Text"], ["pair", "label"]):
+        assert columns.in_our_case(names, "a.csv") == names
+    joined = ColumnNames.of_options(["title", "body"], None, None, None, ["x", "y"])
+    assert joined.in_our_case(["Body", "Title", "X", "Y"], "a.csv") == ["body", "title", "x", "y"]
+    assert ColumnNames("text", label="Text").in_our_case(["Text", "n"], "a.csv") == ["Text", "n"]
+    assert len(capsys.readouterr().err.splitlines()) == 4

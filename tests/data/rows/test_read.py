@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lit_textclf import TextDataModule
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.hub import read_dataset
@@ -223,6 +224,33 @@ def test_a_later_file_without_the_labels_of_the_first_is_refused() -> None:
     write("b.csv", "text\ntwo\n")
     with pytest.raises(UserError, match=r"^a\.csv has the column 'label', b\.csv does not"):
         read(["a.csv", "b.csv"], label_required=False)
+
+
+def test_files_whose_columns_differ_only_in_case(capsys: pytest.CaptureFixture[str]) -> None:
+    train = write("a.csv", "text,Label,id\na,x,1\nb,y,2\n")
+    other = write("b.csv", "ID,TEXT,label,n\n3,c,x,0\n4,d,y,0\n")
+    rows = read([train, other], ColumnNames(id="id"))
+    assert rows.text.to_pylist() == ["a", "b", "c", "d"]
+    assert rows.label is not None
+    assert rows.id is not None
+    assert (rows.label.to_pylist(), rows.id.to_pylist()) == (["x", "y", "x", "y"], ["1", "2", "3", "4"])
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if line.startswith("b.csv: column ") and "only in case" in line]) == 3
+    data = TextDataModule(train, other, test_file=other, id_column="id")
+    data.read("fit")
+    data.read("test")
+    assert data.rows["test"].text.to_pylist() == ["c", "d"]
+    assert (data.columns.text, data.columns.label) == ("text", "Label")  # as in the training file
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if "column 'TEXT' is read as 'text'" in line]) == 2
+
+
+def test_a_data_set_whose_splits_differ_in_case() -> None:
+    columns = ColumnNames("Text", label="label")
+    datasets.DatasetDict({"train": datasets.Dataset.from_dict({"text": ["a"], "label": ["x"]})}).save_to_disk("saved")
+    rows = read_dataset("saved", None, "train", columns)
+    assert rows is not None
+    assert (rows.columns.text, rows.text.to_pylist()) == ("Text", ["a"])
 
 
 def test_blank_texts_are_refused_or_said(capsys: pytest.CaptureFixture[str]) -> None:
