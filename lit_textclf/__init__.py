@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lit_textclf.cli.main import main
-from lit_textclf.utils.lazy import lazy_attributes
+from lit_textclf.utils.imports.lazy import lazy_attributes
 from lit_textclf.utils.messages import UserError
 from lit_textclf.version import __version__
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lit_textclf.utils.lazy import lazy_attributes
+from lit_textclf.utils.imports.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from lit_textclf.classifier.module import TextClassifier

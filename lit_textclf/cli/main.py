@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lit_textclf.cli.commands import COMMANDS
+from lit_textclf.utils.imports.postponed import postpone_unneeded
 from lit_textclf.utils.messages import (
     ENVIRONMENT_PREFIX,
     SHOW_TRACEBACK,
@@ -150,6 +151,7 @@ def main_script() -> None:
     executors, `atexit` functions and `weakref.finalize` end as Python ends them. Skipped are `__del__` methods of
     objects that are still alive, and destructors and exit functions of C++ and C libraries.
     """
+    postpone_unneeded()
     main()
     if "torch" not in sys.modules:
         return

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from lit_textclf.classifier.metrics.table import higher_is_better, shown_in
 from lit_textclf.compare.comparison import Comparison
 from lit_textclf.compare.statistics import LEVEL, Interval
 from lit_textclf.evaluation.report.figure_style import BLUE, GREY, canvas, short_names
 from lit_textclf.utils.messages import plural
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def comparison_figure(found: Comparison) -> Figure:

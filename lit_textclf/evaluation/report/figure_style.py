@@ -9,13 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib import font_manager
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH = 4.8
 """Inches. On a phone 390 pixels wide, 10 points of a figure are then 11 pixels high."""
@@ -32,6 +30,8 @@ _FONTS = (
 @cache
 def _families() -> list[str]:
     """DejaVu Sans, which comes with matplotlib, then installed fonts with the glyphs it lacks."""
+    from matplotlib import font_manager
+
     installed = set(font_manager.get_font_names())
     return ["DejaVu Sans", *(font for font in _FONTS if font in installed)]
 
@@ -39,6 +39,10 @@ def _families() -> list[str]:
 @contextmanager
 def canvas(title: str, height: float = 3.6) -> Iterator[tuple[Figure, Axes]]:
     """A figure with one pair of axes to draw on, a title whose lines are wrapped, and a height in inches."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     style: Any = {
         "font.family": _families(),
         "font.size": 10,

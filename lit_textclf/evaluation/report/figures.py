@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import (
     binary_auroc,
@@ -21,6 +20,9 @@ from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.curves import curves, reliability, thinned
 from lit_textclf.evaluation.report.figure_style import BLUE, GREY, ORANGE, canvas, legend_below, png, short_names
 from lit_textclf.utils.messages import plural
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_CONFUSED = 20
 MAX_BARS = 150

@@ -9,7 +9,7 @@ import pytest
 
 import lit_textclf
 from lit_textclf import classifier, data, training
-from lit_textclf.utils.lazy import lazy_attributes
+from lit_textclf.utils.imports.lazy import lazy_attributes
 
 
 def test_first_use_imports_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
