@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lit_textclf.data.readers.open_text import open_text, pick_encoding, read_as_cp1252, reason_of, undecodable
+from lit_textclf.data.readers.open_text import (
+    as_in,
+    cp1252_word,
+    open_text,
+    pick_encoding,
+    read_as_cp1252,
+    reason_of,
+    undecodable,
+)  # fmt: skip
 from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, string_table
 from lit_textclf.utils.messages import UserError, note, plural
 
@@ -30,6 +38,7 @@ def read_folder(folder: Path, options: ReadOptions) -> Iterator[pa.Table]:
     if others:
         note(f"{folder}: {plural(others, 'file')} skipped (not a .txt file in a class's folder)")
     replaced: dict[str, int] = {}
+    word = ""
     for start in range(0, len(files), CHUNK_ROWS):
         part = files[start : start + CHUNK_ROWS]
         texts = []
@@ -41,13 +50,14 @@ def read_folder(folder: Path, options: ReadOptions) -> Iterator[pa.Table]:
                 texts.append(file.read())
                 if read_as_cp1252(file):
                     replaced["cp1252"] = replaced.get("cp1252", 0) + 1
+                    word = word or cp1252_word(file)
         columns: dict[str, Sequence[str | None]] = {"text": texts}
         if labelled:
             columns["label"] = [path.parent.name for path in part]
         columns["file"] = [path.relative_to(folder).as_posix() for path in part]
         yield string_table(columns, folder, encodings[0], start, part)
     for encoding, number in replaced.items():
-        remedy = "" if options.encoding_is_known else " (set --data.encoding to change it)"
+        remedy = "" if options.encoding_is_known else as_in(word)
         note(f"{folder}: {plural(number, 'file')} read as {encoding}, not {options.encodings[0]}{remedy}")
 
 

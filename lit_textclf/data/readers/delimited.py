@@ -10,6 +10,7 @@ import contextlib
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +22,8 @@ from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, string_tabl
 from lit_textclf.utils.messages import UserError, either, note, plural
 
 _OTHER_DELIMITERS = ";\t|"
+_HINT = re.compile(r'("?)sep=([^\r\n])\1[\r\n]+', re.IGNORECASE)
+"""The first line by which a file tells Excel its delimiter."""
 _SAMPLE, _SAMPLE_ROWS = 1 << 16, 100
 csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is too short for long documents
 
@@ -28,8 +31,8 @@ csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is too shor
 def read_delimited(path: Path, options: ReadOptions, usual: str = ",") -> Iterator[pa.Table]:
     """Reads a file with a header row; every value is a string.
 
-    Without a delimiter in the options it is `usual`; or, if that is a comma and the header has none, another one that
-    header and first rows have.
+    Without a delimiter in the options it is that of a first line `sep=;`, or `usual`; or, if that is a comma and the
+    header has none, another one that header and first rows have.
 
     Raises:
         UserError: naming file, row (from 0, without the header) and line of the first mistake, or the option that
@@ -39,7 +42,12 @@ def read_delimited(path: Path, options: ReadOptions, usual: str = ",") -> Iterat
     blank_lines = 0
     with open_text(path, encoding) as file:
         lines = _first_lines(file)
-        delimiter = options.delimiter
+        delimiter, hint = options.delimiter, _HINT.fullmatch(lines[0]) if lines else None
+        if hint is not None:
+            del lines[0]
+            ignored = delimiter not in (None, hint[2])
+            note(f"{path}: its first line names the delimiter {hint[2]!r}{', which data.delimiter replaces' * ignored}")
+            delimiter = delimiter or hint[2]
         if delimiter is None:
             delimiter = usual if usual != "," else _found_delimiter(lines, options.quote_char, path)
         reader = _reader(itertools.chain(lines, file), delimiter, options.quote_char)
@@ -53,7 +61,7 @@ def read_delimited(path: Path, options: ReadOptions, usual: str = ",") -> Iterat
                         blank_lines += 1
                         continue
                     raise UserError(
-                        f"{path}: row {done + len(records)} (line {reader.line_num}) has "
+                        f"{path}: row {done + len(records)} (line {reader.line_num + (hint is not None)}) has "
                         f"{plural(len(record), 'field')}, the header has {len(names)}; "
                         "fix the row (quote fields that contain the delimiter) or set --data.delimiter, as "
                         "--data.delimiter ';'"
@@ -65,7 +73,7 @@ def read_delimited(path: Path, options: ReadOptions, usual: str = ",") -> Iterat
                     records = []
         except csv.Error as error:
             raise UserError(
-                f"{path}: row {done + len(records)} (line {reader.line_num}): {_readable(error)}; "
+                f"{path}: row {done + len(records)} (line {reader.line_num + (hint is not None)}): {_readable(error)}; "
                 "fix the quotes, or set --data.quote_char '' if quotes have no meaning in this file"
             ) from None
         if records or not done:

@@ -2,64 +2,154 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, string_table
-from lit_textclf.utils.messages import UserError, agree, first_line, note
+from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, string_table, wrong_field
+from lit_textclf.utils.messages import UserError, agree, first_line, note, plural
+
+_NEVER_COMPUTED = "has a formula without a stored value"
+_TITLE_ROWS = 5
+"""Rows below the first one in which the header is searched, if the first one is a title."""
+
+
+Values = tuple[Any, ...]
 
 
 def read_excel(path: Path, options: ReadOptions) -> Iterator[pa.Table]:
     """Reads the first sheet of an .xlsx file; its first row has the column names.
 
-    Formulas have the values that Excel last computed. Numbers are written as Excel shows them without a format (1, not
-    1.0), booleans as true and false, dates as in ISO 8601. Empty rows are rows, except at the end.
+    Formulas have the values that Excel last computed; one that it never computed, and an error such as #N/A, is refused
+    in a column that is used. Numbers are written as Excel shows them without a format (1, not 1.0), booleans as true
+    and false, dates as in ISO 8601. Empty rows are rows, except at the end.
 
     Raises:
         UserError: if openpyxl is not installed, the file is not a workbook, or a column has no name.
     """
+    book, formulas = _opened(path, values=True), _opened(path, values=False) if _has_formulas(path) else None
+    sheet, *others = book.worksheets
+    rows = _rows(sheet, None if formulas is None else formulas.worksheets[0])
+    try:
+        if others:
+            titles = ", ".join(repr(other.title) for other in others)
+            note(f"{path}: sheet {sheet.title!r} is read, {titles} {agree(len(others), 'is', 'are')} not")
+        first, _ = next(rows, ((), {}))
+        rows = _below_header(first, rows, path)
+        names = _names(first, path)
+        yield string_table({name: [] for name in names}, path, "utf-8")
+        start, empty, blank = 0, 0, 0  # empty rows so far, of which it is not known whether a row follows
+        for chunk in iter(lambda: list(itertools.islice(rows, CHUNK_ROWS)), []):
+            filled = [number for number, (row, wrong) in enumerate(chunk, 1) if wrong or _filled(row)]
+            last = filled[-1] if filled else 0
+            found = [*[((), {})] * (empty if last else 0), *chunk[:last]]
+            empty = len(chunk) - last if last else empty + len(chunk)
+            yield _table(found, names, path, start)
+            blank += sum(_NEVER_COMPUTED in reason for _, wrong in found for reason in wrong.values())
+            start += len(found)
+        if blank:
+            are = f"{plural(blank, 'formula')} without a stored value {agree(blank, 'is', 'are')} read as blank"
+            note(f"{path}: {are}; open the file in Excel and save it")
+    finally:
+        rows.close()
+        for each in (book, formulas):
+            if each is not None:
+                each.close()
+
+
+def _opened(path: Path, *, values: bool) -> Any:
+    """The workbook, with the values that Excel computed or with formulas."""
     try:
         import openpyxl
     except ImportError:
         raise UserError(f"{path}: openpyxl is not installed; pip install 'lit-textclf[excel]'") from None
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        book = openpyxl.load_workbook(path, read_only=True, data_only=values)
     except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, OSError) as error:
         raise UserError(f"{path}: not an .xlsx workbook, or damaged or encrypted ({first_line(error)})") from None
     if not book.worksheets:
         raise UserError(f"{path}: the workbook has no sheet with cells")
-    sheet, *others = book.worksheets
-    sheet.reset_dimensions()  # some programs write wrong ones
-    rows = sheet.iter_rows(values_only=True)
-    try:
-        if others:
-            titles = ", ".join(repr(other.title) for other in others)
-            note(f"{path}: sheet {sheet.title!r} is read, {titles} {agree(len(others), 'is', 'are')} not")
-        names = _names(next(rows, ()), path)
-        yield string_table({name: [] for name in names}, path, "utf-8")
-        start, empty = 0, 0  # empty rows so far, of which it is not known whether a row follows
-        for chunk in iter(lambda: list(itertools.islice(rows, CHUNK_ROWS)), []):
-            filled = [number for number, row in enumerate(chunk, 1) if any(value is not None for value in row)]
-            last = filled[-1] if filled else 0
-            found = [*[()] * (empty if last else 0), *chunk[:last]]
-            empty = len(chunk) - last if last else empty + len(chunk)
-            for number, row in enumerate(found, start):
-                if any(value is not None for value in row[len(names) :]):
-                    raise UserError(f"{path}: row {number} has more cells than the first row has column names")
-            columns = {
-                name: [_formatted(row[index]) if index < len(row) else None for row in found]
-                for index, name in enumerate(names)
-            }
-            yield string_table(columns, path, "utf-8", start)
-            start += len(found)
-    finally:
-        rows.close()
-        book.close()
+    book.worksheets[0].reset_dimensions()  # some programs write wrong ones
+    return book
+
+
+def _has_formulas(path: Path) -> bool:
+    """Whether a sheet may have formulas; without them the workbook is read once."""
+    with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as file:
+        for name in file.namelist():
+            if name.startswith("xl/worksheets/"):
+                with file.open(name) as sheet:
+                    before = b""
+                    while block := sheet.read(1 << 20):
+                        if re.search(rb"<(\w+:)?f[ />]", before + block):
+                            return True
+                        before = block[-16:]
+    return False
+
+
+def _rows(sheet: Any, formulas: Any) -> Generator[tuple[Values, dict[int, str]], None, None]:
+    """The values of each row, and what is wrong with them by column."""
+    others = itertools.repeat(()) if formulas is None else formulas.iter_rows()
+    for cells, same_cells in zip(sheet.iter_rows(), others, strict=False):
+        wrong = {
+            index: f"cell {cell.coordinate} has the error {cell.value}; correct it, or clear the cell"
+            for index, cell in enumerate(cells)
+            if cell.data_type == "e"
+        }
+        for index, (cell, formula) in enumerate(zip(cells, same_cells, strict=False)):
+            # The type of a computed empty text is str.
+            if formula.data_type == "f" and cell.value is None and cell.data_type == "n":
+                wrong[index] = f"cell {formula.coordinate} {_NEVER_COMPUTED}; open the file in Excel and save it"
+        yield tuple(cell.value for cell in cells), wrong
+
+
+def _filled(row: Values) -> int:
+    """How many cells have a value."""
+    return sum(value is not None for value in row)
+
+
+def _below_header(header: Values, rows: Iterator[Any], path: Path) -> Generator[Any, None, None]:
+    """The rows below the first one, unless that is a title above the header."""
+    begin = list(itertools.islice(rows, _TITLE_ROWS))
+    sizes = [_filled(row) for row, _ in begin]
+    number = next((number for number, size in enumerate(sizes, 2) if size), 0)
+    if _filled(header) == 1 and number and sizes[number - 2] > 1:
+        title = next(value for value in header if value is not None)
+        raise UserError(
+            f"{path}: row 1 has one cell, {title!r:.60}, which looks like a title; the column names seem to be in row "
+            f"{number}: delete the rows above it"
+        )
+    return _chained(begin, rows)
+
+
+def _chained(begin: list[Any], rows: Iterator[Any]) -> Generator[Any, None, None]:
+    yield from begin
+    yield from rows
+
+
+def _table(rows: list[tuple[Values, dict[int, str]]], names: list[str], path: Path, start: int) -> pa.Table:
+    """Rows as strings; columns with a wrong cell are marked."""
+    for number, (row, _) in enumerate(rows, start):
+        if any(value is not None for value in row[len(names) :]):
+            raise UserError(f"{path}: row {number} has more cells than the first row has column names")
+    columns = {
+        name: [_formatted(row[index]) if index < len(row) else None for row, _ in rows]
+        for index, name in enumerate(names)
+    }
+    table = string_table(columns, path, "utf-8", start)
+    for index, name in enumerate(names):
+        found = ((number, wrong[index]) for number, (_, wrong) in enumerate(rows, start) if index in wrong)
+        if first := next(found, None):
+            table = table.set_column(
+                index, wrong_field(name, f"row {first[0]}, column {name!r}: {first[1]}"), table[name]
+            )
+    return table
 
 
 def _names(row: tuple[Any, ...], path: Path) -> list[str]:

@@ -35,6 +35,12 @@ _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _ASCII, _NOT_LETTERS = bytes(range(128)), bytes(byte for byte in range(128) if not chr(byte).isalpha())
 _MOST_NOT_ASCII = 0.3
 """The share of letters beyond ASCII from which a text is not Western European: cp1252 would misread it."""
+_LETTERS = "".join(map(chr, range(0xC0, 0x100))).translate({0xD7: None, 0xF7: None}) + "ŠŽŒŸšžœ"
+_FEW_LETTERS = re.compile(
+    rf"(?<=[A-Za-z])[{_LETTERS}]{{1,2}}(?![{_LETTERS}])|(?<![{_LETTERS}])[{_LETTERS}]{{1,2}}(?=[A-Za-z])"
+)
+"""One or two letters beyond ASCII beside one of ASCII, as in a short text of a Western European language."""
+_WORD = re.compile(r"[^\s,;|\"<>()]*[^\x00-\x7f\s][^\s,;|\"<>()]*")
 _NOT_CP1252 = (0x81, 0x8D, 0x8F, 0x90, 0x9D)
 _FOR_HOST_NAMES = ("idna", "punycode")  # `codecs` lists them among the encodings
 
@@ -92,11 +98,12 @@ class _Cp1252AsUtf8(io.RawIOBase):
 
     Attributes:
         replaced: the number of characters read as cp1252.
+        word: the first word with such a letter, or with another such character.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
-        self.replaced = 0
+        self.replaced, self.word = 0, ""
         self._file, self._left = file, memoryview(b"")
         self._is_cp1252: bool | None = None
 
@@ -128,7 +135,11 @@ class _Cp1252AsUtf8(io.RawIOBase):
             name = getattr(self._file, "name", "the file")
             raise UserError(f"{name}: has cp1252 and utf-8; convert it to one of them, or set --data.encoding")
         self.replaced += len(block.translate(None, _ASCII))
-        return block.decode("cp1252", "surrogateescape").encode("utf-8", "surrogateescape")
+        text = block.decode("cp1252", "surrogateescape")
+        if not self.word:
+            words = _WORD.findall(text)
+            self.word = next((word for word in words if not set(_LETTERS).isdisjoint(word)), words[0] if words else "")
+        return text.encode("utf-8", "surrogateescape")
 
 
 def _looks_like_cp1252(block: bytes) -> bool:
@@ -139,8 +150,16 @@ def _looks_like_cp1252(block: bytes) -> bool:
         with contextlib.suppress(UnicodeDecodeError):
             block[start : start + length].decode("utf-8")
             return False
+    if b"\0" in block or _has_utf_8(block):
+        return False
     beyond, letters = len(block.translate(None, _ASCII)), len(block.translate(None, _NOT_LETTERS))
-    return b"\0" not in block and not _has_utf_8(block) and beyond <= _MOST_NOT_ASCII * letters
+    return beyond <= _MOST_NOT_ASCII * letters or _is_short_cp1252(block.decode("cp1252", "replace"))
+
+
+def _is_short_cp1252(text: str) -> bool:
+    """Whether all characters beyond ASCII are letters beside letters of ASCII, never more than two in a row."""
+    beyond = sum(not char.isascii() for char in text)
+    return beyond == sum(map(len, _FEW_LETTERS.findall(text)))
 
 
 def _has_utf_8(block: bytes) -> bool:
@@ -153,12 +172,23 @@ def note_cp1252(path: Path, file: TextIO) -> None:
     """Reports how many characters of a file from :func:`open_text` were read as cp1252, at its end."""
     if replaced := read_as_cp1252(file):
         found = f"{plural(replaced, 'character')} read as cp1252, because the file is not utf-8"
-        note(f"{path}: {found} (set --data.encoding to change it)")
+        note(f"{path}: {found}{as_in(cp1252_word(file))}")
 
 
 def read_as_cp1252(file: TextIO) -> int:
     """How many characters of a file from :func:`open_text` were read as cp1252."""
     return getattr(getattr(file.buffer, "raw", None), "replaced", 0)
+
+
+def cp1252_word(file: TextIO) -> str:
+    """A word of a file from :func:`open_text` by which one sees whether cp1252 is right; empty if it is utf-8."""
+    return getattr(getattr(file.buffer, "raw", None), "word", "")
+
+
+def as_in(word: str) -> str:
+    """An example of a guessed encoding, and how to change it, for the end of a note."""
+    example = f", as in {word:.30} (if that is wrong, " if word.isprintable() and word else " ("
+    return f"{example}set --data.encoding, for Central Europe to cp1250)"
 
 
 def _open_bytes(path: Path) -> BinaryIO:

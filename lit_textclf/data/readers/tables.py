@@ -95,3 +95,13 @@ def is_number_field(field: pa.Field) -> bool:
 def is_nested(field: pa.Field) -> str:
     """What a column of :func:`nested_field` contains, as `a list in row 0`; empty for other columns."""
     return str((field.metadata or {}).get(b"nested", b"").decode())
+
+
+def wrong_field(name: str, what: str) -> pa.Field:
+    """A string column with a value that must not be used as a text, label or id; `what` says which, and what to do."""
+    return pa.field(name, pa.string(), metadata={"wrong": what})
+
+
+def what_is_wrong(field: pa.Field) -> str:
+    """What :func:`wrong_field` says of a column; empty for other columns."""
+    return str((field.metadata or {}).get(b"wrong", b"").decode())

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lit_textclf.data.readers.tables import is_nested, is_number_field
+from lit_textclf.data.readers.tables import is_nested, is_number_field, what_is_wrong
 from lit_textclf.data.rows.columns import ColumnNames, joined_texts, lists_of_columns
 from lit_textclf.utils.messages import UserError, note, plural
 
@@ -157,6 +157,9 @@ def rows_of_table(
         keep: whether to keep all columns.
     """
     where, first_of_file = source
+    for name in (*columns.used, columns.id):
+        if name is not None and (wrong := what_is_wrong(table.schema.field(name))):
+            raise UserError(f"{where}: {wrong}")
     for name in (*(columns.joined or (columns.text,)), columns.text_pair, columns.id):
         if name is not None and (kind := is_nested(table.schema.field(name))):
             raise UserError(f"{where}: column {name!r} contains {kind}, not strings or numbers; name another column")

@@ -55,6 +55,16 @@ def test_other_encodings_are_counted(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == ""
 
 
+def test_a_guessed_encoding_shows_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    write({"a/1.txt": "plain", "a/2.txt": "Gr\u00fc\u00dfe".encode("cp1252"), "b/1.txt": "caf\u00e9".encode("cp1252")})
+    table = pa.concat_tables(read_folder(FOLDER, ReadOptions(encoding_is_known=False)))
+    assert table["text"].to_pylist() == ["plain", "Gr\u00fc\u00dfe", "caf\u00e9"]
+    line = capsys.readouterr().err
+    assert line.startswith(
+        "news: 2 files read as cp1252, not utf-8, as in Gr\u00fc\u00dfe (if that is wrong, set --data."
+    )
+
+
 def test_stray_files_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     write({"a/1.txt": "one", "a/notes.md": "x", "README.txt": "x", "a/deep/2.txt": "x", "a/3.TXT.gz": "x"})
     assert read()["text"] == ["one"]

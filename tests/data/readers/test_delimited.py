@@ -260,3 +260,20 @@ def test_lines_are_the_same_wherever_the_sample_ends(monkeypatch: pytest.MonkeyP
     for size in range(1, len(content) + 2):
         monkeypatch.setattr(delimited, "_SAMPLE", size)
         assert read(content, delimiter=";") == expected
+
+
+@pytest.mark.parametrize("hint", ["sep=;\r\n", '"sep=;"\n', "SEP=;\r", "\ufeffsep=;\n"])
+def test_the_first_line_that_names_the_delimiter_for_excel(hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    end = hint.lstrip('\ufeffsepSEP=;"')
+    content = end.join(["text;label", "a, b;x", "c;y"])
+    assert read_as_is(hint + content) == {"text": ["a, b", "c"], "label": ["x", "y"]}
+    assert capsys.readouterr().err.splitlines() == ["rows.csv: its first line names the delimiter ';'"]
+    with pytest.raises(UserError, match=r"^rows\.csv: row 1 \(line 4\) has 3 fields, the header has 2"):
+        read_as_is(f"{hint}{content};z")
+
+
+def test_the_delimiter_that_the_user_names_wins(capsys: pytest.CaptureFixture[str]) -> None:
+    assert read("sep=;\ntext,label\na;b,x\n", delimiter=",") == {"text": ["a;b"], "label": ["x"]}
+    expected = "rows.csv: its first line names the delimiter ';', which data.delimiter replaces"
+    assert capsys.readouterr().err.splitlines() == [expected]
+    assert read_as_is("sep=\ttext\n1\t2\n") == {"sep=": ["1"], "text": ["2"]}

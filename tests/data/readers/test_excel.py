@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from lit_textclf import TextDataModule, UserError
 from lit_textclf.data.readers.excel import read_excel
-from lit_textclf.data.readers.tables import ReadOptions
+from lit_textclf.data.readers.tables import ReadOptions, what_is_wrong
 
 
 def write(rows: Sequence[Sequence[Any]], path: str = "rows.xlsx", *, more: Sequence[str] = ()) -> Path:
@@ -63,6 +64,12 @@ def test_a_workbook_as_training_rows(capsys: pytest.CaptureFixture[str]) -> None
         ([["text", None, "label"], ["a", "b", "c"]], "rows.xlsx: column 2 has no name in row 1"),
         ([["text", "text"], ["a", "b"]], "rows.xlsx: 2 columns are named 'text'; rename one"),
         ([["text", "label"], ["a", "x"], ["b", "y", "z"]], "rows.xlsx: row 1 has more cells than the first row has"),
+        (
+            [["Survey"], ["text", "label"], ["a", "x"]],
+            "rows.xlsx: row 1 has one cell, 'Survey', which looks like a title; the column names seem to be in row 2: "
+            "delete the rows above it",
+        ),
+        ([[None, "Survey"], [None], [None], ["text", "label"]], "the column names seem to be in row 4: delete"),
     ],
 )
 def test_refused(rows: list[list[Any]], expected: str) -> None:
@@ -76,3 +83,67 @@ def test_not_a_workbook() -> None:
     Path("rows.xlsx").write_text("text,label\na,x\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"rows\.xlsx: not an \.xlsx workbook, or damaged or encrypted \(File is not a"):
         rows_of(Path("rows.xlsx"))
+
+
+@pytest.mark.parametrize(("column", "value"), [("text", "#N/A"), ("label", "#DIV/0!"), ("id", "#REF!")])
+def test_a_cell_with_an_error_is_refused_where_it_is_used(column: str, value: str) -> None:
+    names = ["text", "label", "id", "n"]
+    rows: list[list[Any]] = [[f"text {row}", "xy"[row % 2], row, "#N/A"] for row in range(4)]
+    path = write([names, *rows])
+    data = TextDataModule(path, id_column="id")
+    data.keep_columns("train")
+    data.read("fit")
+    kept = data.rows["train"].kept
+    assert kept is not None
+    assert kept["n"].to_pylist() == ["#N/A"] * 4
+    rows[2][names.index(column)] = value
+    write([names, *rows])
+    cell = f"{'ABC'[names.index(column)]}4"
+    expected = f"rows.xlsx: row 2, column '{column}': cell {cell} has the error {value}; correct it, or clear the cell"
+    with pytest.raises(UserError) as error:
+        TextDataModule(path, id_column="id").read("fit")
+    assert str(error.value) == expected
+
+
+def test_text_that_looks_like_an_error_is_text() -> None:
+    path = write([["text", "label"], ["#N/A", "x"]])
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    sheet = content["xl/worksheets/sheet1.xml"]
+    content["xl/worksheets/sheet1.xml"] = sheet.replace(b't="e"><v>#N/A</v>', b't="inlineStr"><is><t>#N/A</t></is>')
+    with zipfile.ZipFile(path, "w") as file:
+        for name, part in content.items():
+            file.writestr(name, part)
+    assert rows_of(path) == [{"text": "#N/A", "label": "x"}]
+    assert not any(what_is_wrong(field) for table in read_excel(path, ReadOptions()) for field in table.schema)
+
+
+def test_formulas_without_a_stored_value(capsys: pytest.CaptureFixture[str]) -> None:
+    """As openpyxl writes them; a formula that Excel computed, with an empty text as its value, is blank."""
+    path = write([["text", "label", "n"], ["a", "x", "=1+1"], ["b", "y", "=2+2"], ["c", "x", 5]])
+    assert [row["n"] for row in rows_of(path)] == [None, None, "5"]
+    assert capsys.readouterr().err.splitlines() == [
+        "rows.xlsx: 2 formulas without a stored value are read as blank; open the file in Excel and save it"
+    ]
+    write([["text", "label"], ["a", "x"], ["b", '=IF(A3="b","y","x")']])
+    with pytest.raises(UserError) as error:
+        TextDataModule(path).read("fit")
+    assert str(error.value) == (
+        "rows.xlsx: row 1, column 'label': cell B3 has a formula without a stored value; open the file in Excel and "
+        "save it"
+    )
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    sheet = content["xl/worksheets/sheet1.xml"]
+    assert b'<c r="B3"><f>' in sheet
+    stored = (
+        sheet.replace(b'<c r="B3">', b'<c r="B3" t="str">')
+        .replace(b"<v />", b"<v>y</v>")
+        .replace(b"<v></v>", b"<v>y</v>")
+    )
+    for value, expected in ((b"<v>y</v>", "y"), (b"<v></v>", None)):
+        with zipfile.ZipFile(path, "w") as file:
+            for name, part in {**content, "xl/worksheets/sheet1.xml": stored.replace(b"<v>y</v>", value)}.items():
+                file.writestr(name, part)
+        assert rows_of(path)[1]["label"] == expected
+    assert capsys.readouterr().err == ""

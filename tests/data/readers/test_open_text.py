@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from lit_textclf.data.readers.open_text import UTF_8_OR_CP1252, open_text, pick_encoding, read_as_cp1252, undecodable
+from lit_textclf.data.readers.open_text import (
+    UTF_8_OR_CP1252,
+    note_cp1252,
+    open_text,
+    pick_encoding,
+    read_as_cp1252,
+    undecodable,
+)  # fmt: skip
 from lit_textclf.utils.messages import UserError
 
 BLOCK = 1 << 20
@@ -210,6 +217,47 @@ def test_what_cp1252_would_misread_stays_as_it_is(content: bytes) -> None:
     text, replaced = guessed(content)
     assert replaced == 0
     assert text == content.decode("utf-8", "surrogateescape")
+
+
+@pytest.mark.parametrize(
+    "text", ["Gr\u00fc\u00dfe", "\u00e9t\u00e9", "text,label\r\nno\u00ebl,\u00e0 No\u00ebl", "\u00dcb"]
+)
+def test_short_texts_in_cp1252(text: str) -> None:
+    beyond = sum(not char.isascii() for char in text)
+    assert guessed(text.encode("cp1252")) == (text, beyond)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\u043f\u0440\u0438\u0432\u0435\u0442 all".encode("cp1251"),
+        "\u044f\u0437 a".encode("cp1251"),
+        b"\xb2\xe2 ok \xb2\xe2 ok",
+        "ok \u4f60\u597d ok".encode("gb18030"),
+        b"\xe9",
+    ],
+)
+def test_short_texts_that_may_not_be_cp1252(content: bytes) -> None:
+    assert guessed(content)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "expected"),
+    [
+        ("text,label\n\u201cfine\u201d in the caf\u00e9;x", "cp1252", "as in caf\u00e9 (if that is wrong,"),
+        ("text,label\nit is \u201cfine\u201d here", "cp1252", "as in \u201cfine\u201d (if that is wrong,"),
+        ("text,label\nto jest bardzo dobry m\u0105\u017c i nie", "cp1250", "as in m\u00b9\u00bf (if that is wrong,"),
+    ],
+)
+def test_a_guess_shows_a_word(text: str, encoding: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("rows.csv")
+    path.write_bytes(text.encode(encoding))
+    with open_text(path, UTF_8_OR_CP1252) as file:
+        file.read()
+        note_cp1252(path, file)
+    line = capsys.readouterr().err.strip()
+    assert line.endswith(f"{expected} set --data.encoding, for Central Europe to cp1250)")
+    assert "\n" not in line
 
 
 def test_a_byte_that_cp1252_lacks_is_found_later() -> None:
