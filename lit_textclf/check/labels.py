@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lit_textclf.check.findings import Examination, Finding, Severity, examples
-from lit_textclf.data.labels.names import SEPARATOR, is_written_list, number_in
+from lit_textclf.data.labels.names import SEPARATOR, have_decimal_commas, is_written_list, number_in
+from lit_textclf.data.labels.table import REGRESSION
 from lit_textclf.data.labels.target import label_counts
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.utils.messages import UserError, plural
@@ -93,18 +94,36 @@ def check_label_names(found: Examination) -> Iterator[Finding]:
         message = f"{are}: {_first(lists)}"
         remedy = "write a|b, and type --data.task multi_label"
         yield Finding("severe", "list_labels", "train", len(lists), message, remedy)
-    others = [name for name in names if number_in(name) is None]
-    if len(names) > 5 and 0 < len(others) <= len(names) / 5:
-        message = (
-            f"{plural(len(others), 'label is not a number', 'labels are not numbers')}, the other "
-            f"{len(names) - len(others)} are: {_first(others)}"
-        )
-        yield Finding("warning", "almost_numbers", "train", len(others), message, "fix them for regression")
+    yield from _almost_numbers(found, names)
     joined = [name for name in names if "|" in name]
     parts = [part for name in joined for part in name.split("|")]
     if len(joined) > 1 and len(set(parts)) < len(parts):
         message = f"{len(joined):,} labels look like names joined by |: {_first(joined)}"
         yield Finding("warning", "joined_labels", "train", len(joined), message, "type --data.task multi_label")
+
+
+def _almost_numbers(found: Examination, names: list[str]) -> Iterator[Finding]:
+    """Names that are numbers except for a few, or except for a comma in place of the point."""
+    others = [name for name in names if number_in(name) is None]
+    meant = found.data.labels_are_names
+    stray = not meant and REGRESSION.stray_cell(found.rows["train"], among_integers=True) is not None
+    if stray or (len(names) > 5 and 0 < len(others) <= len(names) / 5):
+        message = (
+            f"{plural(len(others), 'label is not a number', 'labels are not numbers')}, the other "
+            f"{len(names) - len(others)} are: {_first(others)}"
+        )
+        remedy = "fix them for regression"
+        if stray:
+            remedy = "fill them in or remove the rows, or type --data.task single_label if they are a class"
+        severity: Severity = "severe" if stray else "warning"
+        yield Finding(severity, "almost_numbers", "train", len(others), message, remedy)
+    if have_decimal_commas(names):
+        message = (
+            f"{plural(len(others), 'label is a number', 'labels are numbers')} with a decimal comma, used as names"
+        )
+        remedy = "type --data.task regression to read them as numbers, or write them with a point"
+        severity = "warning" if meant else "severe"
+        yield Finding(severity, "decimal_commas", "train", len(others), f"{message}: {_first(others)}", remedy)
 
 
 def _comma_separated(found: Examination, names: list[str]) -> Iterator[Finding]:

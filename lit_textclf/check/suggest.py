@@ -21,7 +21,7 @@ def suggested(found: Examination, most_tokens: int | None) -> dict[str, dict[str
     kinds = {finding.kind for finding in found.findings}
     if "joined_labels" in kinds:
         data["task"] = "multi_label"
-    elif found.target is not None and "almost_numbers" not in kinds:
+    elif found.target is not None and not kinds & {"almost_numbers", "decimal_commas"}:
         data["task"] = found.target.task
         if found.target.labels:
             data["labels"] = list(found.target.labels)
@@ -34,7 +34,7 @@ def suggested(found: Examination, most_tokens: int | None) -> dict[str, dict[str
             data["long_text"] = "head_tail"
     if "validation" not in found.splits:
         data["validation_split"] = _share(found)
-    doubtful = kinds & {"joined_labels", "almost_numbers"}
+    doubtful = kinds & {"joined_labels", "almost_numbers", "decimal_commas"}
     if "imbalance" in kinds and not doubtful and found.target is not None and found.target.one_label_per_row:
         model["class_weights"] = "balanced"
     return {name: section for name, section in (("data", data), ("model", model)) if section}

@@ -72,6 +72,8 @@ def check_texts(found: Examination) -> Iterator[Finding]:
             severity: Severity = "severe" if split == "train" else "warning"  # fit refuses them
             message = f"{plural(len(blank), 'text is', 'texts are')} blank"
             remedy = "remove them or type --data.allow_blank_text true"
+            if found.data.allow_blank_text:
+                severity, remedy = "note", "nothing to do, data.allow_blank_text is true"
             yield Finding(severity, "blank", split, len(blank), message, remedy, examples(rows, blank))
         for kind, severity, expression, what, remedy in PATTERNS:
             matching = np.flatnonzero(_matches(rows, expression))

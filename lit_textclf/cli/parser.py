@@ -41,6 +41,7 @@ _MEANT = {
     "data.max_length": "max_len max_seq_len max_seq_length seq_length max_tokens",
     "data.text_column": "text_col text_column_name text_column_names text_field",
     "data.label_column": "label_col target target_column label_column_name label_field",
+    "data.delimiter": "sep separator delim field_separator",
     "data.num_workers": "workers dataloader_num_workers preprocessing_num_workers",
     "data.validation_split": "val_split test_size validation_size val_size",
     "ckpt_path": "checkpoint checkpoint_path ckpt resume resume_from_checkpoint",
@@ -48,8 +49,17 @@ _MEANT = {
     "config": "config_file cfg",
 }
 """What people type who come from other tools, by the option that is meant, with its value where that follows."""
+_EXPLAINED = {
+    "warmup warmup_steps": "type {option} 0.1: the share of all steps, not their number",
+    "evaluation_strategy eval_strategy": "remove it: validation follows each epoch; {option} 0.5 is twice an epoch",
+    "eval_steps": "type {option}: a number of batches, or a share of the epoch such as 0.5",
+    "save_strategy": "remove it: checkpoints are written after each epoch; {option} is for long epochs",
+    "val_split test_size validation_size val_size": "type {option} 0.1: the share of the rows, not their number",
+}
+"""What to type for names whose unit or meaning differs from that of the option in :data:`_MEANT`."""
 _COMMANDS = {"fit": "do_train train_model", "validate": "do_eval", "test": "do_test", "predict": "do_predict"}
 _OPTION_OF = {name: option for option, names in _MEANT.items() for name in names.split()}
+_EXPLANATION_OF = {name: words for names, words in _EXPLAINED.items() for name in names.split()}
 _COMMAND_OF = {name: command for command, names in _COMMANDS.items() for name in names.split()}
 _EXPECTED = {"threshold": "a probability such as 0.7, best, or {label: 0.7}"}
 
@@ -77,7 +87,7 @@ def what_is_meant(key: str, known: Iterable[str], dashes: str = "--") -> str:
         return f"; the command is lit-textclf {_COMMAND_OF[name]}"
     option = _OPTION_OF.get(name)
     if option is not None and option.split()[0] in known:
-        return f"; type {dashes}{option}"
+        return f"; {_EXPLANATION_OF.get(name, 'type {option}').format(option=dashes + option)}"
     same = [other for other in known if other.rpartition(".")[2] == name]
     return did_you_mean(same[0] if same else key, [other for other in known if other not in SECTIONS])
 

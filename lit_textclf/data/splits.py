@@ -58,6 +58,7 @@ class SplitsModule(LightningDataModule):
         columns: the columns as the options name them, or as found in the files once these are read.
         read_options: encodings, delimiter and quote character.
         dataset_config_name: the configuration of `data.dataset_name`.
+        allow_blank_text: the option.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -92,7 +93,7 @@ class SplitsModule(LightningDataModule):
             "test": options["max_eval_samples"],
             "predict": options["max_predict_samples"],
         }
-        self._allow_blank_text: bool = options["allow_blank_text"]
+        self.allow_blank_text: bool = options["allow_blank_text"]
         self._task: TaskOption = options["task"]
         self._labels: list[str] | None = options["labels"]
         self._positive_label: str | None = options["positive_label"]
@@ -111,6 +112,11 @@ class SplitsModule(LightningDataModule):
         """Whether the options name rows for a split."""
         texts = split == "predict" and bool(self._texts)
         return self._files[split] is not None or self._dataset_name is not None or texts
+
+    @property
+    def labels_are_names(self) -> bool:
+        """Whether the options say that labels are names, even if they look like numbers."""
+        return self._task == "single_label" or self._labels is not None
 
     def dataset_split(self, split: str) -> str | None:
         """The name of a split in `data.dataset_splits`; `predict` falls back to `test`. None if neither is there."""
@@ -342,7 +348,7 @@ class SplitsModule(LightningDataModule):
 
     def _add(self, split: str, rows: Rows) -> None:
         refuse = split == "train" or (split == "validation" and self.has("train"))
-        report_blank(rows, split, refuse=refuse and not self._allow_blank_text)
+        report_blank(rows, split, refuse=refuse and not self.allow_blank_text)
         limit = self._limits[split]
         if limit is not None and limit < len(rows):
             if split == "train":

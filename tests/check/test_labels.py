@@ -68,6 +68,33 @@ def test_names_that_are_numbers_except_for_a_few() -> None:
     assert not found.findings
 
 
+def test_a_mark_for_a_missing_value_among_integers_is_severe() -> None:
+    (finding,) = findings_of(*["0", "1"] * 4, "NA")
+    assert (finding.severity, finding.kind, finding.count) == ("severe", "almost_numbers", 1)
+    assert finding.line() == (
+        "train: 1 label is not a number, the other 2 are: 'NA'; fill them in or remove the rows, or type --data.task "
+        "single_label if they are a class"
+    )
+    assert not findings_of(*["0", "1"] * 4, "NA", task="single_label")
+    assert not findings_of(*["0", "1"] * 4, "other")
+    assert not findings_of("0", "1", "NA")  # a third of the rows
+    found = examination({"train": labelled(*["0", "1"] * 4, "NA")}, labels=["0", "1", "NA"])
+    found.run([check_labels, check_label_names])
+    assert not found.findings
+
+
+def test_decimal_commas_that_become_names_are_severe() -> None:
+    (finding,) = findings_of("3,5", "4", "2,75", "1,125")
+    assert (finding.severity, finding.kind, finding.count) == ("severe", "decimal_commas", 3)
+    assert finding.line() == (
+        "train: 3 labels are numbers with a decimal comma, used as names: '1,125', '2,75', '3,5'; type --data.task "
+        "regression to read them as numbers, or write them with a point"
+    )
+    assert [each.severity for each in findings_of("3,5", "4", task="single_label")] == ["warning"]
+    for labels in (("1,234", "4"), ("3,5", "4.5"), ("3,5", "high"), ("1,2,3", "1")):
+        assert not findings_of(*labels)
+
+
 def findings_of(*labels: str, task: str = "auto") -> list[Finding]:
     found = examination({"train": labelled(*labels)}, task=task)
     found.run([check_labels, check_label_names])

@@ -68,3 +68,10 @@ def test_nothing_is_suggested_that_a_finding_advises_against() -> None:
     found.run(CHECKS)
     assert not {"task", "labels"} & set(suggested(found, None)["data"])
     assert "model" not in suggested(found, None)
+
+
+@pytest.mark.parametrize("labels", [["3,5", "4", "2,75"], [*["0", "1"] * 4, "NA"]])
+def test_no_task_that_a_finding_doubts(labels: list[str]) -> None:
+    found = examination({"train": [(f"text {index} of words", label) for index, label in enumerate(labels)]})
+    found.run(CHECKS)
+    assert "task" not in suggested(found, None)["data"]

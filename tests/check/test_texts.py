@@ -15,6 +15,15 @@ def test_blank_texts_are_severe_only_where_fit_refuses_them() -> None:
     assert {split: numbers["blank"] for split, numbers in found.splits.items()} == {"train": 1, "test": 2}
 
 
+def test_blank_texts_that_are_allowed_are_a_note() -> None:
+    found = examination({"train": [("a", "x"), (" ", "y")], "test": [("", "x")]}, allow_blank_text=True)
+    found.run([check_texts])
+    assert [(finding.severity, finding.split, finding.remedy) for finding in found.findings] == [
+        ("note", "train", "nothing to do, data.allow_blank_text is true"),
+        ("note", "test", "nothing to do, data.allow_blank_text is true"),
+    ]
+
+
 def test_both_texts_of_a_pair_are_searched() -> None:
     rows = [("a", "b", "x"), ("<b>a</b>", "b", "y"), ("a", "b &amp; c", "x"), ("a &lt;", "<br>", "y")]
     found = examination({"train": rows}, ("text_a", "text_b", "label"))

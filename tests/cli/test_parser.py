@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from lit_textclf.cli.commands.check import parser_of
-from lit_textclf.cli.parser import _OPTION_OF, what_is_meant
+from lit_textclf.cli.parser import _EXPLANATION_OF, _OPTION_OF, what_is_meant
 from lit_textclf.cli.precedence import read_config
 from lit_textclf.utils.messages import UserError
 
@@ -31,6 +31,22 @@ Fails = Callable[[Sequence[str]], str]
         ("--model_name_or_path", "; did you mean 'model.model_name_or_path'?"),
         ("--train_file", "; did you mean 'data.train_file'?"),
         ("--max_seq_length", "; type --data.max_length"),
+        ("--warmup_steps", "; type --model.warmup_ratio 0.1: the share of all steps, not their number"),
+        (
+            "--evaluation_strategy",
+            "; remove it: validation follows each epoch; --trainer.val_check_interval 0.5 is twice an epoch",
+        ),
+        (
+            "--eval_steps",
+            "; type --trainer.val_check_interval: a number of batches, or a share of the epoch such as 0.5",
+        ),
+        (
+            "--save_strategy",
+            "; remove it: checkpoints are written after each epoch; --trainer.checkpoint_every_n_steps is for long "
+            "epochs",
+        ),
+        ("--data.sep", "; type --data.delimiter"),
+        ("--test_size", "; type --data.validation_split 0.1: the share of the rows, not their number"),
         ("--xyzzy", ""),
     ],
 )
@@ -40,8 +56,11 @@ def test_names_of_other_tools(typed: str, meant: str, fails: Fails) -> None:
 
 def test_every_option_that_is_meant_exists() -> None:
     known = [*parser_of("check", "").option_keys, "output"]
-    for name in _OPTION_OF:
-        assert what_is_meant(name, known).startswith("; type --"), name
+    for name, option in _OPTION_OF.items():
+        meant = what_is_meant(name, known)
+        assert meant.startswith(("; type --", "; remove it: ")), name
+        assert f" --{option}" in meant
+    assert set(_EXPLANATION_OF) <= set(_OPTION_OF)
 
 
 def test_a_config_has_the_same_table() -> None:

@@ -17,6 +17,9 @@ _LIST = re.compile(r"""\s*(\[\s*(['"\d-].*)?\]|[({]\s*['"].*[)}])\s*""", re.DOTA
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
+_THOUSANDS = re.compile(r"\s*[+-]?[1-9][0-9]{0,2},[0-9]{3}\s*")
+
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Sorts label names, by value if all are numbers."""
@@ -32,6 +35,15 @@ def number_in(cell: str) -> float | None:
         return None
     value = float(cell)
     return value if abs(value) <= _LARGEST else None  # not for NaN either
+
+
+def have_decimal_commas(cells: Iterable[str]) -> bool:
+    """Whether cells are numbers, and some have a comma in place of the point: `3,5`, but not only `1,234`."""
+    cells = list(cells)
+    with_comma = [cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell)]
+    others = [cell for cell in cells if not _DECIMAL_COMMA.fullmatch(cell)]
+    are_integers = all("." not in cell and number_in(cell) is not None for cell in others)
+    return are_integers and not all(_THOUSANDS.fullmatch(cell) for cell in with_comma)
 
 
 def is_written_list(cell: str) -> bool:

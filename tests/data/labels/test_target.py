@@ -66,6 +66,19 @@ def test_a_stray_missing_mark_among_numbers_is_refused(mark: str) -> None:
     assert mark in decide_target(labelled(*["1", "2"] * 4, mark), "auto", None, None).labels  # integers are names
 
 
+def test_numbers_with_a_decimal_comma(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = labelled("3,5", "4", "-0,25", "1,125")
+    assert decide_target(rows, "auto", None, None).task == "single_label"
+    assert capsys.readouterr().err == ""
+    target = decide_target(rows, "regression", None, None)
+    assert target.encode(rows).tolist() == [3.5, 4, -0.25, 1.125]
+    line = "train.csv, column 'topic': labels such as 3,5 are read as numbers with a decimal comma"
+    assert capsys.readouterr().err.splitlines() == [line]
+    for labels in (("1,234", "2"), ("3,5", "4.5"), ("3,5", "1.234,5")):
+        with pytest.raises(UserError, match=r"'[\d.,]+' is not a finite number, and the task is regression"):
+            decide_target(labelled(*labels), "regression", None, None)
+
+
 def test_a_named_task_overrides_auto() -> None:
     assert decide_target(labelled("0.5", "1.5"), "single_label", None, None).labels == ("0.5", "1.5")
     assert decide_target(labelled("1", "2"), "regression", None, None) == Target("regression")
