@@ -50,6 +50,7 @@ LISTED = [
         ("torch.nn:Module", f"_{kind}", "models/last_layer.py")
         for kind in ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")
     ),
+    ("torch.nn:Module", "_modules", "classifier/outputs.py"),
     ("transformers:PreTrainedConfig", "_attn_implementation", "models/attention.py models/last_layer.py"),
 ]
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import NoneType
 from typing import NamedTuple, TypedDict
 
 import torch
@@ -54,7 +55,7 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     """
     with _lock:
         if model not in _in_use:
-            _in_use[model] = _InUse([module for module in _modules(model) if module.training])
+            _in_use[model] = _InUse([module for module in _computing(model) if module.training])
             _switch(_in_use[model].training, training=False)
         entry = _in_use[model]
         entry.users += 1
@@ -68,11 +69,11 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
                 _switch(entry.training, training=True)
 
 
-def _modules(model: nn.Module) -> list[nn.Module]:
+def _computing(model: nn.Module) -> list[nn.Module]:
     """A model and the modules in it, except for metrics, which compute the same in both modes."""
     found = [model]
-    for module in found:
-        found += [child for child in module.children() if not isinstance(child, StageMetrics)]
+    for module in found:  # `children()` takes three times as long, which matters for a single text
+        found += [child for child in module._modules.values() if not isinstance(child, (StageMetrics, NoneType))]
     return found
 
 

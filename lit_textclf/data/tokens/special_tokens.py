@@ -29,9 +29,11 @@ class SpecialTokens:
     @classmethod
     def from_tokenizer(cls, tokenizer: PreTrainedTokenizerFast, *, pair: bool) -> SpecialTokens:
         """Encodes a text, or a pair, to find its special tokens."""
-        encoding = tokenizer("a", "a") if pair else tokenizer("a")
-        backend = encoding.encodings[0]
-        sequence, ids, types = backend.sequence_ids, np.array(backend.ids), np.array(backend.type_ids)
+        backend = tokenizer.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        found = backend.encode("a", "a") if pair else backend.encode("a")
+        sequence, ids, types = found.sequence_ids, np.array(found.ids), np.array(found.type_ids)
         parts, part_types, start = [], [], 0
         own: list[int] = []
         for text in range(2 if pair else 1):
