@@ -72,15 +72,16 @@ class Trainer(pl.Trainer):
         keep_freed_memory: bool = True,
         **kwargs: Any,
     ) -> None:
-        kind = device_kind(kwargs.get("accelerator", "auto"))
+        given = dict(kwargs)  # jsonargparse 4.53 takes each kwargs.get for an option of its own, of any type
+        kind = device_kind(given.get("accelerator", "auto"))
         if keep_freed_memory and kind == "cpu":
             hardware.keep_freed_memory()
         chosen = choose_precision(precision, kind)
         if kind == "cuda" and "mixed" in chosen:  # float32 operations may use TensorFloat-32; 32-true stays exact
             torch.set_float32_matmul_precision("high")
-        if kwargs.get("barebones"):  # Lightning refuses it together with any logging, including our defaults
+        if given.get("barebones"):  # Lightning refuses it together with any logging, including our defaults
             log_every_n_steps = enable_model_summary = num_sanity_val_steps = None
-        has_steps = kwargs.get("max_steps", -1) not in (None, -1)
+        has_steps = given.get("max_steps", -1) not in (None, -1)
         super().__init__(
             precision=chosen,  # type: ignore[arg-type]
             max_epochs=(-1 if has_steps else FEWEST) if max_epochs == "auto" else max_epochs,
