@@ -26,8 +26,13 @@ LISTED = [
     ("atexit", "_run_exitfuncs", "cli/main.py"),
     ("codecs:CodecInfo", "_is_text_encoding", "data/readers/open_text.py prediction/output_file.py"),
     ("evaluate:Metric", "_compute", "training/callbacks/hf_evaluate.py"),
-    ("lightning.pytorch:LightningModule", "_trainer", "classifier/module.py classifier/network.py"),
+    (
+        "lightning.pytorch:LightningModule",
+        "_trainer",
+        "classifier/checkpoint.py classifier/module.py classifier/network.py",
+    ),
     ("lightning.pytorch:Trainer", "_signal_connector", "training/callbacks/stop_and_resume.py"),
+    ("lightning.pytorch.loops:_FitLoop", "_data_source", "data/trainer.py"),
     (CHECKPOINT, "_last_global_step_saved", "training/callbacks/checkpoints.py"),
     (CHECKPOINT, "_save_checkpoint", "training/callbacks/checkpoints.py"),
     (

@@ -19,6 +19,7 @@ from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.options import READS_TEXT
 from lit_textclf.data.tokens.tokenizer import tokenizer_to_files
+from lit_textclf.data.trainer import data_module_of
 from lit_textclf.models.adapters import refuse_another_way
 from lit_textclf.models.config import config_to_json
 from lit_textclf.utils.class_path import is_class_path
@@ -27,6 +28,7 @@ from lit_textclf.utils.paths import expand_path, without_folders
 from lit_textclf.version import __version__
 
 if TYPE_CHECKING:
+    from lightning.pytorch import LightningDataModule
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 ALIASES = ("last", "best")
@@ -167,6 +169,15 @@ def refuse(
         name: value for name, value in trained.items() if name not in OF_THE_OPTIMIZER or (own and value != "auto")
     }
     refuse_another_way(stored, fixed, resumes=resumes is not None)
+
+
+def leave_out_other_data(checkpoint: Checkpoint, classifier: Any) -> None:
+    """Removes what Lightning adds of the data module of an earlier call, of a model trained on loaders only."""
+    trainer = classifier._trainer
+    data: LightningDataModule | None = None if trainer is None else trainer.datamodule
+    if data is not None and data_module_of(trainer) is None and not classifier.trained_with:
+        for name in (data.CHECKPOINT_HYPER_PARAMS_KEY, data.CHECKPOINT_HYPER_PARAMS_NAME, type(data).__qualname__):
+            checkpoint.pop(name, None)
 
 
 def find_checkpoint(name: str, root: Path) -> Path:

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.classifier.checkpoint import OF_THE_OPTIMIZER, WRITTEN_BY, carried, migrate, refuse, written_by
+from lit_textclf.classifier.checkpoint import (
+    OF_THE_OPTIMIZER,
+    WRITTEN_BY,
+    carried,
+    leave_out_other_data,
+    migrate,
+    refuse,
+    written_by,
+)
 from lit_textclf.classifier.losses import TrainingLoss, class_weights_of
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.metrics.table import shown_in
@@ -24,7 +32,7 @@ from lit_textclf.classifier.optimizer import (
 )
 from lit_textclf.classifier.options import check_options
 from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_order
-from lit_textclf.classifier.probe import MOST_ROWS, MOST_TOKENS, FeedsProbe, start_head
+from lit_textclf.classifier.probe import start_head
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch, as_batch
 from lit_textclf.data.batches.texts import batches_of_texts, checked_texts
@@ -33,6 +41,7 @@ from lit_textclf.data.labels.target import Target
 from lit_textclf.data.options import READS_TEXT
 from lit_textclf.data.tokens.long_text import Pooling
 from lit_textclf.data.tokens.tokenizer import tokenizer_from_files
+from lit_textclf.data.trainer import data_module_of
 from lit_textclf.models.adapters import say_what_is_trained
 from lit_textclf.models.build import BuildOptions
 from lit_textclf.models.pooling import PoolingOption
@@ -151,18 +160,21 @@ class TextClassifier(Network):
         self.optimizer, self.lr_scheduler, self.layerwise_lr_decay = optimizer, lr_scheduler, layerwise_lr_decay
         self.class_weights, self.label_smoothing, self.loss = class_weights, label_smoothing, loss
         self._training_loss: TrainingLoss | None = None
-        self.trained_with: dict[str, Any] = {}
+        self._loss_counts_data = False
         self.stages: nn.ModuleDict | None = None
 
     # Building ---------------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         """Passes the target and class counts of the Trainer's data module to :meth:`configure`."""
-        data = getattr(self.trainer, "datamodule", None)
+        data = data_module_of(self.trainer)
         self.target = self.target or getattr(data, "target", None)
-        if stage == "fit" and isinstance(data, TextDataModule) and self.target is not None:
-            self.trained_with = {name: data.hparams[name] for name in READS_TEXT}
+        if stage == "fit" and self.target is not None and isinstance(data, TextDataModule):
+            self.read_as(data.hparams)
             self.configure(self.target, data.label_counts("train"), len(data.rows["train"]))
+            self._loss_counts_data = True
+        elif stage == "fit" and self.target is not None and self._loss_counts_data:  # the rows of an earlier fit
+            self.configure(self.target)
 
     def configure(self, target: Target, class_counts: Mapping[str, int] | None = None, rows: int | None = None) -> None:
         """Sets what is predicted, and the training loss; :meth:`setup` calls it before training.
@@ -179,7 +191,7 @@ class TextClassifier(Network):
         """
         weights = class_weights_of(self.class_weights, target, class_counts, rows)
         self._training_loss = TrainingLoss(target, self.loss, weights, self.label_smoothing)
-        self.target = target
+        self.target, self._loss_counts_data = target, False
 
     def attach(self, model: nn.Module, origin: str | None = None) -> None:
         """Uses a model to compute the logits, with new metrics; see :meth:`Network.attach`."""
@@ -277,8 +289,7 @@ class TextClassifier(Network):
         assert self.model is not None
         steps = self.trainer.estimated_stepping_batches  # also sets trainer.num_training_batches
         if self.starts_head and self.trainer.ckpt_path is None:
-            data = getattr(self.trainer, "datamodule", None)
-            start_head(self, data.probe_dataloader(MOST_ROWS, MOST_TOKENS) if isinstance(data, FeedsProbe) else None)
+            start_head(self, data_module_of(self.trainer))
         self.starts_head = False
         if self.learning_rate == "auto":
             lora, pretrained = self.build_options.lora is not None, self.from_scratch is None
@@ -292,14 +303,11 @@ class TextClassifier(Network):
 
     def on_train_start(self) -> None:
         """Applies a learning rate or weight decay that was changed on resume, and reports it."""
-        scheduler = self.lr_schedulers()
-        if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
-            take_up_changes(scheduler, float(self.learning_rate), self.weight_decay)
+        take_up_changes(self.lr_schedulers(), float(self.learning_rate), self.weight_decay)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Steps the schedule, in which layers that a callback unfroze take part."""
-        if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
-            include_new_groups(scheduler)
+        include_new_groups(scheduler)
         super().lr_scheduler_step(scheduler, metric)
 
     @property
@@ -309,17 +317,12 @@ class TextClassifier(Network):
 
     # Checkpoints ------------------------------------------------------------------------------------------------------
 
-    @property
-    def resolved(self) -> dict[str, Any]:
-        """The options of which the run decides the value, with that value."""
-        built = self.build_options
-        return {"learning_rate": self.learning_rate, "lora": built.lora, "pooling": built.pooling}
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds target, architecture and tokenizer as plain values, so that the checkpoint can be used alone."""
         if self.target is None:
             raise UserError("a checkpoint needs the labels: call fit first, or give TextClassifier a target")
         checkpoint[WRITTEN_BY] = written_by()
+        leave_out_other_data(checkpoint, self)
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = carried(
             {**self.hparams, **self.resolved},
             target=self.target,
@@ -337,8 +340,7 @@ class TextClassifier(Network):
         resumes = self._trainer is not None and self.trainer.state.fn == "fit"
         refuse(checkpoint, self.target, trained, resumes=self.trainer.ckpt_path if resumes else None)
         if not resumes:
-            data = checkpoint.get("datamodule_hyper_parameters", {})
-            self.trained_with = {name: data[name] for name in READS_TEXT if name in data}
+            self.read_as(checkpoint.get("datamodule_hyper_parameters", {}))
         self.calibration = Calibration.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY].get("calibration"))
 
     @overload

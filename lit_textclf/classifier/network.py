@@ -21,8 +21,10 @@ from lit_textclf.classifier.optimizer import LearningRate
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch, as_batch
 from lit_textclf.data.labels.target import Target
+from lit_textclf.data.options import READS_TEXT
 from lit_textclf.data.tokens.long_text import Pooling, pool
 from lit_textclf.data.tokens.tokenizer import load_tokenizer, tokenizer_from_files
+from lit_textclf.data.trainer import data_module_of
 from lit_textclf.models.build import BuildOptions, build_model, scratch_config
 from lit_textclf.models.config import config_from_json, load_config, max_positions
 from lit_textclf.models.last_layer import shortcut
@@ -83,6 +85,7 @@ class Network(LightningModule):
         starts_head: whether the head is still to be started by a probe.
         started_by_probe: whether a probe has started it in this process.
         origin: identifies a model that comes from no checkpoint.
+        trained_with: how the training rows were read, by the names of :data:`READS_TEXT`; empty if it is not known.
     """
 
     calibration: Calibration
@@ -112,6 +115,7 @@ class Network(LightningModule):
         self._tokenizer = tokenizer
         self.model: nn.Module | None = None
         self.origin: str | None = None
+        self.trained_with: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
         """Raises the error inside a property, where `nn.Module` would say that the property does not exist."""
@@ -173,7 +177,7 @@ class Network(LightningModule):
         if self.model is not None:
             return
         if self.target is None and self._trainer is not None:
-            self.target = getattr(getattr(self.trainer, "datamodule", None), "target", None)
+            self.target = getattr(data_module_of(self.trainer), "target", None)
         if self.target is None:
             raise UserError("the labels are not known: give TextClassifier a target, or train with a TextDataModule")
         random = self.weights_follow or self.from_scratch is not None
@@ -214,6 +218,16 @@ class Network(LightningModule):
             state_dict = {name: value for name, value in state_dict.items() if name != _LEARNED}
             self.take_over(learned)
         return super().load_state_dict(state_dict, strict, assign)
+
+    def read_as(self, options: Mapping[str, Any]) -> None:
+        """Reads texts as a data module with these options does."""
+        self.trained_with = {name: options[name] for name in READS_TEXT if name in options}
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The options of which the run decides the value, with that value."""
+        built = self.build_options
+        return {"learning_rate": self.learning_rate, "lora": built.lora, "pooling": built.pooling}
 
     def take_over(self, learned: Mapping[str, Any]) -> None:
         """Becomes the classifier whose checkpoint has these `hyper_parameters`, except for its weights."""

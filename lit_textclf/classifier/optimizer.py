@@ -141,19 +141,21 @@ def needs_end(lr_scheduler: Spec, warmup_ratio: float) -> bool:
     return lr_scheduler not in _ENDLESS or (lr_scheduler != "constant" and warmup_ratio > 0)
 
 
-def include_new_groups(scheduler: LambdaLR) -> None:
+def include_new_groups(scheduler: Any) -> None:
     """Makes parameter groups that were added in training follow the schedule, from the rate that they have now.
 
     `BaseFinetuning` adds one when it unfreezes layers, and may set its rate in each epoch. LambdaLR raises an error if
     there are more groups than at its start (torch 2.13), which are those that have an `initial_lr`.
     """
+    if not isinstance(scheduler, LambdaLR):
+        return
     factor = scheduler.lr_lambdas[0](scheduler.last_epoch) or 1.0
     groups = scheduler.optimizer.param_groups
     scheduler.base_lrs = [group.get("initial_lr", group["lr"] / factor) for group in groups]
     scheduler.lr_lambdas += scheduler.lr_lambdas[:1] * (len(groups) - len(scheduler.lr_lambdas))
 
 
-def take_up_changes(scheduler: LambdaLR, learning_rate: float, weight_decay: float) -> None:
+def take_up_changes(scheduler: Any, learning_rate: float, weight_decay: float) -> None:
     """Applies a learning rate or weight decay that was changed on resume, and reports it.
 
     Without this, the optimizer's saved state would silently override it. The optimizer of a subclass's own
@@ -164,7 +166,7 @@ def take_up_changes(scheduler: LambdaLR, learning_rate: float, weight_decay: flo
         learning_rate: the highest one; each group keeps its share.
         weight_decay: of matrices.
     """
-    if scheduler.optimizer not in _built:
+    if not isinstance(scheduler, LambdaLR) or scheduler.optimizer not in _built:
         return
     groups = scheduler.optimizer.param_groups
     scales = [group.get("lr_scale", 1.0) for group in groups]

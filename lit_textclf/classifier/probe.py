@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
@@ -63,14 +64,14 @@ class Probe(NamedTuple):
     sample: int
 
 
-def start_head(classifier: Network, loader: DataLoader[Any] | None) -> None:
+def start_head(classifier: Network, data: LightningDataModule | None) -> None:
     """Sets the last linear layer to a probe of the training rows; every rank takes that of rank 0.
 
     Args:
         classifier: built on its device, not trained yet.
-        loader: training rows, the same on every rank; None if the data module has none to give.
+        data: the data module of the run; None if it trains on loaders.
     """
-    if loader is None:
+    if not isinstance(data, FeedsProbe):
         note("head: starts from random weights, because a probe needs a TextDataModule (model.head_init)")
         return
     assert classifier.target is not None
@@ -86,7 +87,7 @@ def start_head(classifier: Network, loader: DataLoader[Any] | None) -> None:
     probe, started = None, time.perf_counter()
     # The ranks of a sharded model compute each layer together.
     if classifier.global_rank == 0 or isinstance(strategy, ModelParallelStrategy):
-        features, targets = features_of(classifier, head, loader)
+        features, targets = features_of(classifier, head, data.probe_dataloader(MOST_ROWS, MOST_TOKENS))
     if classifier.global_rank == 0:
         probe = fit_probe(features, classifier.target.standardized(targets), classifier.target)
         rules = rules_of(classifier.target)

@@ -13,7 +13,9 @@ from lightning.pytorch.callbacks import Callback
 from lit_textclf.classifier.metrics.table import baseline_metric_of, higher_is_better, plain_name
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.compare.statistics import Interval, Measure, bootstrap
+from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.rows import Rows
+from lit_textclf.data.trainer import data_module_of
 from lit_textclf.evaluation.baselines import Baseline, Compared, fit_baselines
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.skill import MIN_ROWS
@@ -49,7 +51,9 @@ class CompareWithBaselines(Callback):
         if not trainer.is_global_zero or evaluation is None or not self.report.rows:
             return
         write_metrics(self.report.metrics(trainer), self.folder)  # a run that is killed now has them
-        train, probe = trainer.datamodule.rows["train"], self.probe.baseline(evaluation.outcomes.rows)  # type: ignore[attr-defined]
+        data = data_module_of(trainer)
+        assert isinstance(data, TextDataModule)
+        train, probe = data.rows["train"], self.probe.baseline(evaluation.outcomes.rows)
         self.report.baselines, self.compared = compare_with_baselines(evaluation, train, probe)
 
 

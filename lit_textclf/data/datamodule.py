@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -19,14 +19,14 @@ from lit_textclf.data.batches.loaders import ResumableLoader
 from lit_textclf.data.batches.predict_dataset import PredictDataset, part_rows_for
 from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSampler, make_sampler
 from lit_textclf.data.labels.table import TaskOption
-from lit_textclf.data.labels.target import Target
 from lit_textclf.data.options import CARRIED, READS_TEXT, check_data
 from lit_textclf.data.rows.holdout import stratified_sample
 from lit_textclf.data.splits import STAGE_SPLITS, SplitsModule
 from lit_textclf.data.tokens.long_text import LongText, Mode
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.token_cache import default_cache_dir
-from lit_textclf.data.tokens.tokenizer import load_tokenizer
+from lit_textclf.data.tokens.tokenizer import load_tokenizer, same_tokens
+from lit_textclf.data.trainer import ReadsText, is_left_over
 from lit_textclf.utils.messages import UserError, note, plural
 
 if TYPE_CHECKING:
@@ -36,22 +36,6 @@ if TYPE_CHECKING:
     """Paths, or in Python also rows in memory, see :func:`table_of`."""
 else:
     Files = str | list[str] | None  # what the command line takes
-
-
-class ReadsText(Protocol):
-    """What the data module needs of a classifier."""
-
-    @property
-    def target(self) -> Target | None:
-        """Task and labels, where a checkpoint knows them."""
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer of its model."""
-
-    @property
-    def max_tokens(self) -> int | None:
-        """The longest sequence that it reads, in tokens; None if it knows no limit."""
 
 
 class TextDataModule(SplitsModule):
@@ -229,7 +213,7 @@ class TextDataModule(SplitsModule):
     def _forget_other_tokens(self) -> None:
         """Forgets token ids of another tokenizer, or of texts that were cut at another length."""
         before, now = self._encoded_by, (self.tokenizer, self.max_length, self.long_text)
-        if before is not None and (before[1:] != now[1:] or not _equal(before[0], now[0])):
+        if before is not None and (before[1:] != now[1:] or not same_tokens(before[0], now[0])):
             self.encoded.clear()
         self._encoded_by = now
 
@@ -242,7 +226,7 @@ class TextDataModule(SplitsModule):
         self._read_as_trained(getattr(classifier, "trained_with", {}), classifier.max_tokens)
         if self._given_tokenizer is None:
             self._tokenizer = classifier.tokenizer
-        elif not _equal(self.tokenizer, classifier.tokenizer):
+        elif not same_tokens(self.tokenizer, classifier.tokenizer):
             note("the data module's tokenizer is not the classifier's; leave out tokenizer= to use the classifier's")
         if classifier.max_tokens is not None and self.max_length > classifier.max_tokens:
             raise UserError(
@@ -256,9 +240,16 @@ class TextDataModule(SplitsModule):
         Any LightningModule can be trained on the batches, see :class:`Batch`; one that is not a TextClassifier needs
         this data module's own `tokenizer`.
         """
+        if is_left_over(self):
+            return
         module = None if self.trainer is None else self.trainer.lightning_module
         reads_text = all(hasattr(type(module), name) for name in ("tokenizer", "max_tokens"))
         self.prepare(stage or "fit", module if reads_text else None)  # type: ignore[arg-type]
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Reports how the training rows of a resumed run differ from those in its checkpoint."""
+        if not is_left_over(self):
+            super().load_state_dict(state_dict)
 
     def _encode(self, split: str) -> TokenizedDataset:
         rows = self.rows[split]
@@ -391,8 +382,3 @@ class TextDataModule(SplitsModule):
             pin_memory=torch.cuda.is_available(),
             **batches,
         )
-
-
-def _equal(one: PreTrainedTokenizerFast, other: PreTrainedTokenizerFast) -> bool:
-    """Whether two tokenizers give the same token ids."""
-    return one is other or one.backend_tokenizer.to_str() == other.backend_tokenizer.to_str()

@@ -29,6 +29,7 @@ from lit_textclf.classifier.outputs import Prediction
 from lit_textclf.data.batches.predict_dataset import Part, part_rows_for
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.stream import RowStream
+from lit_textclf.data.trainer import data_module_of
 from lit_textclf.prediction.formats import find_format
 from lit_textclf.prediction.options import PREDICTIONS, PredictOptions
 from lit_textclf.prediction.output_file import PredictionFile, StandardOutput
@@ -134,7 +135,7 @@ class PredictionWriter(Callback):
         if stage != "predict":
             return
         if not self._is_open:
-            self.open(trainer, pl_module, trainer.datamodule)  # type: ignore[attr-defined]
+            self.open(trainer, pl_module, data_module_of(trainer))
         assert isinstance(pl_module, TextClassifier)
         self.data.predict_parts(partial(self._open_parts, trainer, pl_module))
 

@@ -17,6 +17,7 @@ from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.cli.commands.check import parsed, parser_of
 from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.data.trainer import data_module_of
 from lit_textclf.evaluation.baselines import Baseline, fit_baselines
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
@@ -102,7 +103,7 @@ class _Measure(Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Computes them."""
         assert isinstance(pl_module, TextClassifier)
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data: Any = data_module_of(trainer)
         if pl_module.started_by_probe:
             loader = data.test_dataloader() if self.split == "test" else data.val_dataloader()
             self.logits = outcomes_of(trainer, pl_module, self.split, loader).logits

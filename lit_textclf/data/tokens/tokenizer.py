@@ -67,3 +67,8 @@ def tokenizer_from_files(files: dict[str, str]) -> PreTrainedTokenizerFast:
         except OSError as error:
             raise UserError(f"{folder}: the tokenizer cannot be written there ({error.strerror}); set TMPDIR") from None
         return load_tokenizer(folder, "the checkpoint's tokenizer")
+
+
+def same_tokens(one: PreTrainedTokenizerFast, other: PreTrainedTokenizerFast) -> bool:
+    """Whether two tokenizers give the same token ids."""
+    return one is other or one.backend_tokenizer.to_str() == other.backend_tokenizer.to_str()

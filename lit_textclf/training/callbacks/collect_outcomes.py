@@ -22,6 +22,7 @@ from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.rows.text_keys import text_keys
+from lit_textclf.data.trainer import data_module_of
 from lit_textclf.evaluation.baselines import Baseline
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
@@ -35,7 +36,7 @@ class CollectOutcomes(Callback):
     """Keeps the complete outcomes of the last validation or test on every rank.
 
     Attributes:
-        outcomes: of the last validation or test; None before.
+        outcomes: of the last validation or test; None before, and if its rows are not those of a TextDataModule.
     """
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ class CollectOutcomes(Callback):
     ) -> None:
         """Keeps a batch."""
         # Of other data modules and of loaders, the rows of a batch are unknown.
-        if isinstance(outputs, dict) and isinstance(getattr(trainer, "datamodule", None), TextDataModule):
+        if isinstance(outputs, dict) and isinstance(data_module_of(trainer), TextDataModule):
             self._batches.append((outputs["row"], outputs["logits"].float(), outputs["target"]))
 
     on_test_batch_end = on_validation_batch_end
@@ -66,9 +67,10 @@ class CollectOutcomes(Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Gathers the batches."""
         batches, self._batches = self._batches, []
-        if trainer.sanity_checking or not batches:
+        if trainer.sanity_checking:
             return
-        self.outcomes = _gathered(trainer, "test" if trainer.testing else "validation", batches)
+        split = "test" if trainer.testing else "validation"
+        self.outcomes = _gathered(trainer, split, batches) if batches else None
         self._evaluation = None
 
     on_test_epoch_end = on_validation_epoch_end
@@ -81,7 +83,8 @@ def _gathered(trainer: pl.Trainer, split: str, batches: Sequence[tuple[Tensor, T
         parts = [torch.cat(gather_all_tensors(part.contiguous())) for part in parts]
     row, logits, targets = (part.cpu() for part in parts)
     order = row.argsort()
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    data = data_module_of(trainer)
+    assert isinstance(data, TextDataModule)
     return Outcomes.from_rows(data, split, row[order], logits[order], targets[order])
 
 
@@ -116,7 +119,8 @@ class MeasureProbe(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measures, and logs the metrics of a validation at step 0."""
         assert isinstance(pl_module, TextClassifier)
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_module_of(trainer)
+        assert isinstance(data, TextDataModule)
         validated = "validation" in data.encoded and trainer.limit_val_batches == 1.0
         if not pl_module.started_by_probe or not validated or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return

@@ -13,6 +13,7 @@ from lit_textclf.classifier.metrics.table import monitor_of, shown_in
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.table import Task
+from lit_textclf.data.trainer import data_module_of
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.skill import MIN_ROWS
 from lit_textclf.training.callbacks.checkpoints import best_checkpoint
@@ -80,7 +81,8 @@ class EpochReport(Callback):
         """
         assert isinstance(pl_module, TextClassifier)
         self._train_started = time.perf_counter()
-        data: TextDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_module_of(trainer)
+        assert isinstance(data, TextDataModule)
         parameters = sum(parameter.numel() for parameter in pl_module.parameters())
         budget = data.max_tokens_per_batch
         batches = trainer.accumulate_grad_batches * trainer.world_size

@@ -13,6 +13,7 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from lit_textclf.data.labels.target import Target
+from lit_textclf.data.trainer import data_module_of
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.utils.messages import UserError, first_line, note
@@ -41,8 +42,10 @@ class EvaluateMetrics(Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Loads the scripts, so that mistakes in them show before anything is computed."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        target: Target = getattr(pl_module, "target", None) or data.target  # the classifier's own setup comes later
+        # The classifier's own setup comes later.
+        target = getattr(pl_module, "target", None) or getattr(data_module_of(trainer), "target", None)
+        if target is None:
+            raise UserError(f"{OPTION}: the labels are not known; give the Trainer a TextDataModule (datamodule=...)")
         for metric in self.metrics:
             metric.load(target)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]

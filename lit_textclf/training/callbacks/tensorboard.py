@@ -25,6 +25,7 @@ from torchmetrics.functional.classification import binary_average_precision
 from lit_textclf.classifier.metrics.table import charts_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.tokens.long_text import pool
+from lit_textclf.data.trainer import data_module_of
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.curves import curves
 from lit_textclf.evaluation.report.figures import FIGURES
@@ -220,7 +221,7 @@ def _step(trainer: pl.Trainer) -> int:
 
 def plain_options(trainer: pl.Trainer, classifier: TextClassifier) -> dict[str, str | float]:
     """The options for TensorBoard's HParams, flat, each a string or a number; null options are left out."""
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    data: Any = data_module_of(trainer)
     # These change the speed, not the results.
     names = classifier.hparams.keys() - {"fast_kernels", "compile"}
     options: dict[str, Any] = {f"model.{name}": classifier.hparams[name] for name in sorted(names)}
@@ -270,7 +271,7 @@ class _Graph(nn.Module):
 
 def write_graph(writer: SummaryWriter, classifier: TextClassifier, trainer: pl.Trainer) -> None:
     """Writes the model's graph, traced with a training batch of one row."""
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    data: Any = data_module_of(trainer)
     assert classifier.model is not None
     batch = data.train_dataloader().collate_fn([data.encoded["train"][0]])
     inputs: Mapping[str, Tensor] = {name: part.to(classifier.device) for name, part in batch["inputs"].items()}
