@@ -64,7 +64,7 @@ def resolve_files(files: Paths, option: str) -> list[Path]:
         name = os.fspath(each)
         if not name:
             raise UserError(f"{option} has an empty name; name a file or a folder")
-        if name == DASH:
+        if name in (DASH, "/dev/stdin"):
             found.append(standard_input(option))
             continue
         path = resolve_path(name, option)

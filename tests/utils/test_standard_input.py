@@ -91,6 +91,11 @@ def test_a_worker_process_reads_the_copy(pipe: Pipe) -> None:
         assert pool.apply(resolve_files, ("-", "data.predict_file")) == [path]
 
 
+def test_the_device_of_standard_input_is_read_the_same_way(pipe: Pipe) -> None:
+    pipe(CSV)
+    assert resolve_files("/dev/stdin", "data.train_file") == resolve_files("-", "data.train_file")
+
+
 def test_errors_and_notes_name_standard_input(pipe: Pipe, capsys: pytest.CaptureFixture[str]) -> None:
     pipe(CSV + b"one,two,three\n")
     with pytest.raises(UserError, match=r"^standard input: row 2 \(line 4\) has 3 fields, the header has 2"):

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import re
 import zipfile
+import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ import pyarrow as pa
 from lit_textclf.data.readers.tables import CHUNK_ROWS, ReadOptions, string_table, wrong_field
 from lit_textclf.utils.messages import UserError, agree, first_line, note, plural
 
+# https://learn.microsoft.com/en-us/office/vba/api/excel.xlcverror, and those of newer functions.
+_ERRORS = {
+    "#N/A", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#GETTING_DATA", "#SPILL!", "#CALC!", "#FIELD!",
+    "#BLOCKED!", "#CONNECT!", "#UNKNOWN!", "#BUSY!", "#EXTERNAL!", "#PYTHON!",
+}  # fmt: skip
 _NEVER_COMPUTED = "has a formula without a stored value"
 _TITLE_ROWS = 5
 """Rows below the first one in which the header is searched, if the first one is a title."""
@@ -81,7 +87,7 @@ def _opened(path: Path, *, values: bool) -> Any:
 
 def _has_formulas(path: Path) -> bool:
     """Whether a sheet may have formulas; without them the workbook is read once."""
-    with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as file:
+    with contextlib.suppress(zipfile.BadZipFile, zlib.error, OSError), zipfile.ZipFile(path) as file:
         for name in file.namelist():
             if name.startswith("xl/worksheets/"):
                 with file.open(name) as sheet:
@@ -94,19 +100,38 @@ def _has_formulas(path: Path) -> bool:
 
 
 def _rows(sheet: Any, formulas: Any) -> Generator[tuple[Values, dict[int, str]], None, None]:
-    """The values of each row, and what is wrong with them by column."""
-    others = itertools.repeat(()) if formulas is None else formulas.iter_rows()
-    for cells, same_cells in zip(sheet.iter_rows(), others, strict=False):
-        wrong = {
-            index: f"cell {cell.coordinate} has the error {cell.value}; correct it, or clear the cell"
-            for index, cell in enumerate(cells)
-            if cell.data_type == "e"
-        }
-        for index, (cell, formula) in enumerate(zip(cells, same_cells, strict=False)):
+    """The values of each row, and what is wrong with them by column.
+
+    Types of cells, which a sheet with formulas needs, take as long to read as the values.
+    """
+    if formulas is None:
+        for number, values in enumerate(sheet.iter_rows(values_only=True), 1):
+            yield values, _errors(values, number)
+        return
+    for number, (cells, same) in enumerate(zip(sheet.iter_rows(), formulas.iter_rows(), strict=True), 1):
+        values = tuple(cell.value for cell in cells)
+        wrong = _errors(values, number)
+        for index, (cell, formula) in enumerate(zip(cells, same, strict=True)):
             # The type of a computed empty text is str.
             if formula.data_type == "f" and cell.value is None and cell.data_type == "n":
                 wrong[index] = f"cell {formula.coordinate} {_NEVER_COMPUTED}; open the file in Excel and save it"
-        yield tuple(cell.value for cell in cells), wrong
+        yield values, wrong
+
+
+def _errors(values: Values, number: int) -> dict[int, str]:
+    """The errors in a row of the sheet, from 1, by column."""
+    return {
+        index: f"cell {_cell(index, number)} has the error {value}; correct it, or clear the cell"
+        for index, value in enumerate(values)
+        if isinstance(value, str) and value.startswith("#") and value in _ERRORS
+    }
+
+
+def _cell(index: int, number: int) -> str:
+    """A cell's name, as B2, by its column from 0 and its row from 1."""
+    from openpyxl.utils import get_column_letter
+
+    return f"{get_column_letter(index + 1)}{number}"
 
 
 def _filled(row: Values) -> int:
