@@ -158,10 +158,10 @@ def refuse(
     """
     stored = checkpoint["hyper_parameters"]
     if resumes is not None and "optimizer_states" not in checkpoint:
-        raise UserError(
-            f"{resumes}: has no state of the optimizer, so that fit cannot resume from it; use --ckpt_path "
-            f"{Path(str(resumes)).with_name('last.ckpt')}"
-        )
+        last = Path(str(resumes)).with_name("last.ckpt")
+        other = last.is_file() and last != Path(str(resumes))
+        remedy = f"use --ckpt_path {last}" if other else "leave out --ckpt_path to train from the start"
+        raise UserError(f"{resumes}: has no state of the optimizer, so that fit cannot resume from it; {remedy}")
     if target is not None and (conflict := Target.from_dict(stored["target"]).conflict(target.task, target.labels)):
         raise UserError(conflict)
     own = any(is_class_path(each.get(name)) for each in (stored, trained) for name in ("optimizer", "lr_scheduler"))

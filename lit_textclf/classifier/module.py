@@ -26,15 +26,16 @@ from lit_textclf.classifier.optimizer import (
     LearningRate,
     build,
     include_new_groups,
-    learning_rate_for,
+    load_fewer_groups,
     needs_end,
+    step_after_validation,
     take_up_changes,
 )
 from lit_textclf.classifier.options import check_options
 from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_order
 from lit_textclf.classifier.probe import start_head
 from lit_textclf.classifier.tasks.table import rules_of
-from lit_textclf.data.batches.collate import Batch, as_batch
+from lit_textclf.data.batches.collate import Batch, as_batch, as_labelled_batch
 from lit_textclf.data.batches.texts import batches_of_texts, checked_texts
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
@@ -213,7 +214,7 @@ class TextClassifier(Network):
         Raises:
             UserError: if the loss is not finite.
         """
-        batch = as_batch(batch)
+        batch = as_labelled_batch(batch)
         logits = self.logits_of(batch)
         assert self.target is not None
         if self._training_loss is None:
@@ -269,7 +270,7 @@ class TextClassifier(Network):
         return metrics
 
     def _evaluate(self, batch: Batch, stage: str) -> Evaluated:
-        batch = as_batch(batch)
+        batch = as_labelled_batch(batch)
         logits = self.logits_of(batch)
         self.measure(stage, logits, batch["target"])
         if self._trainer is not None:
@@ -291,15 +292,12 @@ class TextClassifier(Network):
         if self.starts_head and self.trainer.ckpt_path is None:
             start_head(self, data_module_of(self.trainer))
         self.starts_head = False
-        if self.learning_rate == "auto":
-            lora, pretrained = self.build_options.lora is not None, self.from_scratch is None
-            self.learning_rate = learning_rate_for(self.config.hidden_size, pretrained=pretrained, lora=lora)
         say_what_is_trained(self.model, self.build_options.lora, self.build_options.freeze)
-        return build(
-            self.model, optimizer=self.optimizer, learning_rate=self.learning_rate, weight_decay=self.weight_decay,
-            layerwise_lr_decay=self.layerwise_lr_decay, lr_scheduler=self.lr_scheduler, warmup_ratio=self.warmup_ratio,
-            steps=steps, device=self.device,
-        )  # fmt: skip
+        return step_after_validation(self.trainer, build(
+            self.model, steps=steps, device=self.device, optimizer=self.optimizer, weight_decay=self.weight_decay,
+            learning_rate=self.resolve_learning_rate(), layerwise_lr_decay=self.layerwise_lr_decay,
+            lr_scheduler=self.lr_scheduler, warmup_ratio=self.warmup_ratio,
+        ))  # fmt: skip
 
     def on_train_start(self) -> None:
         """Applies a learning rate or weight decay that was changed on resume, and reports it."""
@@ -339,6 +337,7 @@ class TextClassifier(Network):
         trained |= {name: getattr(self, name) for name in ("layerwise_lr_decay", *OF_THE_OPTIMIZER)}
         resumes = self._trainer is not None and self.trainer.state.fn == "fit"
         refuse(checkpoint, self.target, trained, resumes=self.trainer.ckpt_path if resumes else None)
+        load_fewer_groups(checkpoint)
         if not resumes:
             self.read_as(checkpoint.get("datamodule_hyper_parameters", {}))
         self.calibration = Calibration.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY].get("calibration"))

@@ -17,7 +17,7 @@ from lightning.pytorch.trainer.states import TrainerFn, TrainerStatus
 from torch import Tensor, nn
 
 from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.classifier.optimizer import LearningRate
+from lit_textclf.classifier.optimizer import LearningRate, learning_rate_for
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch, as_batch
 from lit_textclf.data.labels.target import Target
@@ -222,6 +222,13 @@ class Network(LightningModule):
     def read_as(self, options: Mapping[str, Any]) -> None:
         """Reads texts as a data module with these options does."""
         self.trained_with = {name: options[name] for name in READS_TEXT if name in options}
+
+    def resolve_learning_rate(self) -> float:
+        """The learning rate, where `auto` becomes that of a model of this width, see :func:`learning_rate_for`."""
+        if self.learning_rate == "auto":
+            lora, pretrained = self.build_options.lora is not None, self.from_scratch is None
+            self.learning_rate = learning_rate_for(self.config.hidden_size, pretrained=pretrained, lora=lora)
+        return self.learning_rate
 
     @property
     def resolved(self) -> dict[str, Any]:

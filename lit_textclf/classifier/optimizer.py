@@ -9,6 +9,7 @@ from typing import Any, Literal
 from weakref import WeakSet
 
 import torch
+from lightning.pytorch import Trainer
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -145,14 +146,29 @@ def include_new_groups(scheduler: Any) -> None:
     """Makes parameter groups that were added in training follow the schedule, from the rate that they have now.
 
     `BaseFinetuning` adds one when it unfreezes layers, and may set its rate in each epoch. LambdaLR raises an error if
-    there are more groups than at its start (torch 2.13), which are those that have an `initial_lr`.
+    there are more groups than at its start (torch 2.13), which are those that have an `initial_lr`. A resumed run has
+    the groups again, but the layers are frozen (Lightning 2.6.6, `BaseFinetuning.on_fit_start`).
     """
     if not isinstance(scheduler, LambdaLR):
         return
     factor = scheduler.lr_lambdas[0](scheduler.last_epoch) or 1.0
     groups = scheduler.optimizer.param_groups
+    for group in groups[len(scheduler.lr_lambdas) :]:
+        for parameter in group["params"]:
+            parameter.requires_grad = True
     scheduler.base_lrs = [group.get("initial_lr", group["lr"] / factor) for group in groups]
     scheduler.lr_lambdas += scheduler.lr_lambdas[:1] * (len(groups) - len(scheduler.lr_lambdas))
+
+
+def load_fewer_groups(checkpoint: Mapping[str, Any]) -> None:
+    """Changes a checkpoint so that a schedule of fewer parameter groups than at its end can load it.
+
+    LambdaLR loads the state of each group's factor, even if the factor has none, and raises an IndexError where groups
+    were added in training (torch 2.13). :func:`include_new_groups` adds them.
+    """
+    for state in checkpoint.get("lr_schedulers", ()):
+        while state.get("lr_lambdas") and not state["lr_lambdas"][-1]:
+            state["lr_lambdas"].pop()
 
 
 def take_up_changes(scheduler: Any, learning_rate: float, weight_decay: float) -> None:
@@ -166,16 +182,20 @@ def take_up_changes(scheduler: Any, learning_rate: float, weight_decay: float) -
         learning_rate: the highest one; each group keeps its share.
         weight_decay: of matrices.
     """
-    if not isinstance(scheduler, LambdaLR) or scheduler.optimizer not in _built:
+    if not isinstance(scheduler, LambdaLR):
+        return
+    include_new_groups(scheduler)
+    if scheduler.optimizer not in _built:
         return
     groups = scheduler.optimizer.param_groups
-    scales = [group.get("lr_scale", 1.0) for group in groups]
-    saved = scheduler.base_lrs[0] / scales[0]
+    saved = scheduler.base_lrs[0] / groups[0].get("lr_scale", 1.0)
     if not math.isclose(saved, learning_rate, rel_tol=1e-9):
-        scheduler.base_lrs = [learning_rate * scale for scale in scales]
+        scheduler.base_lrs = [rate / saved * learning_rate for rate in scheduler.base_lrs]
         factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
         for group, rate in zip(groups, scheduler.base_lrs, strict=True):
-            group["initial_lr"], group["lr"] = rate, rate * factor
+            group["lr"] = rate * factor
+            if "initial_lr" in group:  # one that was there when training began
+                group["initial_lr"] = rate
         note(
             f"learning rate: {saved:g} in the checkpoint, {learning_rate:g} now; "
             "the schedule continues with the new one"
@@ -236,6 +256,27 @@ def build(
         return {"optimizer": built, "lr_scheduler": _own_schedule(lr_scheduler, built, warmup_ratio)}
     scheduler = schedule(built, str(lr_scheduler), steps, warmup_ratio)
     return {"optimizer": built, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
+
+
+def step_after_validation(trainer: Trainer, configured: dict[str, Any]) -> dict[str, Any]:
+    """Steps a schedule that monitors a metric of the validation when it has a new value.
+
+    Raises:
+        UserError: if the run does not validate; Lightning would raise an error after the first epoch.
+    """
+    config = configured["lr_scheduler"]
+    monitor = str(config.get("monitor", ""))
+    if not monitor.startswith("val_"):
+        return configured
+    if trainer.enable_validation:
+        trainer.fit_loop.epoch_loop.val_loop.setup_data()
+    if not sum(trainer.num_val_batches):
+        raise UserError(
+            f"model.lr_scheduler {type(config['scheduler']).__name__}: it monitors {monitor}, and the run has no "
+            "validation rows; add them, as with --data.validation_split 0.1, or use model.lr_scheduler linear"
+        )
+    config["frequency"] = trainer.check_val_every_n_epoch or 1
+    return configured
 
 
 def _own_optimizer(

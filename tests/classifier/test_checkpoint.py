@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 import lit_textclf
 from lit_textclf import Target, TextClassifier, TextDataModule, Trainer, UserError, main
-from lit_textclf.classifier.checkpoint import FORMAT, MIGRATIONS, find_checkpoint, read_checkpoint
+from lit_textclf.classifier.checkpoint import FORMAT, MIGRATIONS, find_checkpoint, read_checkpoint, refuse
 from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, link_or_copy
 
 
@@ -247,6 +247,16 @@ def test_fit_does_not_resume_without_the_state_of_the_optimizer(
     assert "best.ckpt: has no state of the optimizer, so that fit cannot resume from it; use --ckpt_path " in error
     assert error.rstrip().endswith(str(last))
     assert "val_loss" in main([*fit_args, "--ckpt_path", str(last), "--trainer.max_epochs", "3"])
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
+def test_only_a_file_that_exists_is_proposed_to_resume_from(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot resume from it; leave out --ckpt_path to train from the start"):
+        refuse({"hyper_parameters": {}}, None, {}, resumes=(path := tmp_path / name))
+    (tmp_path / "last.ckpt").touch()
+    with pytest.raises(UserError, match="last.ckpt" if name == "best.ckpt" else "leave out") as raised:
+        refuse({"hyper_parameters": {}}, None, {}, resumes=path)
+    assert str(raised.value).endswith(f"use --ckpt_path {tmp_path / 'last.ckpt'}") == (name == "best.ckpt")
 
 
 class OwnOptions(TextClassifier):

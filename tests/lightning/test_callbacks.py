@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -19,7 +20,7 @@ from lightning.pytorch.callbacks import (
 )
 from torch.optim.swa_utils import get_ema_avg_fn
 
-from lit_textclf import TextClassifier, TextDataModule, main
+from lit_textclf import TextClassifier, TextDataModule, Trainer, UserError, main
 from tests.lightning.conftest import QUIET, TRAINERS
 
 Make = Callable[..., TextClassifier]
@@ -113,6 +114,39 @@ def test_gradual_unfreezing(trainer_class: type[pl.Trainer], new_model: Make, da
     assert model.classify("the film was good")["label"] in ("negative", "positive")
 
 
+class SaveAfter(pl.Callback):
+    """Writes a checkpoint after an epoch's last step."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.current_epoch == self.epoch:
+            trainer.save_checkpoint("unfrozen.ckpt")
+
+
+def test_resume_after_unfreezing(new_model: Make, data: TextDataModule) -> None:
+    """The groups that were added follow the schedule, and their layers learn: the weights of an unstopped run."""
+    whole, resumed, watches = new_model(), new_model(), (Watch(), Watch())
+    fit(Trainer, whole, data, Unfreeze(), watches[0], SaveAfter(1), max_epochs=3)
+    trainer = Trainer(**{**QUIET, "max_epochs": 3}, callbacks=[Unfreeze(), watches[1]])
+    trainer.fit(resumed, data, ckpt_path="unfrozen.ckpt")
+    assert watches[1].rates == watches[0].rates[12:]
+    assert watches[1].changed == watches[0].changed[2:] == [{"classifier", "layer.1", "layer.0"}]
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+
+
+def test_resume_after_unfreezing_with_another_rate(new_model: Make, data: TextDataModule) -> None:
+    """Each group keeps its share of the rate."""
+    watches = Watch(), Watch()
+    fit(Trainer, new_model(), data, Unfreeze(), watches[0], SaveAfter(1), max_epochs=3)
+    trainer = Trainer(**{**QUIET, "max_epochs": 3}, callbacks=[Unfreeze(), watches[1]])
+    trainer.fit(new_model(learning_rate=2e-3), data, ckpt_path="unfrozen.ckpt")
+    *old, _ = watches[1].rates[-1]
+    assert old == pytest.approx([2 * rate for rate in watches[0].rates[-1][:-1]])
+
+
 @TRAINERS
 def test_backbone_finetuning(trainer_class: type[pl.Trainer], new_model: Make, data: TextDataModule) -> None:
     """BackboneFinetuning finds `backbone`, and unfreezes it in the second epoch with the rate that it is told."""
@@ -154,3 +188,33 @@ def test_best_ckpt_has_the_weights_that_were_measured(callback: pl.Callback, fit
     files = "lightning_logs/version_0/checkpoints/best.ckpt", "validation.csv"
     measured = main(["validate", "--ckpt_path", files[0], "--data.validation_file", files[1]])
     assert measured["val_loss"] == pytest.approx(fitted["val_loss"], abs=1e-6)
+
+
+PLATEAU = "torch.optim.lr_scheduler.ReduceLROnPlateau"
+
+
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")  # the loader of no rows
+@TRAINERS
+def test_a_plateau_of_no_validation(
+    trainer_class: type[pl.Trainer], new_model: Make, reviews: dict[str, Path], data: TextDataModule
+) -> None:
+    """Said before the first step: without validation rows, and where validation is switched off."""
+    trained: list[int] = []
+    count = pl.callbacks.LambdaCallback(on_train_batch_end=lambda *_: trained.append(1))
+    none = TextDataModule(str(reviews["train"]), max_length=16, batch_size=8)
+    for rows, options in ((none, {}), (data, {"limit_val_batches": 0})):
+        with pytest.raises(UserError, match="ReduceLROnPlateau: it monitors val_loss, and the run has no valid"):
+            fit(trainer_class, new_model(lr_scheduler=PLATEAU), rows, count, **options)
+    assert not trained
+
+
+@TRAINERS
+def test_a_plateau_is_stepped_after_each_validation(
+    trainer_class: type[pl.Trainer], new_model: Make, data: TextDataModule
+) -> None:
+    """Every second epoch has a validation; no loss falls far enough, so that each halves the rate."""
+    spec = {"class_path": PLATEAU, "init_args": {"patience": 0, "factor": 0.5, "threshold": 9.0, "min_lr": 0.0}}
+    watch = Watch()
+    model = new_model(lr_scheduler=spec, warmup_ratio=0.0)
+    fit(trainer_class, model, data, watch, max_epochs=5, check_val_every_n_epoch=2)
+    assert [watch.rates[6 * epoch][0] for epoch in range(5)] == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4])

@@ -74,6 +74,20 @@ def test_batches_that_cannot_be_read(tiny_bert: Path) -> None:
         classifier.training_step({"text": ["a"], "label": torch.tensor([0])})  # type: ignore[typeddict-unknown-key]
 
 
+@pytest.mark.parametrize("kind", [pl.Trainer, Trainer])
+def test_batches_without_labels(kind: Callable[..., pl.Trainer], tiny_bert: Path) -> None:
+    """They are predicted; what needs labels names what is missing."""
+    classifier, tokenizer = TextClassifier(str(tiny_bert), target=TARGET), BertTokenizer.from_pretrained(tiny_bert)
+    rows = [{"input_ids": ids} for ids in tokenizer([text for text, _ in sentences(12)])["input_ids"]]
+    loader = DataLoader(rows, batch_size=8, collate_fn=DataCollatorWithPadding(tokenizer))  # type: ignore[arg-type]
+    trainer = kind(**OPTIONS)
+    predicted: Any = trainer.predict(classifier, loader)
+    assert [len(prediction.logits) for prediction in predicted] == [8, 4]
+    for call in (trainer.validate, trainer.test, trainer.fit):
+        with pytest.raises(UserError, match="a batch has input_ids, attention_mask, but no labels, which fit, "):
+            call(classifier, *[loader] * (2 if call == trainer.fit else 1))
+
+
 def test_class_weights_without_a_data_module(tiny_bert: Path) -> None:
     """Weights by name need no data; balanced ones do, and say so."""
     batch = next(iter(HuggingFaceData(tiny_bert).loader(0, 8)))

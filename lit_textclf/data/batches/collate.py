@@ -53,6 +53,21 @@ def as_batch(batch: Mapping[str, Any]) -> Batch:
     return converted
 
 
+def as_labelled_batch(batch: Mapping[str, Any]) -> Batch:
+    """A batch as :func:`as_batch` converts it, of rows whose labels are known.
+
+    Raises:
+        UserError: if it has none; add `labels`, the indices of the labels, to each row.
+    """
+    converted = as_batch(batch)
+    if "target" not in converted:
+        raise UserError(
+            f"a batch has {', '.join(batch)}, but no labels, which fit, validate and test need: give each row "
+            "'labels', the index of its label, or call predict"
+        )
+    return converted
+
+
 class Collator:
     """Pads each batch to its longest row, or to a fixed length.
 
