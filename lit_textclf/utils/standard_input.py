@@ -49,7 +49,7 @@ def standard_input(option: str) -> Path:
     if is_child and _COPY in os.environ:
         show_as(os.environ[_COPY], STANDARD_INPUT)
         return Path(os.environ[_COPY])
-    if sys.stdin is None or sys.stdin.closed:
+    if not hasattr(sys.stdin, "buffer") or sys.stdin.closed:
         raise UserError(f"{option} -: standard input is closed; pipe the rows into it, or name a file")
     if sys.stdin not in _copies:
         if any(os.environ.get(name, "1") != "1" for name in _SEVERAL):

@@ -119,9 +119,10 @@ def test_what_cannot_be_read(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("sys.stdin", _Terminal(io.BytesIO()))
     with pytest.raises(UserError, match=r"^data\.train_file -: standard input is a terminal; pipe the rows into it"):
         TextDataModule("-").read("fit")
-    monkeypatch.setattr("sys.stdin", None)
-    with pytest.raises(UserError, match=r"^data\.train_file -: standard input is closed"):
-        TextDataModule("-").read("fit")
+    for closed in (None, io.StringIO("text")):
+        monkeypatch.setattr("sys.stdin", closed)
+        with pytest.raises(UserError, match=r"^data\.train_file -: standard input is closed"):
+            TextDataModule("-").read("fit")
 
 
 @pytest.mark.usefixtures("fitted")

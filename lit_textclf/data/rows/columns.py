@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from lit_textclf.utils.messages import UserError, did_you_mean, either, note
+from lit_textclf.utils.messages import UserError, agree, did_you_mean, either, note
 
 KNOWN_TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
     ("text", None),
@@ -123,11 +123,21 @@ class ColumnNames:
             note(f"{where}: column {theirs!r} is read as {name!r}, which differs only in case or spaces")
         return [renamed.get(name, name) for name in names]
 
-    def report_found(self, found: ColumnNames, where: str) -> None:
-        """Reports the columns that `found_in` has found, unless they are `text` and `label`."""
-        if self.text is None and (found.text, found.text_pair) != ("text", None):
+    def report_found(self, found: ColumnNames, where: str, names: Sequence[str] = ()) -> None:
+        """Reports the columns that `found_in` has found in a file with these, unless they are `text` and `label`.
+
+        Another column with the usual name of a text, which is not read, is reported even then.
+        """
+        if self.text is None:
             chosen = found.text if found.text_pair is None else f"{found.text} and {found.text_pair}"
-            note(f"{where}: text column: {chosen} (found in the file; set --data.text_column to change it)")
+            texts = [name for name in names if name == found.text or _is_usual(name, TEXT_NAMES)]
+            others = [name for name in texts if name not in found.used]
+            if others and found.text_pair is None:
+                unread = f"{', '.join(map(repr, others))} {agree(len(others), 'is', 'are')} not read"
+                joined = f"to join them, type --data.text_column {_as_list(texts)}"
+                note(f"{where}: text column: {chosen}; {unread} ({joined})")
+            elif (found.text, found.text_pair) != ("text", None):
+                note(f"{where}: text column: {chosen} (found in the file; set --data.text_column to change it)")
         if self.label is None and found.label not in (None, "label"):
             note(f"{where}: label column: {found.label} (found in the file; set --data.label_column to change it)")
 
@@ -148,11 +158,9 @@ class ColumnNames:
         if len(found) == 1:
             return replace(self, text=found[0])
         if found:
-            all_of_them = yaml.safe_dump(found, default_flow_style=True, width=1 << 20, allow_unicode=True).strip()
             raise UserError(
-                f"{where}: the text column may be {either(map(repr, found))}; "
-                f"type --data.text_column {shlex.quote(found[0])}, or --data.text_column {shlex.quote(all_of_them)} to "
-                "join them"
+                f"{where}: the text column may be {either(map(repr, found))}; type --data.text_column "
+                f"{shlex.quote(found[0])}, or --data.text_column {_as_list(found)} to join them"
             )
         longest = max(names, key=lambda name: _mean_length(table[name]), default=None)
         if longest is None or not len(table) or _separator(table.column_names):
@@ -204,7 +212,16 @@ def _usual(names: Sequence[str], known: Sequence[str]) -> list[str]:
     """The columns with a known name, whatever the case; only the one with the first known name, if there is one."""
     if known[0] in names:
         return [known[0]]
-    return _same_but_for_case(known[0], names) or [name for name in names if name.strip(" ").lower() in known]
+    return _same_but_for_case(known[0], names) or [name for name in names if _is_usual(name, known)]
+
+
+def _is_usual(name: str, known: Sequence[str]) -> bool:
+    return name.strip(" ").lower() in known
+
+
+def _as_list(names: Sequence[str]) -> str:
+    """A list as one types it for an option."""
+    return shlex.quote(yaml.safe_dump(list(names), default_flow_style=True, width=1 << 20, allow_unicode=True).strip())
 
 
 def _mean_length(values: pa.ChunkedArray) -> float:

@@ -58,7 +58,7 @@ def read_dataset(
     table = table_of_dataset(loaded[split], where)
     table = table.rename_columns(columns.in_our_case(table.column_names, where))
     asked, columns = columns, columns.found_in(table, where, label_required=label_required)
-    asked.report_found(columns, where)
+    asked.report_found(columns, where, table.column_names)
     try:
         table = as_strings(_without_minus_one(table, columns.label, where), where=where)
     except pa.ArrowException as error:

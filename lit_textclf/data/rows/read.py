@@ -58,7 +58,7 @@ def stream_files(
 ) -> Iterator[Rows]:
     """Reads files as :func:`read_files` does, but one chunk at a time; `kept` has the columns of one file."""
     asked, total = columns, 0
-    first_file = ""
+    first_file, first_names = "", list[str]()
     for name, read in _sources(files, options, option):
         source, tables = (name, total), iter(read)
         first = list(itertools.islice(tables, 1))
@@ -72,13 +72,15 @@ def stream_files(
                 found = asked.found_in(table, name, label_required=label_required)
                 if first_file:
                     _same_columns(columns, found, first_file, name)
-                first_file, columns = first_file or name, found
+                else:
+                    first_file, first_names = name, names
+                columns = found
             if len(table):
                 yield rows_of_table(table, columns, source, total, keep=keep_columns)
                 total += len(table)
         if total == source[1]:
             raise UserError(f"{name}: no rows below the header; change --{option}")
-    asked.report_found(columns, first_file)
+    asked.report_found(columns, first_file, first_names)
 
 
 def _sources(files: Any, options: ReadOptions, option: str) -> Iterator[tuple[str, Iterator[pa.Table]]]:

@@ -73,6 +73,32 @@ def test_usual_names_are_found_whatever_the_case(
     assert lines == expected
 
 
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (
+            ["title", "text", "label"],
+            "text column: text; 'title' is not read (to join them, type --data.text_column '[title, text]')",
+        ),
+        (
+            ["Text", "Body", "n", "title", "label"],
+            "text column: Text; 'Body', 'title' are not read "
+            "(to join them, type --data.text_column '[Text, Body, title]')",
+        ),
+        (
+            ["title", "text_a", "text_b", "label"],
+            "text column: text_a and text_b (found in the file; set --data.text_column to change it)",
+        ),
+        (["text", "topic", "label"], ""),
+    ],
+)
+def test_other_texts_are_reported(names: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ColumnNames().report_found(found_in(ColumnNames(), names), "rows.csv", names)
+    assert capsys.readouterr().err == (f"rows.csv: {line}\n" if line else "")
+    ColumnNames("text").report_found(ColumnNames("text", label="label"), "rows.csv", names)
+    assert capsys.readouterr().err == ""
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from([*TEXT_NAMES, *LABEL_NAMES, "id", "Text", "LABEL", "Review", "n"]), unique=True))
 def test_a_guess_is_the_only_candidate_or_the_preferred_one(names: list[str]) -> None:

@@ -105,6 +105,11 @@ def test_a_found_text_column_is_said_unless_it_is_text(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == ""
 
 
+def test_a_title_beside_the_text_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    read(write("a.csv", "title,text,label\nt,a,x\n"))
+    assert "--data.text_column '[title, text]'" in capsys.readouterr().err
+
+
 def test_several_files_in_the_order_given() -> None:
     write("b.csv", "text,label\nb0,x\nb1,y\n")
     write("a.jsonl", '{"label": "x", "text": "a0"}\n{"label": "y", "text": "a1"}\n{"label": "x", "text": "a2"}\n')
