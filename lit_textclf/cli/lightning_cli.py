@@ -30,6 +30,7 @@ from lit_textclf.evaluation.report.csv_files import write_evaluation, write_outc
 from lit_textclf.evaluation.report.html import write_report
 from lit_textclf.evaluation.report.tables import print_labels, print_table
 from lit_textclf.evaluation.skill import describe_no_skill
+from lit_textclf.prediction.folder import write_predictions
 from lit_textclf.prediction.options import PredictOptions
 from lit_textclf.training.callbacks.calibrate import Calibrate, note_calibration
 from lit_textclf.training.callbacks.checkpoints import checkpoint_callbacks, written_checkpoints
@@ -383,17 +384,15 @@ class TextCLI(LightningCLI):
         note(f"next: open {report} in a browser")
 
     def predict(self, **kwargs: Any) -> None:
-        """Predicts to CSV."""
+        """Predicts to a file, or to one for each input file."""
+        assert self.stored is not None
         writer = self.writer
-        writer.open(self.trainer, self.model, self.datamodule, kwargs["ckpt_path"])  # before Lightning does anything
-        self.trainer.predict(**kwargs, return_predictions=False)
-        self.metrics = writer.metrics
+        written, self.metrics, files = write_predictions(writer, self.trainer, **kwargs)
         if not self.trainer.is_global_zero:
             return
-        assert self.stored is not None
-        self.written += [writer.path] if writer.path is not None else []
+        self.written += written
         if self.metrics:
             file = sys.stderr if writer.path is None else sys.stdout  # which has the predictions
-            print_table(self.metrics, f"predictions of {self.stored.path}", file)
+            print_table(self.metrics, f"predictions of {self.stored.path}{files}", file)
         if self.engine is None:
             note(f"next: lit-textclf export --ckpt_path {self.stored.path} --output FOLDER")

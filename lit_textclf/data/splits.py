@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from lightning.pytorch import LightningDataModule
 from lit_textclf.data.labels.table import TaskOption
 from lit_textclf.data.labels.target import Target, decide_target, label_counts, missing_labels
 from lit_textclf.data.readers.formats import custom_readers
-from lit_textclf.data.readers.tables import ReadOptions
+from lit_textclf.data.readers.tables import ReadOptions, delimiter_char
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.holdout import folds_of, hold_out, stratified_sample
 from lit_textclf.data.rows.hub import load_dataset, read_dataset
@@ -34,15 +35,6 @@ STAGE_SPLITS: dict[str, tuple[str, ...]] = {
     "test": ("test",),
     "predict": (),
 }
-
-
-def _delimiter_char(delimiter: str | None) -> str | None:
-    r"""The character that `data.delimiter` means; `\t` may be typed for a tab."""
-    if delimiter is None or len(delimiter) == 1:
-        return delimiter
-    if delimiter == r"\t":
-        return "\t"
-    raise UserError(f"data.delimiter {delimiter!r}: must be one character")
 
 
 class SplitsModule(LightningDataModule):
@@ -72,7 +64,7 @@ class SplitsModule(LightningDataModule):
         encoding = options["encoding"]
         self.read_options = ReadOptions(
             ((encoding,) if isinstance(encoding, str) else tuple(encoding or ())) or ("utf-8",),
-            _delimiter_char(options["delimiter"]),
+            delimiter_char(options["delimiter"]),
             options["quote_char"],
             custom_readers(options["readers"]),
             encoding_is_known=encoding is not None,
@@ -126,6 +118,10 @@ class SplitsModule(LightningDataModule):
     def predict_texts(self, texts: Sequence[str] | None) -> None:
         """Makes `predict` read these texts instead of `data.predict_file`; with None, the file again."""
         self._texts = None if texts is None else list(texts)
+
+    def predict_file(self, file: Path) -> None:
+        """Makes `predict` read this file instead of those of `data.predict_file`."""
+        self._files["predict"], self.stream = file, None
 
     def keep_columns(self, *splits: str) -> None:
         """Keeps all columns of these splits' rows, and of no others."""

@@ -74,6 +74,8 @@ class GlueFormat(OutputFormat):
         UserError: if the labels are not that task's.
     """
 
+    ending = ".tsv"
+
     def __init__(
         self, target: Target, task: str, *, thresholds: Mapping[str, float] | None = None,
         calibration: Calibration | None = None,

@@ -14,7 +14,8 @@ class PredictOptions:
     """What `predict` writes, and where; this docstring is the command's `--help`.
 
     Args:
-        output: the file to write, which appears complete or not at all, or - for standard output
+        output: the file to write, which appears complete or not at all; - for standard output; or a folder (with a / at
+            its end, or one that exists), in which each file of data.predict_file gets a file of its name
         overwrite: replace the file if it exists
         with_logits: add a column logit_<name> for each label
         keep_columns: add the input's other columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -17,7 +18,12 @@ class OutputFormat(ABC):
     """How predictions become the lines of a file.
 
     A subclass needs :meth:`from_options`, :meth:`header` and :meth:`lines`.
+
+    Attributes:
+        ending: of the files that `--output` names by a folder.
     """
+
+    ending: ClassVar[str] = ".csv"
 
     @classmethod
     def output(cls, options: PredictOptions, data: TextDataModule) -> str:

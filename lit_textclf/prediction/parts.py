@@ -25,6 +25,9 @@ from lit_textclf.prediction.output_format import OutputFormat
 from lit_textclf.utils.atomic import atomic_file
 from lit_textclf.utils.messages import UserError, note, plural
 
+_JOINED = "joined"
+"""The file of the folder that has the digest of the output, once that is written."""
+
 
 class PredictionParts:
     """The folder `<output>.parts` of a prediction under way.
@@ -33,15 +36,18 @@ class PredictionParts:
         file: the file to write.
         output_format: makes its lines.
         total: how many rows are predicted.
+        overwrite: whether to remove the parts of another prediction.
 
     Attributes:
         part_rows: rows of a part, once :meth:`open` or :meth:`join` was called.
         is_open: whether the folder is this prediction's.
     """
 
-    def __init__(self, file: PredictionFile, output_format: OutputFormat, total: int) -> None:
-        self.file, self.format, self.total = file, output_format, total
-        self.folder = file.path.with_name(f"{file.path.name}.parts")
+    def __init__(
+        self, file: PredictionFile, output_format: OutputFormat, total: int, *, overwrite: bool = False
+    ) -> None:
+        self.file, self.format, self.total, self.overwrite = file, output_format, total, overwrite
+        self.folder = _folder_of(file.path)
         self.part_rows = 0
         self.is_open = False
         self._logits: dict[int, Tensor] = {}
@@ -107,7 +113,7 @@ class PredictionParts:
         """Removes the parts of another command if there are none that are done, or with `--overwrite`."""
         done = self.done
         what = f"{self.folder} has {plural(done, 'part')} of another prediction (other {', '.join(other)})"
-        if done and not self.file.overwrite:
+        if done and not self.overwrite:
             raise UserError(f"{what}; finish it with its own command, add --overwrite or choose another --output")
         if done:
             note(f"{what}: removed")
@@ -156,8 +162,11 @@ class PredictionParts:
             UserError: if a part is missing or damaged, or the disk is full: the parts are kept.
         """
         tally: Counter[str] = Counter()
+        content = hashlib.blake2b(digest_size=16)
         with self.file.writing():
-            self.file.append(self.file.encode(self.format.header(), first=True))
+            header = self.file.encode(self.format.header(), first=True)
+            self.file.append(header)
+            content.update(header)
             for index in range(self.number):
                 record = self.record(index)
                 path = self._path(index, "csv")
@@ -168,7 +177,9 @@ class PredictionParts:
                     self._path(index, "json").unlink()
                     raise UserError(f"{path}: damaged; the same command writes it again")
                 self.file.append(lines)
+                content.update(lines)
                 tally.update(record["tally"])
+            self._write(self.folder / _JOINED, content.hexdigest().encode())
         return tally
 
     def measured(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -206,10 +217,15 @@ class PredictionParts:
     def close(self, *, remove: bool) -> None:
         """Releases the folder; removes it if asked to, or if no part is done."""
         if self._lock.is_locked:
-            self.is_open = self.is_open and not remove
+            self.is_open = False
+            self._logits.clear()
             if remove or not self.done:
-                shutil.rmtree(self.folder, ignore_errors=True)
+                self.remove()
             self._lock.release()
+
+    def remove(self) -> None:
+        """Removes the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def done(self) -> int:
@@ -233,6 +249,23 @@ class PredictionParts:
     def _unwritable(self, error: OSError) -> UserError:
         kept = f"; kept {plural(self.done, 'part')}; run the same command to resume" if self.done else ""
         return UserError(f"{self.folder}: cannot be written ({error.strerror}){kept}")
+
+
+def _folder_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.parts")
+
+
+def is_joined(path: Path) -> bool:
+    """Whether a file is what the parts beside it were joined into, so that the same command may join them again.
+
+    They are kept while the other files of the command are predicted.
+    """
+    try:
+        known = (_folder_of(path) / _JOINED).read_text()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest() == known
+    except (OSError, ValueError):
+        return False
 
 
 def _digest_of(lines: bytes) -> str:

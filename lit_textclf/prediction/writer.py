@@ -7,7 +7,10 @@ import secrets
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,7 @@ from lit_textclf.prediction.formats import find_format
 from lit_textclf.prediction.options import PREDICTIONS, PredictOptions
 from lit_textclf.prediction.output_file import PredictionFile, StandardOutput
 from lit_textclf.prediction.output_format import OutputFormat
-from lit_textclf.prediction.parts import PredictionParts
+from lit_textclf.prediction.parts import PredictionParts, is_joined
 from lit_textclf.utils.atomic import refuse_input
 from lit_textclf.utils.messages import SharedError, UserError, duration, long_quiet, note, plural, progress
 from lit_textclf.utils.paths import expand_path, resolve_files
@@ -91,7 +94,7 @@ class PredictionWriter(Callback):
         self._progress_bar, self._progress, self._is_open = progress_bar, _Rows(False), False
         self._held: dict[int, _Held] = {}
         self._left: list[int] = []
-        self._can_resume = True
+        self._can_resume, self._keeps_parts = True, False
 
     def open(self, trainer: pl.Trainer, model: Any, data: Any, ckpt_path: str | None = None) -> None:
         """Checks strategy, options and output file, and then reads the rows; :meth:`setup` does if nobody else did.
@@ -118,17 +121,22 @@ class PredictionWriter(Callback):
         self.data, self.stream, self.file = data, data.stream, file
         self.path = None if isinstance(file, StandardOutput) else file.path
         self.format = output_format.from_options(self.options, model, data)
-        self.parts = PredictionParts(file, self.format, self.stream.total)
+        self.parts = PredictionParts(file, self.format, self.stream.total, overwrite=self.options.overwrite)
         self.metrics, self._held, self._is_open = {}, {}, True
 
     def _opened(self, trainer: pl.Trainer, output: str) -> PredictionFile:
         """The file to write, or standard output, to which one process writes."""
         if output != DASH:
             path = expand_path(output, "--output")
-            return PredictionFile(path, overwrite=self.options.overwrite, encoding=self.options.output_encoding)
+            overwrite = self.options.overwrite or is_joined(path)
+            return PredictionFile(path, overwrite=overwrite, encoding=self.options.output_encoding)
         if trainer.world_size > 1:
             raise UserError("--output -: several processes cannot share standard output; name a file")
         return StandardOutput(encoding=self.options.output_encoding)
+
+    def write_next_to(self, path: Path) -> None:
+        """Sets the file of the next prediction, one of several, whose parts are kept."""
+        self.options, self._keeps_parts = replace(self.options, output=str(path)), True
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Reads the rows; the parts are opened when the loader is made, because only then the checkpoint is known."""
@@ -228,14 +236,10 @@ class PredictionWriter(Callback):
 
     def _finish(self, classifier: TextClassifier) -> dict[str, float]:
         tally = self.parts.merge()
-        metrics = classifier.stage_metrics("predict")
-        measured = False
-        for logits, targets in self.parts.measured():
-            classifier.measure("predict", logits.to(classifier.device), targets.to(classifier.device))
-            measured = True
-        self.parts.close(remove=True)
-        self._say(tally, classifier, measured=measured)
-        return metrics.compute(alone=True) if measured else {}
+        metrics = metrics_of([self.parts], classifier)
+        self.parts.close(remove=not self._keeps_parts)
+        self._say(tally, classifier, measured=bool(metrics))
+        return metrics
 
     def _say(self, tally: Counter[str], classifier: TextClassifier, *, measured: bool) -> None:
         if classifier.thresholds is not None:
@@ -291,6 +295,16 @@ def _check_trainer(trainer: pl.Trainer) -> None:
         )
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         raise UserError("trainer.strategy: predict does not run in spawned or forked processes; use ddp")
+
+
+def metrics_of(predictions: Iterable[PredictionParts], classifier: TextClassifier) -> dict[str, float]:
+    """The metrics of all rows of some predictions; none if a row has no label."""
+    metrics, measured = classifier.stage_metrics("predict"), False
+    metrics.reset()
+    for logits, targets in chain.from_iterable(parts.measured() for parts in predictions):
+        classifier.measure("predict", logits.to(classifier.device), targets.to(classifier.device))
+        measured = True
+    return metrics.compute(alone=True) if measured else {}
 
 
 class _Held:

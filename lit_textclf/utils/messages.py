@@ -122,17 +122,25 @@ def progress(done: int, total: float, unit: str, rate: float | None = None) -> s
     return f"{unit} {done:,}{of}" + ("" if rate is None else f", {rate:,.0f} rows/s")
 
 
-def quietly(items: Iterator[T]) -> Iterator[T]:
-    """The items, made without the lines that :func:`note` would print: they were printed when first made."""
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Drops the lines that :func:`note` would print: they were printed before, or will be."""
     global _hushed
+    before, _hushed = _hushed, True
+    try:
+        yield
+    finally:
+        _hushed = before
+
+
+def quietly(items: Iterator[T]) -> Iterator[T]:
+    """The items, made :func:`hushed`."""
     while True:
-        _hushed = True
         try:
-            item = next(items)
+            with hushed():
+                item = next(items)
         except StopIteration:
             return
-        finally:
-            _hushed = False
         yield item
 
 

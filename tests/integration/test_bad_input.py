@@ -180,7 +180,7 @@ class TestWithACheckpoint:
             ({"output": "none/p.csv"}, "none/p.csv: the folder none does not exist"),
             ({"output": "/dev/null/p.csv"}, "/dev/null/p.csv: the folder /dev/null does not exist"),
             ({"output": "/proc/p.csv"}, "/proc/p.csv: cannot be written"),
-            ({"output": "."}, "a folder; --output names a file"),
+            ({"output": "."}, "is in the folder ., where predictions go"),
             ({"output_encoding": "utf-99"}, "--output_encoding 'utf-99'"),
             ({"data__labels": "[positive, negative]"}, "in this order"),
             ({"data__labels": "[negative, other]"}, "the checkpoint's labels are 'negative', 'positive'"),

@@ -130,6 +130,27 @@ def test_predictions_of_several_ranks_are_those_of_one(fit_args: list[str], rows
 
 
 @pytest.mark.slow
+def test_several_ranks_predict_several_files_into_a_folder(fit_args: list[str]) -> None:
+    main(fit_args)
+    for number in (5, 13, 2):
+        write_csv(Path(f"{number}.csv"), ["text", "label"], sentences(number))
+    args = ["predict", "--ckpt_path", "last", "--data.predict_file", "[5.csv, 13.csv, 2.csv]", "--data.eval_batch_size",
+            "2", "--trainer.precision", "32-true", "--trainer.accelerator", "cpu"]  # fmt: skip
+    alone = main([*args, "--output", "one/"])
+    done = run([*args, "--output", "more/", "--trainer.devices", "2", "--trainer.strategy", "ddp"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "wrote more/5.csv more/13.csv more/2.csv"
+    assert done.stderr.count("predict: file ") == 3
+    for path in Path("one").iterdir():
+        expected, found = ([line.split(",")[:2] for line in Path(folder, path.name).read_text("utf-8").splitlines()]
+                           for folder in ("one", "more"))  # fmt: skip
+        assert found == expected
+    assert len(list(Path("more").iterdir())) == 3
+    table = dict(re.findall(r"(predict_\w+) +\S +([\d.]+)", done.stdout))
+    assert float(table["predict_loss"]) == pytest.approx(alone["predict_loss"], abs=1e-4)
+
+
+@pytest.mark.slow
 def test_an_error_of_one_rank_ends_all_with_its_message(fit_args: list[str]) -> None:
     main(fit_args)
     write_csv(Path("rows.csv"), ["text"], [(text,) for text, _ in sentences(20)])

@@ -65,6 +65,9 @@ def template(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("reviews", "more_reviews", "train", "validation", "test", "mine"):
             write_csv(Path(f"{name}.csv"), ["text", "label"], sentences(40))
         write_csv(Path("new.csv"), ["text"], [("good film",), ("bad film",)])
+        Path("in").mkdir()
+        for name in ("monday", "tuesday"):
+            write_csv(Path(f"in/{name}.csv"), ["text", "label"], sentences(2))
         for name in ("accuracy", "f1"):
             write_script(name)
         for _ in range(2):

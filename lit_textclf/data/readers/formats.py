@@ -60,10 +60,8 @@ def reader_of(path: Path, options: ReadOptions) -> Reader:
     """
     if path.is_dir():
         return read_folder
-    readers = {**READERS, **options.readers}
-    endings = [ending for ending in readers if path.name.lower().endswith(ending)]
-    if endings:
-        return readers[max(endings, key=len)]
+    if ending := _ending_of(path, options):
+        return {**READERS, **options.readers}[ending]
     if options.delimiter is not None:
         return read_delimited
     if path.suffix.lower() in (".xls", ".xlsm", ".ods"):
@@ -72,6 +70,20 @@ def reader_of(path: Path, options: ReadOptions) -> Reader:
         f"{path}: unknown file ending {path.suffix!r}; use {known_endings()} or a folder of classes, or name a reader "
         "with --data.readers"
     )
+
+
+def _ending_of(path: Path, options: ReadOptions) -> str:
+    """The longest known ending of a file's name; empty if there is none."""
+    endings = [ending for ending in {**READERS, **options.readers} if path.name.lower().endswith(ending)]
+    return max(endings, key=len, default="")
+
+
+def stem_of(path: Path, options: ReadOptions) -> str:
+    """A file's name without its ending, as `reviews` of `reviews.csv.gz`; that of a folder as it is."""
+    if path.is_dir():
+        return path.resolve().name
+    ending = _ending_of(path, options)
+    return path.name[: -len(ending)] if ending else path.stem
 
 
 def custom_readers(specs: Mapping[str, Spec] | None) -> dict[str, Reader]:

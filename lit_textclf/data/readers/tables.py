@@ -40,6 +40,15 @@ class ReadOptions:
         return self.encodings if self.encoding_is_known else (UTF_8_OR_CP1252,)
 
 
+def delimiter_char(delimiter: str | None) -> str | None:
+    r"""The character that `data.delimiter` means; `\t` may be typed for a tab."""
+    if delimiter is None or len(delimiter) == 1:
+        return delimiter
+    if delimiter == r"\t":
+        return "\t"
+    raise UserError(f"data.delimiter {delimiter!r}: must be one character")
+
+
 class Reader(Protocol):
     """Reads files of one format."""
 
