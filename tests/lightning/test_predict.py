@@ -90,11 +90,20 @@ def test_the_writer_writes_what_the_command_writes(
 def test_one_writer_for_several_runs(
     trainer_class: type[pl.Trainer], model: TextClassifier, data: TextDataModule
 ) -> None:
-    """A Trainer keeps its writer for the next prediction, and the data module predicts all rows without one, again."""
-    trainer = trainer_of(trainer_class, PredictionWriter("out.csv", overwrite=True))
-    for _ in range(2):
+    """A Trainer keeps its writer for the next prediction, and the data module predicts all rows without one, again.
+
+    The metrics are those of each prediction's own rows.
+    """
+    write_csv(Path("others.csv"), ["text", "label"], sentences(7))
+    writer = PredictionWriter("out.csv", overwrite=True)
+    trainer = trainer_of(trainer_class, writer)
+    metrics = []
+    for file, rows in (("new.csv", 12), ("others.csv", 7), ("new.csv", 12)):
+        data.predict_file(Path(file))
         trainer.predict(model, datamodule=data)
-        assert len(read("out.csv")) == 12
+        assert len(read("out.csv")) == rows
+        metrics.append(writer.metrics)
+    assert metrics[0] == metrics[2] != metrics[1]
     without = trainer_of(trainer_class).predict(model, datamodule=data)
     assert sum(len(batch.row) for batch in without or []) == 12
     assert not Path("out.csv.parts").exists()

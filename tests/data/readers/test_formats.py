@@ -16,7 +16,7 @@ import pytest
 
 from lit_textclf import TextDataModule, UserError, main
 from lit_textclf.data.readers.delimited import read_delimited
-from lit_textclf.data.readers.formats import READERS, known_endings, reader_of
+from lit_textclf.data.readers.formats import READERS, known_endings, reader_of, stem_of
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.read import read_files
@@ -188,3 +188,10 @@ def test_readers_that_cannot_be(
 def test_a_spreadsheet_is_to_be_saved_as_csv() -> None:
     with pytest.raises(UserError, match=r"rows\.ods: a spreadsheet; save it as \.xlsx or CSV"):
         reader_of(Path("rows.ods"), ReadOptions())
+
+
+def test_names_without_their_endings(tmp_path: Path) -> None:
+    (tmp_path / "class.folder").mkdir()
+    options = ReadOptions(readers={".log.xml": read_delimited})
+    names = ["a.csv", "b.1.JSONL.gz", "c.tsv.zst", "d.log.xml", "e.txt", "class.folder"]
+    assert [stem_of(tmp_path / name, options) for name in names] == ["a", "b.1", "c", "d", "e", "class.folder"]
