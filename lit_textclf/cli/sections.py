@@ -50,18 +50,6 @@ _USUAL = (
 """Options that most runs set, with the commands that have them, for the beginning of `--help`."""
 
 
-_DESCRIPTIONS = {
-    "fit": "Fine-tunes a model on labelled rows, measures it on the validation rows after each epoch, and writes a run "
-    "folder.",
-    "cross_validate": "Runs fit once for each fold, which is held out. Prints the mean and the spread of the "
-    "validation metrics, and writes the predictions of the held-out rows.",
-    "validate": "Measures a checkpoint on the validation rows.",
-    "test": "Measures a checkpoint on the test rows.",
-    "predict": "Writes a checkpoint's predictions to a file.",
-}
-"""What the commands of Lightning do, in place of the docstrings of its Trainer; other parsers have a description."""
-
-
 def _usage_of(command: str) -> str:
     """What `--help` begins with: how the command is called, and the options that most runs set."""
     usual = [f"  {option:<33}{text}" for option, text, commands in _USUAL if command in commands]
@@ -72,7 +60,6 @@ def _usage_of(command: str) -> str:
 def add_options(parser: ArgumentParser, command: str) -> None:
     """Adds the options of trainer, model, data, TensorBoard and metrics, and a short beginning of the help."""
     parser.usage = _usage_of(command)
-    parser.description = _DESCRIPTIONS.get(command, parser.description)
     parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False, sub_configs=True)
     parser.add_class_arguments(TextClassifier, "model", skip=NOT_OPTIONS, sub_configs=False)
     add_data_options(parser)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
 import docstring_parser
-import lightning.pytorch as pl
 import pytest
 
 from lit_textclf import TextClassifier, TextDataModule, main
@@ -23,7 +21,6 @@ from lit_textclf.data.tokens.long_text import Mode, Pooling
 from lit_textclf.export.formats import EXPORTERS
 from lit_textclf.prediction.formats import FORMATS
 from lit_textclf.prediction.options import PredictOptions
-from tests.cli.help_texts import FOLDER
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 ENDINGS = [ending for ending in READERS if ending.count(".") == 1]
@@ -94,13 +91,3 @@ def test_every_option_has_a_help_text() -> None:
     for owner in (TextDataModule, TextClassifier, PredictOptions):
         documented = {param.arg_name for param in docstring_parser.parse(owner.__doc__ or "").params}
         assert documented | NOT_OPTIONS >= set(owner.__init__.__annotations__) - {"return"}
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_help_says_what_the_command_does(command: str) -> None:
-    """In complete sentences, and not those of Lightning's Trainer, which are cut off within a sentence."""
-    stored = (FOLDER / f"{command}.txt").read_text(encoding="ascii")
-    description = stored.partition("all options:\n\n")[2].partition("\n\n")[0] or stored.split("\n\n")[1]
-    assert re.fullmatch(r"[A-Z][a-z-]+s .*\.", description, re.DOTALL)
-    theirs = [inspect.getdoc(getattr(pl.Trainer, name)) or "" for name in ("fit", "validate", "test", "predict")]
-    assert not any(" ".join(description.split())[:30] in " ".join(each.split()) for each in theirs)

@@ -9,22 +9,12 @@ from typing import Any
 import datasets
 import numpy as np
 import pandas as pd
+import polars
 import pyarrow as pa
 import pyarrow.csv
 import pytest
 
 from lit_textclf import TextDataModule, UserError
-
-
-class Exported:
-    """What polars, DuckDB and others offer: the Arrow PyCapsule interface."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        return self._table.__arrow_c_stream__(requested_schema)
-
 
 FORMS: dict[str, Callable[[pa.Table], Any]] = {
     "a list of dictionaries": pa.Table.to_pylist,
@@ -36,7 +26,10 @@ FORMS: dict[str, Callable[[pa.Table], Any]] = {
     ).astype({"label": "category"}),
     "pyarrow": lambda table: table,
     "a reader that can be read once": lambda table: table.to_reader(),
-    "the PyCapsule interface": Exported,
+    "polars": polars.from_arrow,
+    "polars with categories": lambda table: polars.DataFrame(table).with_columns(
+        label=polars.col("label").cast(polars.Categorical)
+    ),
     "a data set": lambda table: datasets.Dataset.from_dict(table.to_pydict()),
     "a data set of class numbers": lambda table: datasets.Dataset.from_dict(table.to_pydict()).class_encode_column(
         "label"

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
+import wandb
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
@@ -195,7 +197,6 @@ def test_every_logger_gets_what_it_can_take(loggers: str, fit_args: list[str]) -
 
 @pytest.mark.slow
 def test_weights_and_biases_offline(fit_args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     logged: list[dict[str, Any]] = []
@@ -219,7 +220,6 @@ def test_weights_and_biases_offline(fit_args: list[str], monkeypatch: pytest.Mon
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*filesystem:FutureWarning")  # MLflow prefers a database
 def test_mlflow_in_a_folder(fit_args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     config = config_with("  - class_path: MLFlowLogger\n    init_args: {tracking_uri: ./store}\n")
     metrics = main(["fit", *config, *fit_args[1:], *FIGURES])
