@@ -79,6 +79,8 @@ def write_predictions(
 def _files(options: PredictOptions, data: TextDataModule) -> dict[Path, Path]:
     """The input files and what is written for each; makes the folder."""
     folder = expand_path(options.output, "--output")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{options.output}: {folder} is a file; write it without the / at its end, or {OTHER_OUTPUT}")
     named = data.files("predict")
     if named is None:
         raise UserError(f"{options.output}: a folder, for the files of data.predict_file; --output names a file here")

@@ -141,6 +141,7 @@ def test_what_cannot_be_is_noticed_before_anything_is_computed(
     )
     assert "in/a.csv: is in the folder in/, where predictions go" in fails([*FOLDER, "--output", "in/"])
     assert "in/a.csv: is in the folder in, where predictions go" in fails([*FOLDER, "--output", "in"])
+    assert "error: in/a.csv/: in/a.csv is a file; write it without the /" in fails([*FOLDER, "--output", "in/a.csv/"])
     assert "the folder none does not exist; make it" in fails([*FOLDER, "--output", "none/out/"])
     Path("in/d.csv").write_text("words\ngood\n", encoding="utf-8")
     assert "in/d.csv: no column 'text'" in fails(FOLDER)
