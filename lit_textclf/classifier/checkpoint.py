@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.data.labels.target import Target
@@ -171,6 +172,12 @@ def refuse(
     refuse_another_way(stored, fixed, resumes=resumes is not None)
 
 
+def training_keys_of(checkpoint: Checkpoint) -> Tensor | None:
+    """The keys of the training rows, int64 `(texts,)`, as the data module stores them; None if there are none."""
+    states = (state for state in checkpoint.values() if isinstance(state, Mapping))
+    return next((state["trained_on"] for state in states if "trained_on" in state), None)
+
+
 def leave_out_other_data(checkpoint: Checkpoint, classifier: Any) -> None:
     """Removes what Lightning adds of the data module of an earlier call, of a model trained on loaders only."""
     trainer = classifier._trainer
@@ -225,7 +232,7 @@ def read_checkpoint(path: Path) -> CheckpointInfo:
     if not isinstance(model, dict) or not {"target", "architecture", "tokenizer"} <= model.keys():
         raise UserError(f"{path}: not a lit_textclf checkpoint (no labels, no tokenizer); pass one written by fit")
     migrate(content, path)
-    keys = content.get("TextDataModule", {}).get("trained_on")
+    keys = training_keys_of(content)
     return CheckpointInfo(
         path,
         Target.from_dict(model.pop("target")),

@@ -16,6 +16,7 @@ from lit_textclf.classifier.checkpoint import (
     leave_out_other_data,
     migrate,
     refuse,
+    training_keys_of,
     written_by,
 )
 from lit_textclf.classifier.losses import TrainingLoss, class_weights_of
@@ -171,7 +172,7 @@ class TextClassifier(Network):
         data = data_module_of(self.trainer)
         self.target = self.target or getattr(data, "target", None)
         if stage == "fit" and self.target is not None and isinstance(data, TextDataModule):
-            self.read_as(data.hparams)
+            self.remember(data.hparams, data.state_dict().get("trained_on"))
             self.configure(self.target, data.label_counts("train"), len(data.rows["train"]))
             self._loss_counts_data = True
         elif stage == "fit" and self.target is not None and self._loss_counts_data:  # the rows of an earlier fit
@@ -339,7 +340,7 @@ class TextClassifier(Network):
         refuse(checkpoint, self.target, trained, resumes=self.trainer.ckpt_path if resumes else None)
         load_fewer_groups(checkpoint)
         if not resumes:
-            self.read_as(checkpoint.get("datamodule_hyper_parameters", {}))
+            self.remember(checkpoint.get("datamodule_hyper_parameters", {}), training_keys_of(checkpoint))
         self.calibration = Calibration.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY].get("calibration"))
 
     @overload

@@ -86,6 +86,7 @@ class Network(LightningModule):
         started_by_probe: whether a probe has started it in this process.
         origin: identifies a model that comes from no checkpoint.
         trained_with: how the training rows were read, by the names of :data:`READS_TEXT`; empty if it is not known.
+        trained_on: the keys of these rows, int64 `(texts,)`; None if they are not known.
     """
 
     calibration: Calibration
@@ -116,6 +117,7 @@ class Network(LightningModule):
         self.model: nn.Module | None = None
         self.origin: str | None = None
         self.trained_with: dict[str, Any] = {}
+        self.trained_on: Tensor | None = None
 
     def __getattr__(self, name: str) -> Any:
         """Raises the error inside a property, where `nn.Module` would say that the property does not exist."""
@@ -219,8 +221,9 @@ class Network(LightningModule):
             self.take_over(learned)
         return super().load_state_dict(state_dict, strict, assign)
 
-    def read_as(self, options: Mapping[str, Any]) -> None:
-        """Reads texts as a data module with these options does."""
+    def remember(self, options: Mapping[str, Any], trained_on: Tensor | None) -> None:
+        """Keeps the options of the data module that the model was trained with, and the keys of the rows."""
+        self.trained_on = trained_on
         self.trained_with = {name: options[name] for name in READS_TEXT if name in options}
 
     def resolve_learning_rate(self) -> float:

@@ -26,7 +26,7 @@ from lit_textclf.data.tokens.long_text import LongText, Mode
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.token_cache import default_cache_dir
 from lit_textclf.data.tokens.tokenizer import load_tokenizer, same_tokens
-from lit_textclf.data.trainer import ReadsText, is_left_over
+from lit_textclf.data.trainer import ReadsText, evaluating_trainer, is_left_over, note_trained_on
 from lit_textclf.utils.messages import UserError, note, plural
 
 if TYPE_CHECKING:
@@ -240,16 +240,28 @@ class TextDataModule(SplitsModule):
         Any LightningModule can be trained on the batches, see :class:`Batch`; one that is not a TextClassifier needs
         this data module's own `tokenizer`.
         """
-        if is_left_over(self):
-            return
+        if not is_left_over(self):
+            self._prepare_for_trainer(stage or "fit")
+
+    def _prepare_for_trainer(self, stage: str) -> None:
         module = None if self.trainer is None else self.trainer.lightning_module
         reads_text = all(hasattr(type(module), name) for name in ("tokenizer", "max_tokens"))
-        self.prepare(stage or "fit", module if reads_text else None)  # type: ignore[arg-type]
+        self.prepare(stage, module if reads_text else None)  # type: ignore[arg-type]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Reports how the training rows of a resumed run differ from those in its checkpoint."""
         if not is_left_over(self):
             super().load_state_dict(state_dict)
+
+    def _follow_checkpoint(self, stage: str) -> None:
+        """Reads texts as a checkpoint did that Lightning loaded after `setup`, and reports rows it was trained on."""
+        trainer = evaluating_trainer(self)
+        if trainer is None or self.checkpoint_is_known:
+            return
+        if trainer.ckpt_path is not None:
+            self._prepare_for_trainer(stage)
+        for split in STAGE_SPLITS[stage]:
+            note_trained_on(trainer.lightning_module, split, self.rows[split])
 
     def _encode(self, split: str) -> TokenizedDataset:
         rows = self.rows[split]
@@ -308,14 +320,17 @@ class TextDataModule(SplitsModule):
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Validation batches; an empty list without validation rows."""
+        self._follow_checkpoint("validate")
         return self._eval_loader("validation") if "validation" in self.encoded else []
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Test batches."""
+        self._follow_checkpoint("test")
         return self._eval_loader("test")
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Batches of the parts that this rank predicts, made as they are needed; see :class:`PredictDataset`."""
+        self._follow_checkpoint("predict")
         stream, target = self.stream, self.target
         assert stream is not None
         assert target is not None

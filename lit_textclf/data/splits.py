@@ -24,7 +24,7 @@ from lit_textclf.data.rows.memory import names_paths, source_of
 from lit_textclf.data.rows.read import read_files, stream_files
 from lit_textclf.data.rows.rows import Rows, note_limit, report_blank, rows_of_texts
 from lit_textclf.data.rows.stream import RowStream
-from lit_textclf.data.rows.text_keys import text_keys
+from lit_textclf.data.rows.text_keys import describe_known, text_keys
 from lit_textclf.utils.messages import UserError, clean, note, plural
 from lit_textclf.utils.paths import states_of_files
 
@@ -35,6 +35,8 @@ STAGE_SPLITS: dict[str, tuple[str, ...]] = {
     "test": ("test",),
     "predict": (),
 }
+
+TOO_OPTIMISTIC = "(ignoring case and punctuation): these metrics are too optimistic"
 
 
 class SplitsModule(LightningDataModule):
@@ -50,6 +52,7 @@ class SplitsModule(LightningDataModule):
         columns: the columns as the options name them, or as found in the files once these are read.
         read_options: encodings, delimiter and quote character.
         dataset_config_name: the configuration of `data.dataset_name`.
+        checkpoint_is_known: whether :meth:`use_checkpoint` was called, as commands do before they read rows.
         allow_blank_text: the option.
     """
 
@@ -90,6 +93,7 @@ class SplitsModule(LightningDataModule):
         self._labels: list[str] | None = options["labels"]
         self._positive_label: str | None = options["positive_label"]
         self._trained_on: np.ndarray | None = None
+        self.checkpoint_is_known = False
         self._texts: list[str] | None = None
         self._keep_columns: set[str] = set()
         self._given_target: Target | None = None
@@ -136,7 +140,7 @@ class SplitsModule(LightningDataModule):
             id_required: whether a missing id column is an error.
         """
         self.target = self._given_target = target
-        self._trained_on = trained_on
+        self._trained_on, self.checkpoint_is_known = trained_on, True
         self.columns = replace(self.columns, id_required=id_required)
 
     def read(self, stage: str) -> None:
@@ -327,20 +331,14 @@ class SplitsModule(LightningDataModule):
         Raises:
             UserError: if the rows were held out with other shares or folds than in training; use the same ones.
         """
-        if self._trained_on is None:
+        if self._trained_on is None or not (found := describe_known(self.rows[split], self._trained_on, split)):
             return
-        rows = self.rows[split]
-        known = np.flatnonzero(np.isin(text_keys(rows), self._trained_on))
-        if not len(known):
-            return
-        first = rows.where(int(known[0]))
-        message = f"{split}: {len(known):,} of {plural(len(rows), 'row')} were trained on (first: {first})"
         if split in self._held_out:
             raise UserError(
-                f"{message}; use the same --data.validation_split, --data.test_split, --data.folds and --data.fold "
+                f"{found}; use the same --data.validation_split, --data.test_split, --data.folds and --data.fold "
                 "as in training"
             )
-        note(f"{message} (ignoring case and punctuation): these metrics are too optimistic")
+        note(f"{found} {TOO_OPTIMISTIC}")
 
     def _add(self, split: str, rows: Rows) -> None:
         refuse = split == "train" or (split == "validation" and self.has("train"))

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.trainer.states import TrainerStatus
+import numpy as np
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn, TrainerStatus
+from torch import Tensor
 
 from lit_textclf.data.labels.target import Target
+from lit_textclf.data.rows.rows import Rows
+from lit_textclf.data.rows.text_keys import describe_known
+from lit_textclf.data.splits import TOO_OPTIMISTIC
+from lit_textclf.utils.messages import note
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -39,7 +45,22 @@ def data_module_of(trainer: Trainer) -> LightningDataModule | None:
     return source if isinstance(source, LightningDataModule) else None
 
 
+def evaluating_trainer(data: LightningDataModule) -> Trainer | None:
+    """The Trainer that validates, tests or predicts with a data module now; None if none does."""
+    trainer = data.trainer
+    if trainer is None or trainer.state.status != TrainerStatus.RUNNING or trainer.state.fn == TrainerFn.FITTING:
+        return None
+    return trainer if data_module_of(trainer) is data else None
+
+
 def is_left_over(data: LightningDataModule) -> bool:
     """Whether a data module's Trainer now runs on something else; Lightning 2.6.6 calls its hooks all the same."""
     trainer = data.trainer
     return trainer is not None and trainer.state.status == TrainerStatus.RUNNING and data_module_of(trainer) is not data
+
+
+def note_trained_on(module: LightningModule, split: str, rows: Rows) -> None:
+    """Reports how many rows of a split a classifier was trained on, as far as it knows its training rows."""
+    keys: Tensor | None = getattr(module, "trained_on", None)
+    if keys is not None and (found := describe_known(rows, keys.numpy().view(np.uint64), split)):
+        note(f"{found} {TOO_OPTIMISTIC}")

@@ -143,6 +143,65 @@ def test_reads_as_the_checkpoint_did(
     assert capsys.readouterr().err.count("data.max_length 6: the classifier was trained with 8\n") == 1
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_checkpoint_by_path_says_how_texts_are_read(
+    fresh: bool, reviews: dict[str, Path], tiny_bert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lightning loads it after the rows are tokenized: for a new classifier, and for one of another checkpoint."""
+    trainer = Trainer(**OPTIONS)
+    trained = TextClassifier(str(tiny_bert), learning_rate=1e-3)
+    trainer.fit(trained, data_of(reviews, max_length=20))
+    trainer.save_checkpoint("long.ckpt")
+    trainer = Trainer(**OPTIONS)
+    trainer.fit(trained, data_of(reviews, long_text="window", max_length=6, window_stride=3))
+    trainer.save_checkpoint("windows.ckpt")
+    files = {name: str(reviews["test"]) for name in ("validation_file", "test_file", "predict_file")}
+    writer = Trainer(**OPTIONS, callbacks=[PredictionWriter("expected.csv")])
+    expected = trainer.test(trained, TextDataModule(**files)), trainer.validate(trained, TextDataModule(**files))
+    writer.predict(trained, datamodule=TextDataModule(**files))
+
+    def other() -> TextClassifier:
+        new = TextClassifier(str(tiny_bert), target=trained.target)
+        return new if fresh else TextClassifier.load_from_checkpoint("long.ckpt")
+
+    data, path = TextDataModule(**files), "windows.ckpt"
+    assert trainer.test(other(), data, ckpt_path=path) == expected[0]
+    assert (data.long_text.mode, data.max_length, data.long_text.stride) == ("window", 6, 3)
+    assert trainer.validate(other(), TextDataModule(**files), ckpt_path=path) == expected[1]
+    writer = Trainer(**OPTIONS, callbacks=[PredictionWriter("found.csv")])
+    writer.predict(other(), datamodule=TextDataModule(**files), ckpt_path=path)
+    assert predicted("found.csv") == predicted("expected.csv")
+    capsys.readouterr()
+    trainer.test(other(), TextDataModule(**files, max_length=9), ckpt_path=path)
+    assert "data.max_length 9: the classifier was trained with 6\n" in capsys.readouterr().err
+
+
+def test_rows_that_the_model_was_trained_on(
+    reviews: dict[str, Path], tiny_bert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Are counted, by the classifier's own memory and that of its checkpoint, and measured all the same."""
+    trainer, classifier = Trainer(**OPTIONS), TextClassifier(str(tiny_bert), learning_rate=1e-3)
+    trainer.fit(classifier, data_of(reviews))
+    trainer.save_checkpoint("a.ckpt")
+    loaded = TextClassifier.load_from_checkpoint("a.ckpt")
+    fresh = TextClassifier(str(tiny_bert), target=classifier.target)
+    train, test = str(reviews["train"]), str(reviews["test"])
+
+    def noted(call: Any, model: TextClassifier, **options: Any) -> list[str]:
+        capsys.readouterr()
+        call(model, TextDataModule(**{"cache_dir": "cache", **options.pop("data")}), **options)
+        return [line for line in capsys.readouterr().err.splitlines() if "trained on" in line]
+
+    for model, options in ((classifier, {}), (loaded, {}), (fresh, {"ckpt_path": "a.ckpt"})):
+        for call, split in ((trainer.test, "test"), (trainer.validate, "validation")):
+            (line,) = noted(call, model, data={f"{split}_file": train}, **options)
+            assert line.startswith(f"{split}: 48 of 48 rows were trained on (first: ")
+            assert line.endswith("train.csv: row 0) (ignoring case and punctuation): these metrics are too optimistic")
+            assert noted(call, model, data={f"{split}_file": test}, **options) == []
+    untrained = TextClassifier(str(tiny_bert), target=classifier.target)
+    assert noted(trainer.test, untrained, data={"test_file": train}) == []
+
+
 def test_no_more_tokens_than_the_model_has_positions(reviews: dict[str, Path], tiny_bert: Path) -> None:
     data = data_of(reviews)
     data.prepare("fit", TextClassifier(str(tiny_bert)))

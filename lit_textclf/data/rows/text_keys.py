@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lit_textclf.data.rows.rows import Rows
+from lit_textclf.utils.messages import plural
 
 _TEXTS_AT_A_TIME = 65_536
 _DROPPED = r"\p{P}+"
@@ -54,6 +55,14 @@ def text_keys(rows: Rows) -> np.ndarray:
     It is the same on every machine and in every run: BLAKE2b of the :func:`normalized` text.
     """
     return rows.once("text keys", lambda: _hashes(rows))
+
+
+def describe_known(rows: Rows, keys: np.ndarray, split: str) -> str | None:
+    """Says how many rows of a split have one of the keys, those of training rows, and names the first; None if none."""
+    known = np.flatnonzero(np.isin(text_keys(rows), keys))
+    if not len(known):
+        return None
+    return f"{split}: {len(known):,} of {plural(len(rows), 'row')} were trained on (first: {rows.where(int(known[0]))})"
 
 
 def _hashes(rows: Rows) -> np.ndarray:
