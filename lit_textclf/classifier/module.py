@@ -285,20 +285,21 @@ class TextClassifier(Network):
     def configure_optimizers(self) -> Any:
         """AdamW, with the schedule over all optimizer steps of the run.
 
-        A new head is started first, once, as `model.head_init` says: LearningRateFinder, which runs in a callback's
+        A new head is started here, once, as `model.head_init` says: LearningRateFinder, which runs in a callback's
         `on_fit_start`, then tries the model that is trained.
         """
         assert self.model is not None
         steps = self.trainer.estimated_stepping_batches  # also sets trainer.num_training_batches
-        if self.starts_head and self.trainer.ckpt_path is None:
-            start_head(self, data_module_of(self.trainer))
-        self.starts_head = False
         say_what_is_trained(self.model, self.build_options.lora, self.build_options.freeze)
-        return step_after_validation(self.trainer, build(
+        configured = step_after_validation(self.trainer, build(
             self.model, steps=steps, device=self.device, optimizer=self.optimizer, weight_decay=self.weight_decay,
             learning_rate=self.resolve_learning_rate(), layerwise_lr_decay=self.layerwise_lr_decay,
             lr_scheduler=self.lr_scheduler, warmup_ratio=self.warmup_ratio,
         ))  # fmt: skip
+        if self.starts_head and self.trainer.ckpt_path is None:  # which takes time: mistakes in the options come first
+            start_head(self, data_module_of(self.trainer))
+        self.starts_head = False
+        return configured
 
     def on_train_start(self) -> None:
         """Applies a learning rate or weight decay that was changed on resume, and reports it."""

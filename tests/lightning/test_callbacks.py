@@ -196,16 +196,18 @@ PLATEAU = "torch.optim.lr_scheduler.ReduceLROnPlateau"
 @pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")  # the loader of no rows
 @TRAINERS
 def test_a_plateau_of_no_validation(
-    trainer_class: type[pl.Trainer], new_model: Make, reviews: dict[str, Path], data: TextDataModule
-) -> None:
+    trainer_class: type[pl.Trainer], new_model: Make, reviews: dict[str, Path], data: TextDataModule,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     """Said before the first step: without validation rows, and where validation is switched off."""
     trained: list[int] = []
     count = pl.callbacks.LambdaCallback(on_train_batch_end=lambda *_: trained.append(1))
     none = TextDataModule(str(reviews["train"]), max_length=16, batch_size=8)
     for rows, options in ((none, {}), (data, {"limit_val_batches": 0})):
         with pytest.raises(UserError, match="ReduceLROnPlateau: it monitors val_loss, and the run has no valid"):
-            fit(trainer_class, new_model(lr_scheduler=PLATEAU), rows, count, **options)
+            fit(trainer_class, new_model(lr_scheduler=PLATEAU, head_init="probe"), rows, count, **options)
     assert not trained
+    assert "head:" not in capsys.readouterr().err
 
 
 @TRAINERS
