@@ -83,7 +83,7 @@ class Network(LightningModule):
 
     Attributes:
         starts_head: whether the head is still to be started by a probe.
-        started_by_probe: whether a probe has started it in this process.
+        probe: what has started the head in this process, see :mod:`lit_textclf.classifier.probe`; None if nothing has.
         origin: identifies a model that comes from no checkpoint.
         trained_with: how the training rows were read, by the names of :data:`READS_TEXT`; empty if it is not known.
         trained_on: the keys of these rows, int64 `(texts,)`; None if they are not known.
@@ -110,7 +110,8 @@ class Network(LightningModule):
         self.model_name_or_path = os.fspath(model_name_or_path)
         self.tokenizer_name_or_path = None if tokenizer_name_or_path is None else os.fspath(tokenizer_name_or_path)
         self.from_scratch, self.window_pooling = from_scratch, window_pooling
-        self.head_init, self.starts_head, self.started_by_probe = head_init, False, False
+        self.head_init, self.starts_head = head_init, False
+        self.probe: tuple[Any, ...] | None = None
         self._config = config_from_json(architecture) if architecture else None
         self.weights_follow = architecture is not None
         self._tokenizer = tokenizer

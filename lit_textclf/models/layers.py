@@ -182,12 +182,13 @@ def set_weights(model: nn.Module, layer: nn.Linear, weight: Tensor, bias: Tensor
         weight: `(out_features, in_features)`.
         bias: `(out_features,)`.
     """
-    from torch.distributed.fsdp import FSDPModule
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    if isinstance(model, FSDPModule):
-        model.reshard()  # after a forward pass its parameters are copies
+    # By their attributes, because to import FSDPModule and DTensor takes half a second.
+    if callable(reshard := getattr(model, "reshard", None)):
+        reshard()  # after a forward pass its parameters are copies
     for parameter, value in ((layer.weight, weight), (layer.bias, bias)):
-        if isinstance(parameter, DTensor):
+        if hasattr(parameter, "device_mesh"):
+            from torch.distributed.tensor import DTensor, distribute_tensor
+
+            assert isinstance(parameter, DTensor)
             value = distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
         parameter.copy_(value)

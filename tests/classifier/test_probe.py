@@ -42,6 +42,14 @@ def test_classes_are_separated() -> None:
     assert probe.quality > 0.9
 
 
+def test_the_head_starts_with_a_stronger_penalty() -> None:
+    features, targets = clusters()
+    probe = fit_probe(features, targets, THREE)
+    weight, bias = probe.start
+    assert weight.norm() < 0.6 * probe.weight.norm()
+    assert (features @ weight.T + bias).argmax(1).eq(targets).float().mean() > 0.9
+
+
 def test_two_classes_have_two_opposite_logits() -> None:
     features, targets = clusters(classes=2)
     probe = fit_probe(features, targets, Target("single_label", ("no", "yes"), "yes"))
@@ -121,8 +129,8 @@ def test_what_auto_came_to_is_kept(
     err = capsys.readouterr().err
     (line,) = [line for line in err.splitlines() if line.startswith("head:")]
     assert re.fullmatch(
-        r"head: starts as a linear model of the frozen encoder \(48 training rows, C [\d.]+\), which reaches accuracy "
-        r"\d\.\d{3} on held-out training rows; \d+ s", line,
+        r"head: starts as a linear model of the frozen encoder \(48 training rows, C [\d.]+\); C [\d.]+ reaches "
+        r"accuracy \d\.\d{3} on held-out training rows; \d+ s", line,
     )  # fmt: skip
     assert "20 steps of 32 rows (learning rate 0.0003)" in err
     run = Path("lightning_logs/version_0")

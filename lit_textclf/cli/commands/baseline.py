@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.module import TextClassifier
+from lit_textclf.classifier.probe import as_probe
 from lit_textclf.cli.commands.check import parsed, parser_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.trainer import data_module_of
@@ -104,9 +105,10 @@ class _Measure(Callback):
         """Computes them."""
         assert isinstance(pl_module, TextClassifier)
         data: Any = data_module_of(trainer)
-        if pl_module.started_by_probe:
+        if pl_module.probe is not None:
             loader = data.test_dataloader() if self.split == "test" else data.val_dataloader()
-            self.logits = outcomes_of(trainer, pl_module, self.split, loader).logits
+            with as_probe(pl_module):
+                self.logits = outcomes_of(trainer, pl_module, self.split, loader).logits
 
 
 def measure_probe(options: Any, data: TextDataModule, split: str) -> tuple[TextClassifier, Baseline | None]:

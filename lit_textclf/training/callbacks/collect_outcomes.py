@@ -17,7 +17,7 @@ from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.metrics.table import shown_in
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.outputs import eval_mode
-from lit_textclf.classifier.probe import MOST_ROWS, MOST_TOKENS
+from lit_textclf.classifier.probe import MOST_ROWS, MOST_TOKENS, as_probe
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.rows import Rows
@@ -122,7 +122,7 @@ class MeasureProbe(Callback):
         data = data_module_of(trainer)
         assert isinstance(data, TextDataModule)
         validated = "validation" in data.encoded and trainer.limit_val_batches == 1.0
-        if not pl_module.started_by_probe or not validated or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if pl_module.probe is None or not validated or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         rows, tokens = len(data.rows["validation"]), int(data.encoded["validation"].lengths.sum())
         trained = int(data.encoded["train"].lengths.sum()) * max(1, trainer.max_epochs or 1)
@@ -133,7 +133,8 @@ class MeasureProbe(Callback):
             )
             return
         started = time.perf_counter()
-        outcomes = outcomes_of(trainer, pl_module, "validation", data.val_dataloader())
+        with as_probe(pl_module):
+            outcomes = outcomes_of(trainer, pl_module, "validation", data.val_dataloader())
         self._state = {"rows": _digest(outcomes.rows), "logits": outcomes.logits}
         target, logits, targets = outcomes.target, outcomes.logits, outcomes.targets
         metrics = StageMetrics(target, "val_", pl_module.hparams["metrics"])
