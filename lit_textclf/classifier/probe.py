@@ -35,14 +35,6 @@ MOST_ROWS, MOST_TOKENS = 10_000, 200_000
 """Training rows, and tokens of them, that a probe reads at most: a stratified sample of more."""
 STRENGTHS = (0.3, 3.0, 30.0, 300.0)
 """The inverse penalties to choose from, `C` of scikit-learn, for features of unit length."""
-START = 0.03
-"""The inverse penalty that the head starts with, as a share of the chosen one.
-
-A head that fits the frozen encoder as well as it can leaves no errors from which the encoder would learn (Ren et al.
-2023, "How to Prepare Your Task Head for Finetuning", section 4). MiniLM-L6, one seed, accuracy with 1 and with 0.03:
-Banking77 0.828 and 0.825 (616 rows), 0.899 and 0.909 (2,500 rows); TREC-6 0.910 and 0.908 (200 rows), 0.932 and 0.952
-(1,000 rows). Weights of 0.3 times the size, Banking77, 2,500 rows: 0.902.
-"""
 _FOLDS = 5
 SEARCH_ROWS, SEARCH_VALUES = 2_000, 50_000
 """Rows that the penalty is chosen with at most, and rows times outputs up to which there are several folds."""
@@ -65,7 +57,7 @@ class Probe(NamedTuple):
         strength: the inverse penalty.
         quality: accuracy, micro F1 or R2 on held-out rows, of a model that learned from `sample` rows without them.
         sample: the rows that the penalty was chosen with.
-        start: weight and bias of the head's start, which has a stronger penalty, see :data:`START`.
+        start: weight and bias of the head's start, which has a stronger penalty, see :attr:`TaskRules.start_share`.
     """
 
     weight: Tensor
@@ -106,8 +98,8 @@ def start_head(classifier: Network, data: LightningDataModule | None) -> None:
         of = "" if probe.sample == len(targets) else f" of a sample of {probe.sample:,}"
         note(
             f"head: starts as a linear model of the frozen encoder ({plural(len(targets), 'training row')}, C "
-            f"{probe.strength * START:g}); C {probe.strength:g} reaches {rules.quality} {probe.quality:.3f} on "
-            f"held-out training rows{of}; {time.perf_counter() - started:.0f} s"
+            f"{probe.strength * rules.start_share:g}); C {probe.strength:g} reaches {rules.quality} "
+            f"{probe.quality:.3f} on held-out training rows{of}; {time.perf_counter() - started:.0f} s"
         )
     probe = strategy.broadcast(probe)
     assert probe is not None
@@ -182,7 +174,9 @@ def fit_probe(features: Tensor, targets: Tensor, target: Target) -> Probe:
         held = torch.cat([few_targets[fold == part] for part in used])
         measured.append((float(torch.cat(losses).mean()), strength, rules.measure_quality(torch.cat(logits), held)))
     _, strength, quality = min(measured)
-    fitted = [rules.fit_linear(outputs, features.numpy(), targets, strength * share) for share in (1, START)]
+    fitted = [
+        rules.fit_linear(outputs, features.numpy(), targets, strength * share) for share in (1, rules.start_share)
+    ]
     best, start = ((weight / scale, bias) for weight, bias in fitted)
     return Probe(*best, strength, quality, len(sample), start)
 

@@ -69,6 +69,7 @@ def test_label_sets_have_one_model_for_each_label() -> None:
     sets = torch.stack([targets == 0, targets == 1, torch.ones(60), torch.zeros(60)], 1).float()
     probe = fit_probe(features, sets, Target("multi_label", ("a", "b", "all", "none")))
     assert ((features @ probe.weight.T + probe.bias > 0).float() == sets).all()
+    assert torch.equal(probe.start[0], probe.weight)
     assert probe.quality > 0.9
 
 

@@ -22,6 +22,7 @@ class MultiLabelRules(TaskRules):
     problem_type = "multi_label_classification"
     quality = "micro F1"
     constant = ("most_frequent", "the set of the most frequent labels")
+    start_share = 1.0  # 200 rows of SemEval 2018, micro F1: 0.588, and 0.514 with 0.03, which predicts no rare label
 
     def loss(
         self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_textclf import main
-from lit_textclf.classifier import probe
+from lit_textclf.classifier.tasks.rules import TaskRules
 from tests.conftest import sentences, write_csv
 
 STANDS_STILL = ["--model.learning_rate", "1e-12", "--trainer.max_epochs", "1"]
@@ -43,7 +43,7 @@ class Interrupt(Callback):
 def test_the_first_point_is_that_of_a_model_that_does_not_change(
     fit_args: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "START", 1.0)  # the head starts as the linear model that is measured
+    monkeypatch.setattr(TaskRules, "start_share", 1.0)  # the head starts as the linear model that is measured
     metrics = main([*fit_args, *STANDS_STILL, "--model.pooling", "mean"])
     events = EventAccumulator(str(RUN))
     events.Reload()
