@@ -158,6 +158,7 @@ def test_config_that_is_not_yaml(fit_args: list[str], fails: Fails) -> None:
     )
 
 
+@pytest.mark.slow
 class TestWithACheckpoint:
     """Mistakes in commands that use a checkpoint."""
 

@@ -158,6 +158,7 @@ def test_page(page: Path, user: Path, tiny_bert: Path) -> None:
     assert all((user / name).exists() for name in written)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The number of training batches:UserWarning")
 @pytest.mark.filterwarnings("ignore:The dirpath has changed:UserWarning")  # of a ModelCheckpoint, in predict
 def test_python_without_commands(user: Path, tiny_bert: Path) -> None:

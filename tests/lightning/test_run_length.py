@@ -42,7 +42,10 @@ class Clock(pl.Callback):
 
 
 @TRAINERS
-@pytest.mark.parametrize("schedule", ["constant", "constant_with_warmup", "inverse_sqrt"])
+@pytest.mark.parametrize(
+    "schedule",
+    ["constant", *(pytest.param(name, marks=pytest.mark.slow) for name in ("constant_with_warmup", "inverse_sqrt"))],
+)
 def test_max_time_alone(schedule: str, trainer_class: type[pl.Trainer], new_model: Make, data: TextDataModule) -> None:
     """A schedule without an end trains until the time is over, not for at most ten epochs."""
     model = new_model(lr_scheduler=schedule, warmup_ratio=0.0)

@@ -145,7 +145,7 @@ def test_a_part_with_other_bytes_is_noticed(fails: Callable[[list[str]], str]) -
 @pytest.mark.usefixtures("_fitted")
 @pytest.mark.parametrize(
     "changed",
-    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("input", "options")), "model options", "checkpoint"],
+    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("input", "options", "checkpoint")), "model options"],
 )
 def test_parts_of_another_prediction_are_not_mixed_in(
     changed: str, fails: Callable[[list[str]], str], fit_args: list[str], capfd: pytest.CaptureFixture[str]

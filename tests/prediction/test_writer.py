@@ -14,7 +14,9 @@ from tests.conftest import sentences, write_csv
 pytestmark = pytest.mark.usefixtures("no_figures")
 
 
-@pytest.mark.parametrize("kind", ["labels", "thresholds", "sets", "numbers"])
+@pytest.mark.parametrize(
+    "kind", ["labels", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("thresholds", "sets", "numbers"))]
+)
 def test_metrics_are_those_of_test_to_the_last_bit(kind: str, fit_args: list[str]) -> None:
     """In one batch, because the last bit of a sum depends on the order of its terms, too."""
     rows = sentences(96)

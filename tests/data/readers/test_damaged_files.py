@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -314,6 +315,7 @@ LIMITS = settings(
 )
 
 
+@pytest.mark.slow
 @LIMITS
 @given(st.data(), st.sampled_from(list(FORMATS)), tables)
 def test_a_damaged_file(data: st.DataObject, name: str, rows: list[Row]) -> None:

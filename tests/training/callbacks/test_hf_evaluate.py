@@ -104,7 +104,7 @@ def test_the_positive_label_is_that_of_the_data(metrics: None, fit_args: list[st
     assert found["test_evaluate_auc"] == pytest.approx(found["test_auroc"], abs=1e-6)
 
 
-@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+@pytest.mark.parametrize("task", ["single_label", pytest.param("multi_label", marks=pytest.mark.slow)])
 def test_a_threshold_decides(task: str, metrics: None, fit_args: list[str]) -> None:
     file = str(write_csv(Path("rows.csv"), ["text", "label"], sentences(48)))
     main([*fit_args, "--data.train_file", file, "--data.validation_file", file, "--data.task", task,

@@ -65,6 +65,7 @@ def test_pipe(fit_args: list[str]) -> None:
     assert Path("lightning_logs/version_0/outcomes.csv").is_file()
 
 
+@pytest.mark.slow
 def test_lines_of_a_long_run(
     fit_args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -108,6 +108,7 @@ def test_fit_and_test(
         assert base64.b64encode(content).decode() in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", ["sets", "numbers"])
 def test_other_tasks(labels: str, tiny_bert: Path, fit_args: list[str]) -> None:
     names = {"sets": ["good|old", "old", "", "good"], "numbers": ["1.5", "2", "3.25", "0"]}[labels]
