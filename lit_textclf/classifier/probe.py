@@ -93,12 +93,14 @@ def start_head(classifier: Network, data: LightningDataModule | None) -> None:
     if classifier.global_rank == 0 or isinstance(strategy, ModelParallelStrategy):
         features, targets = features_of(classifier, head, data.probe_dataloader(MOST_ROWS, MOST_TOKENS))
     if classifier.global_rank == 0:
-        probe = fit_probe(features, classifier.target.standardized(targets), classifier.target)
         rules = rules_of(classifier.target)
+        learns = any(parameter.requires_grad for parameter in classifier.backbone.parameters())
+        share = rules.start_share if learns else 1.0
+        probe = fit_probe(features, classifier.target.standardized(targets), classifier.target, share)
         of = "" if probe.sample == len(targets) else f" of a sample of {probe.sample:,}"
         note(
             f"head: starts as a linear model of the frozen encoder ({plural(len(targets), 'training row')}, C "
-            f"{probe.strength * rules.start_share:g}); C {probe.strength:g} reaches {rules.quality} "
+            f"{probe.strength * share:g}); C {probe.strength:g} reaches {rules.quality} "
             f"{probe.quality:.3f} on held-out training rows{of}; {time.perf_counter() - started:.0f} s"
         )
     probe = strategy.broadcast(probe)
@@ -142,7 +144,7 @@ def features_of(classifier: Network, head: nn.Module, loader: DataLoader[Any]) -
     return torch.cat(features).cpu(), torch.cat(targets).cpu()
 
 
-def fit_probe(features: Tensor, targets: Tensor, target: Target) -> Probe:
+def fit_probe(features: Tensor, targets: Tensor, target: Target, start_share: float = 1.0) -> Probe:
     """Fits a linear model of features, with the penalty that predicts held-out rows best.
 
     The penalty is chosen with a sample of many rows: it is the width of a prior, which does not depend on their number.
@@ -153,6 +155,7 @@ def fit_probe(features: Tensor, targets: Tensor, target: Target) -> Probe:
         targets: see :meth:`Target.encode`.
             For regression, standardized.
         target: task and labels.
+        start_share: see :attr:`TaskRules.start_share`; 1 where the encoder stays as it is.
     """
     rules, outputs = rules_of(target), target.num_outputs
     # Of unit length on average: a penalty then means the same for every encoder.

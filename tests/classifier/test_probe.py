@@ -44,7 +44,7 @@ def test_classes_are_separated() -> None:
 
 def test_the_head_starts_with_a_stronger_penalty() -> None:
     features, targets = clusters()
-    probe = fit_probe(features, targets, THREE)
+    probe = fit_probe(features, targets, THREE, 0.03)
     weight, bias = probe.start
     assert weight.norm() < 0.6 * probe.weight.norm()
     assert (features @ weight.T + bias).argmax(1).eq(targets).float().mean() > 0.9
@@ -146,6 +146,19 @@ def test_what_auto_came_to_is_kept(
     err = capsys.readouterr().err
     assert "nothing was trained: 10 of 10 epochs are done" in err
     assert "head:" not in err
+
+
+def test_a_head_above_a_frozen_encoder_starts_as_the_best_linear_model(
+    sentence_bert: str, reviews: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = TextDataModule(reviews["train"], reviews["train"], max_length=16)
+    for freeze in (None, 2):
+        trainer(1, enable_checkpointing=False).fit(TextClassifier(sentence_bert, freeze=freeze), data)
+    found = re.findall(r"C ([\d.]+)\); C ([\d.]+) reaches", capsys.readouterr().err)
+    assert len(found) == 2
+    (start, best), (frozen, same) = ([float(each) for each in pair] for pair in found)
+    assert start < best
+    assert frozen == same
 
 
 def test_a_mean_pooled_model_loads_in_transformers(sentence_bert: str, reviews: dict[str, Path]) -> None:

@@ -13,6 +13,7 @@ import yaml
 from sklearn.metrics import accuracy_score, f1_score
 
 from lit_textclf import main
+from lit_textclf.classifier.tasks.rules import TaskRules
 from tests.conftest import sentences, write_csv
 
 Fails = Callable[[Sequence[str]], str]
@@ -59,9 +60,10 @@ def test_the_same_numbers_as_fit(fit_args: list[str], capfd: pytest.CaptureFixtu
 
 @pytest.mark.slow
 def test_the_frozen_encoder_is_measured_on_request(
-    reviews: dict[str, Path], tiny_bert: Path, capfd: pytest.CaptureFixture[str]
+    reviews: dict[str, Path], tiny_bert: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On the test rows, with the numbers of `test` after a `fit` that does not move the weights."""
+    monkeypatch.setattr(TaskRules, "start_share", 1.0)  # the head of `fit` starts as the linear model that is measured
     files = [f"--data.{split}_file={reviews[split]}" for split in ("train", "test")]
     model = [f"--model.model_name_or_path={tiny_bert}", "--model.pooling=mean", "--data.max_length=16"]
     on_cpu = ["--trainer.accelerator=cpu", "--trainer.precision=32-true"]
