@@ -177,11 +177,13 @@ def fit_probe(features: Tensor, targets: Tensor, target: Target, start_share: fl
         held = torch.cat([few_targets[fold == part] for part in used])
         measured.append((float(torch.cat(losses).mean()), strength, rules.measure_quality(torch.cat(logits), held)))
     _, strength, quality = min(measured)
-    fitted = [
-        rules.fit_linear(outputs, features.numpy(), targets, strength * share) for share in (1, rules.start_share)
-    ]
-    best, start = ((weight / scale, bias) for weight, bias in fitted)
-    return Probe(*best, strength, quality, len(sample), start)
+
+    def fit(share: float) -> tuple[Tensor, Tensor]:
+        weight, bias = rules.fit_linear(outputs, features.numpy(), targets, strength * share)
+        return weight / scale, bias
+
+    best = fit(1.0)
+    return Probe(*best, strength, quality, len(sample), best if start_share == 1 else fit(start_share))
 
 
 def folds(targets: Tensor, target: Target) -> np.ndarray:

@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score
 
 from lit_textclf import Trainer, main
 from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.classifier.probe import STRENGTHS, fit_probe, folds
+from lit_textclf.classifier.probe import STRENGTHS, Probe, fit_probe, folds
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.messages import UserError
@@ -153,7 +153,10 @@ def test_a_head_above_a_frozen_encoder_starts_as_the_best_linear_model(
 ) -> None:
     data = TextDataModule(reviews["train"], reviews["train"], max_length=16)
     for freeze in (None, 2):
-        trainer(1, enable_checkpointing=False).fit(TextClassifier(sentence_bert, freeze=freeze), data)
+        classifier = TextClassifier(sentence_bert, freeze=freeze)
+        trainer(1, enable_checkpointing=False).fit(classifier, data)
+        assert isinstance(classifier.probe, Probe)
+        assert torch.equal(classifier.probe.start[0], classifier.probe.weight) == (freeze == 2)
     found = re.findall(r"C ([\d.]+)\); C ([\d.]+) reaches", capsys.readouterr().err)
     assert len(found) == 2
     (start, best), (frozen, same) = ([float(each) for each in pair] for pair in found)
