@@ -11,10 +11,9 @@ from contextlib import contextmanager
 
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
-from lightning_utilities.core.rank_zero import rank_zero_only
 from transformers.utils import logging as transformers_logging
 
-from lit_textclf.utils.messages import SHOW_TRACEBACK, UserError
+from lit_textclf.utils.messages import SHOW_TRACEBACK, UserError, rank
 
 IGNORED_WARNINGS = (
     # jsonargparse 4.53 with lightning 2.6.6: four blocks at every start, about names that Lightning uses.
@@ -74,8 +73,7 @@ def lightning_process() -> Iterator[None]:
         raise SystemExit(1) from None
     except Exception as error:
         if _other_rank_failed(error):
-            rank = rank_zero_only.rank  # type: ignore[attr-defined]
-            print(f"rank {rank} exits because another rank failed; see that rank's message", file=sys.stderr)
+            print(f"rank {rank()} exits because another rank failed; see that rank's message", file=sys.stderr)
             raise SystemExit(1) from None
         if (refusal := lightning_refusal(error)) is not None:
             words = str(refusal).strip() or type(refusal).__name__

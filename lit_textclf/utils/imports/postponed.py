@@ -84,6 +84,7 @@ class _Finder(MetaPathFinder):
     """Finds the postponed modules."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Finds a postponed module, with a loader that does not run it yet; None for all others."""
         parent = sys.modules.get(name.rpartition(".")[0])
         if name == _ScansOnce.module:
             return _loaded_by(_ScansOnce, PathFinder.find_spec(name, path, target))
@@ -118,6 +119,7 @@ class _ScansOnce(_Around):
     module = "transformers.utils.import_utils"
 
     def exec_module(self, module: ModuleType) -> None:
+        """Runs the module, and then scans each folder by one name."""
         self.loader.exec_module(module)
         scan: Any = getattr(module, "create_import_structure_from_path", None)
         if not hasattr(scan, "cache_clear"):  # it is cached, by the path as given
@@ -133,6 +135,7 @@ class _Loader(_Around):
     """Makes the module without running it, and later runs it."""
 
     def exec_module(self, module: ModuleType) -> None:
+        """Gives the module its stand-ins instead of running it."""
         names = POSTPONED[module.__name__]
         stand_ins: dict[str, Any] = {name: _stand_in(module, name) for name in names.used_later}
         stand_ins |= dict.fromkeys(names.markers, _unmarked)
