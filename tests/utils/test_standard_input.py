@@ -51,9 +51,9 @@ def as_parquet() -> bytes:
         (b"\xef\xbb\xbf" + CSV, "CSV"),
         (JSON, "JSON"),
         (b'\n [{"text": "a good film", "label": "x"}, {"text": "a bad film", "label": "y"}]', "JSON"),
-        (gzip.compress(CSV), "CSV (gzip)"),
+        (gzip.compress(CSV, mtime=0), "CSV (gzip)"),
         (pa.compress(CSV, "zstd", asbytes=True), "CSV (zstd)"),
-        (gzip.compress(JSON), "JSON (gzip)"),
+        (gzip.compress(JSON, mtime=0), "JSON (gzip)"),
         (as_parquet(), "Parquet"),
     ],
 )  # fmt: skip
