@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lit_textclf.classifier.calibration import Calibration
 from lit_textclf.classifier.checkpoint import (
     OF_THE_OPTIMIZER,
     WRITTEN_BY,
@@ -19,6 +19,8 @@ from lit_textclf.classifier.checkpoint import (
     training_keys_of,
     written_by,
 )
+from lit_textclf.classifier.inference.calibration import Calibration
+from lit_textclf.classifier.inference.classify import ClassifiesTexts
 from lit_textclf.classifier.losses import TrainingLoss, class_weights_of
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.metrics.table import shown_in
@@ -36,11 +38,10 @@ from lit_textclf.classifier.options import check_options
 from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_order
 from lit_textclf.classifier.probe import start_head
 from lit_textclf.classifier.tasks.table import rules_of
-from lit_textclf.data.batches.collate import Batch, as_batch, as_labelled_batch
-from lit_textclf.data.batches.texts import batches_of_texts, checked_texts
+from lit_textclf.data.batches.collate import Batch, as_batch, as_labelled_batch, as_tensors
+from lit_textclf.data.batches.padding import ArrayBatch
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
-from lit_textclf.data.options import READS_TEXT
 from lit_textclf.data.tokens.long_text import Pooling
 from lit_textclf.data.tokens.tokenizer import tokenizer_from_files
 from lit_textclf.data.trainer import data_module_of
@@ -56,7 +57,7 @@ DEFAULT_MODEL = "google-bert/bert-base-uncased"
 STAGES = ("val", "test", "predict")
 
 
-class TextClassifier(Network):
+class TextClassifier(Network, ClassifiesTexts):
     """A BERT-family model that classifies texts or pairs of texts, or gives them a number.
 
     Args:
@@ -344,57 +345,8 @@ class TextClassifier(Network):
             self.remember(checkpoint.get("datamodule_hyper_parameters", {}), training_keys_of(checkpoint))
         self.calibration = Calibration.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY].get("calibration"))
 
-    @overload
-    def classify(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
-        self, texts: str, text_pairs: str | None = None, *, max_length: int | None = None, batch_size: int = 64
-    ) -> dict[str, Any]: ...
-
-    @overload
-    def classify(
-        self,
-        texts: Sequence[str],
-        text_pairs: Sequence[str] | None = None,
-        *,
-        max_length: int | None = None,
-        batch_size: int = 64,
-    ) -> list[dict[str, Any]]: ...
-
-    def classify(
-        self,
-        texts: str | Sequence[str],
-        text_pairs: str | Sequence[str] | None = None,
-        *,
-        max_length: int | None = None,
-        batch_size: int = 64,
-    ) -> dict[str, Any] | list[dict[str, Any]]:
-        """Classifies a text, or texts in order.
-
-        Args:
-            texts: a text or several, or the first ones of pairs.
-            text_pairs: the second ones of pairs.
-            max_length: tokens read of each text, special tokens included; None means as in training.
-            batch_size: texts in a batch.
-
-        Returns:
-            For each text `{"label": name, "score": its probability, "probabilities": {name: probability}}`,
-            `{"labels": [name], "probabilities": {name: probability}}` for multi-label tasks, or `{"prediction": value}`
-            for regression. A list of them for several texts.
-
-        Raises:
-            UserError: if a text is not a string, there are not as many second texts as first ones, or batch_size is 0.
-        """
-        if isinstance(texts, str):
-            pairs: Any = None if text_pairs is None else [text_pairs]
-            return self.classify([texts], pairs, max_length=max_length, batch_size=batch_size)[0]
-        firsts, seconds = checked_texts(texts, text_pairs, "classify")
-        if batch_size < 1:
-            raise UserError(f"classify: batch_size {batch_size}: must be at least 1")
+    def logits_in_order(self, batches: Iterable[ArrayBatch]) -> np.ndarray:
+        """Raw logits of the rows of batches, in row order, float32 `(rows, outputs)`; for :meth:`classify`."""
         if self.model is None:
             self.configure_model()
-        assert self.target is not None
-        longest = self.trained_with.get("max_length", READS_TEXT["max_length"]) if max_length is None else max_length
-        longest = min(longest, self.max_tokens or longest)
-        if not firsts:
-            return []
-        batches = batches_of_texts(firsts, seconds, self.tokenizer, longest, self.trained_with, batch_size)
-        return rules_of(self.target).answers(self.target, self.calibration.apply(logits_in_order(self, batches)))
+        return logits_in_order(self, map(as_tensors, batches)).numpy()

@@ -16,13 +16,13 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.trainer.states import TrainerFn, TrainerStatus
 from torch import Tensor, nn
 
-from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.classifier.optimizer import LearningRate, learning_rate_for
 from lit_textclf.classifier.tasks.table import rules_of
-from lit_textclf.data.batches.collate import Batch, as_batch
+from lit_textclf.data.batches.collate import Batch, as_batch, pool
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.options import READS_TEXT
-from lit_textclf.data.tokens.long_text import Pooling, pool
+from lit_textclf.data.tokens.long_text import Pooling
 from lit_textclf.data.tokens.tokenizer import load_tokenizer, tokenizer_from_files
 from lit_textclf.data.trainer import data_module_of
 from lit_textclf.models.build import BuildOptions, build_model, scratch_config

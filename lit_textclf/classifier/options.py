@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from lit_textclf.classifier.calibration import check_threshold_for
+from lit_textclf.classifier.inference.calibration import check_threshold_for
 from lit_textclf.classifier.losses import check_loss
 from lit_textclf.classifier.metrics.stage import check_metrics
 from lit_textclf.classifier.network import HeadInit

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from lit_textclf.classifier.network import Network
 from lit_textclf.classifier.outputs import eval_mode
 from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.data.batches.collate import pool
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.holdout import stratified_sample
-from lit_textclf.data.tokens.long_text import pool
 from lit_textclf.models.layers import last_linear, set_weights
 from lit_textclf.utils.messages import long_quiet, note, plural, progress
 

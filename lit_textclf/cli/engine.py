@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
-from lit_textclf.classifier.checkpoint import CheckpointInfo
+from lit_textclf.classifier.inference.stored import CheckpointInfo
 from lit_textclf.export.onnx_runtime import CPU, OnnxModel, digest_of_folder, read_model_folder
 from lit_textclf.utils.messages import UserError, note
 from lit_textclf.utils.paths import expand_path

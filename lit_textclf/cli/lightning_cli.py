@@ -15,8 +15,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from lit_textclf.check.quick import report_severe_findings
-from lit_textclf.classifier.calibration import formatted, resolve_threshold
-from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
+from lit_textclf.classifier.checkpoint import find_checkpoint, read_checkpoint
+from lit_textclf.classifier.inference.calibration import formatted, resolve_threshold
+from lit_textclf.classifier.inference.stored import CheckpointInfo
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.options import CLASSES
 from lit_textclf.cli.baselines import CompareWithBaselines

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Sampler
 from lit_textclf.data.batches.collate import Collator
 from lit_textclf.data.batches.dataset import TokenizedDataset
 from lit_textclf.data.batches.loaders import ResumableLoader
-from lit_textclf.data.batches.predict_dataset import PredictDataset, part_rows_for
+from lit_textclf.data.batches.parts import part_rows_for
+from lit_textclf.data.batches.predict_dataset import PredictDataset
 from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSampler, make_sampler
 from lit_textclf.data.labels.table import TaskOption
 from lit_textclf.data.options import CARRIED, READS_TEXT, check_data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lit_textclf.data.batches.samplers import check_sampler
+from lit_textclf.data.batches.sampler_names import check_sampler
 from lit_textclf.data.splits import SPLITS
 from lit_textclf.utils.messages import UserError, did_you_mean, note
 from lit_textclf.utils.standard_input import DASH

@@ -16,7 +16,8 @@ from torchmetrics.functional.classification import (
     multilabel_stat_scores,
 )
 
-from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.inference.calibration import Calibration
+from lit_textclf.classifier.inference.decisions import decisions_of
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation.label_errors import LabelIssues, find_label_issues, find_label_set_issues
@@ -82,13 +83,13 @@ class Evaluation:
     @cached_property
     def probabilities(self) -> Tensor:
         """Probabilities of each label, float32 `(rows, labels)`; the values, `(rows, 1)`, for regression."""
-        return self.calibration.probabilities(self.target, self.outcomes.logits)
+        return torch.from_numpy(self.calibration.probabilities(self.target, self.outcomes.logits))
 
     @cached_property
     def decided(self) -> Tensor:
         """Label indices int64 `(rows,)`, label sets int64 `(rows, labels)`, or values float32 `(rows,)`."""
-        logits = self.calibration.apply(self.outcomes.logits)
-        return rules_of(self.target).decide(self.target, logits, self.thresholds)
+        logits = self.calibration.apply(self.outcomes.logits).numpy()
+        return torch.from_numpy(decisions_of(self.target).decide(self.target, logits, self.thresholds))
 
     @cached_property
     def losses(self) -> Tensor:
@@ -150,7 +151,8 @@ class Evaluation:
 
         This is the probability of the predicted label; for label sets that of the least certain decision.
         """
-        return rules_of(self.target).scores(self.probabilities, self.decided)
+        scores = decisions_of(self.target).scores(self.probabilities.numpy(), self.decided.numpy())
+        return None if scores is None else torch.from_numpy(scores)
 
     @cached_property
     def wrong(self) -> np.ndarray:

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.classifier.checkpoint import CheckpointInfo
+from lit_textclf.classifier.inference.calibration import Calibration
+from lit_textclf.classifier.inference.stored import CheckpointInfo
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.export.exporter import Exporter
 from lit_textclf.models.adapters import merged

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 
-from lit_textclf.classifier.checkpoint import CheckpointInfo
+from lit_textclf.classifier.inference.stored import CheckpointInfo
 from lit_textclf.export.exporter import Exporter
 from lit_textclf.utils.messages import UserError, clean
 from lit_textclf.utils.run_folder import options_of_run, read_metrics, run_of

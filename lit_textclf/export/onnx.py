@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lit_textclf.classifier.checkpoint import CheckpointInfo
+from lit_textclf.classifier.inference.stored import CheckpointInfo
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.export.exporter import Exporter

@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.classifier.checkpoint import CheckpointInfo
+from lit_textclf.classifier.inference.calibration import Calibration
+from lit_textclf.classifier.inference.stored import CheckpointInfo
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.messages import UserError, did_you_mean
 

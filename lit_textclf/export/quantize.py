@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lit_textclf.classifier.checkpoint import CheckpointInfo
+from lit_textclf.classifier.inference.stored import CheckpointInfo
 from lit_textclf.classifier.metrics.table import quality_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.tasks.table import rules_of

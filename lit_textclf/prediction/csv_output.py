@@ -6,17 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from lit_textclf.classifier.calibration import NO_PROBABILITIES, Calibration
-from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.classifier.inference.calibration import NO_PROBABILITIES, Calibration
+from lit_textclf.classifier.inference.decisions import decisions_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.prediction.options import PredictOptions
-from lit_textclf.prediction.output_format import OutputFormat
+from lit_textclf.prediction.output_format import Logits, Model, OutputFormat
 from lit_textclf.utils.csv_format import check_csv_name, csv_lines, format_float32
 from lit_textclf.utils.messages import UserError, note, plural
 from lit_textclf.utils.standard_input import DASH, STANDARD_OUTPUT
@@ -69,7 +67,7 @@ class CsvFormat(OutputFormat):
         return options.output
 
     @classmethod
-    def from_options(cls, options: PredictOptions, model: TextClassifier, data: TextDataModule) -> CsvFormat:
+    def from_options(cls, options: PredictOptions, model: Model, data: TextDataModule) -> CsvFormat:
         """Refuses a minimum score for a task without scores."""
         target, stream = data.target, data.stream
         assert target is not None
@@ -83,7 +81,7 @@ class CsvFormat(OutputFormat):
 
     def header(self) -> str:
         """The column names; prints which of the input's columns are renamed."""
-        names = list(self._predictions(torch.empty(0, self.target.num_outputs)))
+        names = list(self._predictions(np.empty((0, self.target.num_outputs), np.float32)))
         taken = {"row", *names}
         ids = [] if self.id_column is None else [self._unique(self.id_column, taken)]
         return csv_lines([["row", *ids, *names, *(self._unique(name, taken) for name in self.kept)]])
@@ -98,7 +96,7 @@ class CsvFormat(OutputFormat):
             note(f"{self.where}: the input's column {name!r} is written as {unique!r}")
         return unique
 
-    def lines(self, rows: Rows, logits: Tensor) -> str:
+    def lines(self, rows: Rows, logits: Logits) -> str:
         """A line for each row."""
         columns: list[Iterable[Any]] = [rows.row_numbers.tolist()]
         if self.id_column is not None and rows.id is not None:
@@ -110,18 +108,17 @@ class CsvFormat(OutputFormat):
             columns += [rows.kept[name].to_pylist() if name in present else missing for name in self.kept]
         return csv_lines(zip(*columns, strict=True))
 
-    def _predictions(self, logits: Tensor) -> dict[str, Iterable[Any]]:
+    def _predictions(self, logits: Logits) -> dict[str, Iterable[Any]]:
         """The columns of predictions by name, from raw logits `(rows, outputs)`."""
-        calibrated = self.calibration.apply(logits.float().cpu())
-        columns = rules_of(self.target).columns(self.target, calibrated, self.thresholds, self.min_score)
+        calibrated = self.calibration.apply(np.asarray(logits, np.float32))
+        columns = decisions_of(self.target).columns(self.target, calibrated, self.thresholds, self.min_score)
         if self.with_logits:
             names = self.target.labels or ("prediction",)
             columns |= {f"logit_{name}": calibrated[:, index] for index, name in enumerate(names)}
-        return {
-            name: format_float32(values) if isinstance(values, Tensor) else values for name, values in columns.items()
-        }
+        numbers = {name: format_float32(values) for name, values in columns.items() if isinstance(values, np.ndarray)}
+        return {**columns, **numbers}
 
-    def tally(self, logits: Tensor) -> dict[str, int]:
+    def tally(self, logits: Logits) -> dict[str, int]:
         """How many rows get no label."""
         if self.min_score is None:
             return {}

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor
+import numpy as np
 
-from lit_textclf.classifier.calibration import Calibration
-from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.classifier.inference.calibration import Calibration
+from lit_textclf.classifier.inference.decisions import decisions_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.prediction.options import PREDICTIONS, PredictOptions
-from lit_textclf.prediction.output_format import OutputFormat
+from lit_textclf.prediction.output_format import Logits, Model, OutputFormat
 from lit_textclf.utils.messages import UserError, note, plural
 
 # https://gluebenchmark.com/faq: file names by task, and labels in the order of GLUE's numbers.
@@ -108,7 +107,7 @@ class GlueFormat(OutputFormat):
         return task_of(data.dataset_config_name, _named(options))
 
     @classmethod
-    def from_options(cls, options: PredictOptions, model: TextClassifier, data: TextDataModule) -> GlueFormat:
+    def from_options(cls, options: PredictOptions, model: Model, data: TextDataModule) -> GlueFormat:
         """Refuses a checkpoint whose labels are not the task's."""
         assert data.target is not None
         task = cls._task(options, data)
@@ -123,19 +122,19 @@ class GlueFormat(OutputFormat):
         """The column names."""
         return "index\tprediction\n"
 
-    def lines(self, rows: Rows, logits: Tensor) -> str:
+    def lines(self, rows: Rows, logits: Logits) -> str:
         """Numbers or names of labels, or similarities with three decimals."""
-        calibrated = self.calibration.apply(logits.float().cpu())
-        decided = rules_of(self.target).decide(self.target, calibrated, self.thresholds)
+        calibrated = self.calibration.apply(np.asarray(logits, np.float32))
+        decided = decisions_of(self.target).decide(self.target, calibrated, self.thresholds)
         if self.task == "stsb":
-            values = [f"{value:.3f}" for value in decided.clamp(0, HIGHEST).tolist()]
+            values = [f"{value:.3f}" for value in decided.clip(0, HIGHEST).tolist()]
         else:
             names = self.target.texts(decided)
             order = LABELS[self.task]
             values = names if self.task in BY_NAME else [str(order.index(name)) for name in names]
         return "".join(f"{number}\t{value}\n" for number, value in zip(rows.row_numbers.tolist(), values, strict=True))
 
-    def tally(self, logits: Tensor) -> dict[str, int]:
+    def tally(self, logits: Logits) -> dict[str, int]:
         """How many predictions lie outside of the task's values, and are written as the nearest one."""
         if self.task != "stsb":
             return {}

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
-from torch import Tensor
+import numpy as np
 
-from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.prediction.options import PredictOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lit_textclf.data.datamodule import TextDataModule
+
+Logits: TypeAlias = "np.ndarray | Tensor"
+"""Float32 `(rows, outputs)`. Only the formats of this package get arrays, which need no torch; others get tensors."""
+
+
+class Model(Protocol):
+    """What a format needs of a classifier."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """Turns raw logits into calibrated ones."""
+
+    @property
+    def thresholds(self) -> Mapping[str, float] | None:
+        """Decision thresholds by label; None takes the most probable label."""
 
 
 class OutputFormat(ABC):
@@ -36,7 +55,7 @@ class OutputFormat(ABC):
 
     @classmethod
     @abstractmethod
-    def from_options(cls, options: PredictOptions, model: TextClassifier, data: TextDataModule) -> OutputFormat:
+    def from_options(cls, options: PredictOptions, model: Model, data: TextDataModule) -> OutputFormat:
         """The format of a prediction whose rows are known.
 
         Raises:
@@ -48,11 +67,11 @@ class OutputFormat(ABC):
         r"""What the file begins with: a line that ends in `\n`, or nothing."""
 
     @abstractmethod
-    def lines(self, rows: Rows, logits: Tensor) -> str:
+    def lines(self, rows: Rows, logits: Logits) -> str:
         r"""The lines of some rows, each ending in `\n`.
 
         Logits are raw, float32 `(rows, outputs)`; `model.calibration` turns them into calibrated ones, by which
-        :meth:`TaskRules.decide` decides.
+        :meth:`Decisions.decide` decides.
         """
 
     @property
@@ -60,7 +79,7 @@ class OutputFormat(ABC):
         """What lines depend on besides the options; a stopped prediction resumes only if it is the same."""
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
-    def tally(self, logits: Tensor) -> Mapping[str, int]:
+    def tally(self, logits: Logits) -> Mapping[str, int]:
         """Counts of some rows' raw logits, float32 `(rows, outputs)`; :meth:`report` gets the sums over all rows."""
         return {}
 

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import safetensors.torch
-import torch
-from torch import Tensor
+import numpy as np
+import safetensors.numpy
 
-from lit_textclf.data.batches.predict_dataset import REMEMBERED, Part
+from lit_textclf.data.batches.parts import REMEMBERED, Part
 from lit_textclf.prediction.output_file import PredictionFile
-from lit_textclf.prediction.output_format import OutputFormat
+from lit_textclf.prediction.output_format import Logits, OutputFormat
 from lit_textclf.utils.atomic import atomic_file
 from lit_textclf.utils.messages import UserError, note, plural
 
@@ -50,7 +49,7 @@ class PredictionParts:
         self.folder = _folder_of(file.path)
         self.part_rows = 0
         self.is_open = False
-        self._logits: dict[int, Tensor] = {}
+        self._logits: dict[int, np.ndarray] = {}
         self._lock = filelock.FileLock(self.folder / "lock", blocking=False)
 
     @property
@@ -123,7 +122,7 @@ class PredictionParts:
 
     # Parts ------------------------------------------------------------------------------------------------------------
 
-    def write(self, part: Part, logits: Tensor) -> None:
+    def write(self, part: Part, logits: Logits) -> None:
         """Writes a complete part; logits are raw, float32 `(rows, outputs)`.
 
         Raises:
@@ -137,11 +136,11 @@ class PredictionParts:
         }  # fmt: skip
         try:
             self._write(self._path(part.index, "csv"), lines)
-            values = {"logits": logits.float().contiguous()}
+            values = {"logits": np.ascontiguousarray(logits, np.float32)}
             if part.targets is not None:
-                values["targets"] = torch.from_numpy(part.targets).contiguous()
+                values["targets"] = np.ascontiguousarray(part.targets)
                 record["measured"] = len(part.targets)
-            self._write(self._path(part.index, "safetensors"), safetensors.torch.save(values))
+            self._write(self._path(part.index, "safetensors"), safetensors.numpy.save(values))
             self._write(self._path(part.index, "json"), json.dumps(record).encode())
         except OSError as error:
             raise self._unwritable(error) from None
@@ -182,7 +181,7 @@ class PredictionParts:
             self._write(self.folder / _JOINED, content.hexdigest().encode())
         return tally
 
-    def measured(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def measured(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Logits and targets of all rows, part by part; nothing, with a note, if a row has no label."""
         records = [self.record(index) or {} for index in range(self.number)]
         reasons = [record["unmeasured"] for record in records if record.get("unmeasured")]
@@ -191,10 +190,10 @@ class PredictionParts:
         if reasons or not all("measured" in record for record in records):
             return
         for index in range(self.number):
-            values = safetensors.torch.load_file(self._path(index, "safetensors"))
+            values = safetensors.numpy.load_file(self._path(index, "safetensors"))
             yield values["logits"], values["targets"]
 
-    def logits(self, index: int) -> Tensor:
+    def logits(self, index: int) -> np.ndarray:
         """The logits of a part that is done, float32 `(rows, outputs)`.
 
         Raises:
@@ -203,7 +202,7 @@ class PredictionParts:
         if index not in self._logits:
             path = self._path(index, "safetensors")
             try:
-                self._logits[index] = safetensors.torch.load_file(path)["logits"]
+                self._logits[index] = safetensors.numpy.load_file(path)["logits"]
             except (OSError, safetensors.SafetensorError, KeyError) as error:
                 raise UserError(
                     f"{path}: cannot be read ({error!s:.60}); remove {self.folder} and start again"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 import transformers
 from lightning.pytorch.callbacks import Callback
@@ -23,13 +24,12 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
-from torch import Tensor
 
-from lit_textclf.classifier.calibration import formatted
 from lit_textclf.classifier.checkpoint import digest_of
+from lit_textclf.classifier.inference.calibration import formatted
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.outputs import Prediction
-from lit_textclf.data.batches.predict_dataset import Part, part_rows_for
+from lit_textclf.data.batches.parts import Part, part_rows_for
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.stream import RowStream
 from lit_textclf.data.trainer import data_module_of
@@ -216,8 +216,8 @@ class PredictionWriter(Callback):
             self._held[index] = _Held(batch["part"])
         held = self._held[index]
         self._progress.compute(len(outputs.row))
-        if held.add(outputs):
-            self.parts.write(held.part, held.logits(self.parts))
+        if held.add(outputs.row.cpu().numpy(), outputs.logits.float().cpu().numpy()):
+            self.parts.write(held.part, torch.from_numpy(held.logits(self.parts)))
             del self._held[index]
             self._progress.advance(len(held.part.rows))
 
@@ -302,7 +302,7 @@ def metrics_of(predictions: Iterable[PredictionParts], classifier: TextClassifie
     metrics, measured = classifier.stage_metrics("predict"), False
     metrics.reset()
     for logits, targets in chain.from_iterable(parts.measured() for parts in predictions):
-        classifier.measure("predict", logits.to(classifier.device), targets.to(classifier.device))
+        classifier.measure("predict", *(torch.from_numpy(values).to(classifier.device) for values in (logits, targets)))
         measured = True
     return metrics.compute(alone=True) if measured else {}
 
@@ -313,23 +313,25 @@ class _Held:
     def __init__(self, part: Part) -> None:
         self.part = part
         self._wanted = len(part.computed)
-        self._batches: list[Prediction] = []
+        self._rows: list[np.ndarray] = []
+        self._logits: list[np.ndarray] = []
         self._have = 0
 
-    def add(self, batch: Prediction) -> bool:
+    def add(self, row: np.ndarray, logits: np.ndarray) -> bool:
         """Takes a batch; whether the part is complete."""
-        self._batches.append(Prediction(batch.row.cpu() - self.part.start, batch.logits.float().cpu()))
-        self._have += len(batch.row)
+        self._rows.append(row - self.part.start)
+        self._logits.append(logits)
+        self._have += len(row)
         return self._have == self._wanted
 
-    def logits(self, parts: PredictionParts) -> Tensor:
+    def logits(self, parts: PredictionParts) -> np.ndarray:
         """The logits of all rows, float32 `(rows, outputs)`; those of equal texts come from earlier parts."""
-        row, logits = (torch.cat(parts) for parts in zip(*self._batches, strict=True))
-        of_row = torch.empty(len(self.part.rows), logits.shape[1])
-        of_row[row] = logits
+        logits = np.concatenate(self._logits)
+        of_row = np.empty((len(self.part.rows), logits.shape[1]), np.float32)
+        of_row[np.concatenate(self._rows)] = logits
         for known, (part, row_of_part) in self.part.known.items():
             of_row[known] = parts.logits(part)[row_of_part]
-        return of_row[torch.from_numpy(self.part.taken)]
+        return np.asarray(of_row[self.part.taken])
 
 
 class _Rows:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -49,6 +50,6 @@ class _Lines(list[str]):
         self.append(line[:-2] + "\n")
 
 
-def format_float32(values: Tensor) -> list[str]:
+def format_float32(values: np.ndarray | Tensor) -> list[str]:
     """The shortest decimal that reads back as the same float32, for each of `(batch,)`."""
-    return pc.cast(pa.array(values.float().numpy()), pa.string()).to_pylist()  # type: ignore[no-any-return]
+    return pc.cast(pa.array(np.asarray(values, np.float32)), pa.string()).to_pylist()  # type: ignore[no-any-return]

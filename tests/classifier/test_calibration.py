@@ -18,14 +18,12 @@ from torch.nn import functional as F
 
 from lit_textclf import Target, TextClassifier, UserError, main
 from lit_textclf.classifier.calibration import (
-    Calibration,
     beats_by_more_than_chance,
     best_threshold,
     fit_temperature,
-    formatted,
-    resolve_threshold,
     thresholds_of,
 )
+from lit_textclf.classifier.inference.calibration import Calibration, formatted, resolve_threshold
 from lit_textclf.classifier.tasks.table import rules_of
 from tests.conftest import fit_command, sentences, shared_folder, write_csv, write_reviews
 

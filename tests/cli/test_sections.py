@@ -14,7 +14,7 @@ from lit_textclf import TextClassifier, TextDataModule, main
 from lit_textclf.cli.commands import COMMANDS
 from lit_textclf.cli.commands.export import export
 from lit_textclf.cli.sections import NOT_OPTIONS
-from lit_textclf.data.batches.samplers import SAMPLERS
+from lit_textclf.data.batches.sampler_names import SAMPLERS
 from lit_textclf.data.labels.table import TASKS
 from lit_textclf.data.readers.formats import READERS
 from lit_textclf.data.tokens.long_text import Mode, Pooling

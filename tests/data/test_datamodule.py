@@ -11,7 +11,7 @@ from lightning.pytorch.accelerators import XLAAccelerator
 from transformers import BertTokenizer
 
 from lit_textclf import TextClassifier, TextDataModule, Trainer, UserError
-from lit_textclf.data.batches.predict_dataset import targets_if_all
+from lit_textclf.data.batches.parts import targets_if_all
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.read import read_files

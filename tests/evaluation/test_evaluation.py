@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation.evaluation import Evaluation

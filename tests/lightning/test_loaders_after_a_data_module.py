@@ -15,7 +15,7 @@ from transformers import BertTokenizer, DataCollatorWithPadding
 
 import lit_textclf
 from lit_textclf import PredictionWriter, Target, TextClassifier, TextDataModule, Trainer, UserError
-from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.inference.calibration import Calibration
 from tests.conftest import sentences
 from tests.lightning.conftest import QUIET, TRAINERS
 

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from transformers import BertTokenizer
 
 from lit_textclf import PredictionWriter, Target, TextClassifier, TextDataModule, Trainer
-from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.inference.calibration import Calibration
 from tests.conftest import sentences, write_csv
 
 OPTIONS: dict[str, Any] = {

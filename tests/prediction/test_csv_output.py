@@ -123,7 +123,7 @@ def test_probabilities_read_back_as_the_same_float32() -> None:
     target = Target("single_label", ("a", "b", "c"))
     logits = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * 5
     _, *lines = parsed(predict(target, rows_of_texts(["x"] * 200), logits, batch_size=64))
-    expected = logits.softmax(-1).numpy()
+    expected = logits.double().softmax(-1).float().numpy()
     assert np.array([line[3:] for line in lines], np.float32).tolist() == expected.tolist()
     assert np.array([line[2] for line in lines], np.float32).tolist() == expected.max(-1).tolist()
     assert [line[1] for line in lines] == [target.labels[best] for best in expected.argmax(-1)]

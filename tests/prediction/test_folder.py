@@ -22,7 +22,7 @@ FOLDER = [*PREDICT, "--data.predict_file", "in/*", "--output", "out/"]
 @pytest.fixture
 def _fitted(fitted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run, and three files in three formats; one has no labels."""
-    monkeypatch.setattr("lit_textclf.data.batches.predict_dataset.PART_BATCHES", 1)
+    monkeypatch.setattr("lit_textclf.data.batches.parts.PART_BATCHES", 1)
     rows = sentences(31)
     Path("in").mkdir()
     write_csv(Path("in/a.csv"), ["text", "label"], rows[:9])

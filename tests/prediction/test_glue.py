@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lit_textclf import Target, main
-from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.prediction.glue import LABELS, GlueFormat, file_of, task_of
 from lit_textclf.utils.messages import UserError

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from lit_textclf import PredictionWriter, Target, TextClassifier, TextDataModule, Trainer, UserError, main
-from lit_textclf.data.batches.predict_dataset import REMEMBERED, Part, SeenTexts
+from lit_textclf.data.batches.parts import REMEMBERED, Part, SeenTexts
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.data.tokens.tokenizer import tokenizer_from_files
 from tests.conftest import sentences, write_csv
@@ -32,7 +32,7 @@ PARTS = Path("predictions.csv.parts")
 @pytest.fixture
 def _fitted(fitted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run, and rows whose prediction has four parts of ten batches."""
-    monkeypatch.setattr("lit_textclf.data.batches.predict_dataset.PART_BATCHES", 10)
+    monkeypatch.setattr("lit_textclf.data.batches.parts.PART_BATCHES", 10)
     write_csv(Path("rows.csv"), ["text"], [(text,) for text, _ in sentences(ROWS)])
 
 
@@ -229,7 +229,7 @@ def test_a_full_disk_keeps_what_is_done(
 ) -> None:
     """A limit on the size of files, in KiB, stands for it: a part of 4.4 does not fit, or the whole of 17.6."""
     write_csv(Path("rows.csv"), ["text"], [(text,) for text, _ in sentences(5 * ROWS)])
-    monkeypatch.setattr("lit_textclf.data.batches.predict_dataset.PART_BATCHES", 50)
+    monkeypatch.setattr("lit_textclf.data.batches.parts.PART_BATCHES", 50)
     main([*COMMAND, "--output", "whole.csv"])
     with limited_files(room * 1024), pytest.raises(SystemExit) as raised:
         main(COMMAND)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lit_textclf import Target, TextClassifier, TextDataModule, main
-from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.inference.calibration import Calibration
 from tests.conftest import sentences, write_csv
 
 pytestmark = pytest.mark.usefixtures("no_figures")

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import binary_calibration_error
 
-from lit_textclf.classifier.tasks.rules import BINS, ITERATIONS, Columns, TaskRules
-from lit_textclf.data.labels.multi_label import names_in_sets
+from lit_textclf.classifier.tasks.rules import BINS, ITERATIONS, TaskRules
 from lit_textclf.data.labels.target import THRESHOLD, Target
 from lit_textclf.utils.messages import UserError
 
@@ -44,10 +43,6 @@ class MultiLabelRules(TaskRules):
         limits = [(thresholds or {}).get(name, THRESHOLD) for name in target.labels]
         return logits.sigmoid().ge(torch.tensor(limits, device=logits.device)).long()
 
-    def scores(self, probabilities: Tensor, decided: Tensor) -> Tensor:
-        """The probability of the least certain decision of the set."""
-        return torch.where(decided.bool(), probabilities, 1 - probabilities).min(-1).values
-
     def fit_linear(self, outputs: int, features: Any, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
         """A logistic regression for each label; one that all rows or none have starts with a bias alone."""
         from sklearn.linear_model import LogisticRegression
@@ -75,21 +70,6 @@ class MultiLabelRules(TaskRules):
         predicted, true = logits > 0, targets.bool()
         both = int((predicted & true).sum())
         return 2 * both / max(1, int(predicted.sum() + true.sum()))
-
-    def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
-        """`labels` and `probabilities`."""
-        sets = names_in_sets(self.decide(target, logits), target.labels)
-        return [
-            {"labels": names, "probabilities": dict(zip(target.labels, row, strict=True))}
-            for names, row in zip(sets, logits.sigmoid().tolist(), strict=True)
-        ]
-
-    def columns(
-        self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None, min_score: float | None
-    ) -> Columns:
-        """`labels` and each label's probability."""
-        labels = target.texts(self.decide(target, logits, thresholds))
-        return {"labels": labels, **self.probability_columns(target, logits.sigmoid())}
 
     def balanced_weights(self, target: Target, counts: Mapping[str, int], rows: int) -> list[float]:
         """Rows without the label / rows with the label."""

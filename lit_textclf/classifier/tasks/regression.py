@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lit_textclf.classifier.tasks.rules import Columns, TaskRules
+from lit_textclf.classifier.tasks.rules import TaskRules
 from lit_textclf.data.labels.target import Target
 
 
@@ -56,13 +56,3 @@ class RegressionRules(TaskRules):
         """The share of the variance that is explained."""
         errors, spread = F.mse_loss(logits[:, 0], targets), targets.var(correction=0)
         return 1 - float(errors / spread) if spread > 0 else 0.0
-
-    def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
-        """`prediction`."""
-        return [{"prediction": value} for value in logits.squeeze(-1).tolist()]
-
-    def columns(
-        self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None, min_score: float | None
-    ) -> Columns:
-        """`prediction`."""
-        return {"prediction": logits[:, 0]}

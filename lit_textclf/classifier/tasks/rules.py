@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -14,7 +14,6 @@ BINS = 15
 """Bins of the expected calibration error, as in Guo et al. 2017."""
 ITERATIONS = 100
 """Steps of a solver at most: a start need not be the optimum."""
-Columns = dict[str, Sequence[Any] | Tensor]
 
 
 class TaskRules(ABC):
@@ -93,28 +92,6 @@ class TaskRules(ABC):
     @abstractmethod
     def measure_quality(self, logits: Tensor, targets: Tensor) -> float:
         """The metric called :attr:`quality`; higher is better."""
-
-    @abstractmethod
-    def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
-        """One dict per row, see :meth:`TextClassifier.classify`."""
-
-    @abstractmethod
-    def columns(
-        self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None, min_score: float | None
-    ) -> Columns:
-        """Columns of predictions by name; numbers are tensors.
-
-        Logits `(0, outputs)` give the names alone. A row whose score is below `min_score` gets no label.
-        """
-
-    @staticmethod
-    def probability_columns(target: Target, probabilities: Tensor) -> Columns:
-        """A column `prob_NAME` per label of probabilities `(rows, labels)`."""
-        return dict(zip((f"prob_{name}" for name in target.labels), probabilities.unbind(1), strict=True))
-
-    def scores(self, probabilities: Tensor, decided: Tensor) -> Tensor | None:
-        """The probability of each decision, float32 `(rows,)`; None without probabilities."""
-        return None
 
     def balanced_weights(self, target: Target, counts: Mapping[str, int], rows: int) -> list[float]:
         """Weights of `model.class_weights balanced`, in label order; all counts are above 0.

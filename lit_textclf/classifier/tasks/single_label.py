@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from lit_textclf.classifier.tasks.rules import BINS, ITERATIONS, Columns, TaskRules
+from lit_textclf.classifier.tasks.rules import BINS, ITERATIONS, TaskRules
 from lit_textclf.data.labels.target import Target
 
 
@@ -42,10 +42,6 @@ class SingleLabelRules(TaskRules):
         positive = logits.softmax(-1)[:, index].ge(thresholds[target.labels[index]])
         return torch.where(positive, index, 1 - index)
 
-    def scores(self, probabilities: Tensor, decided: Tensor) -> Tensor:
-        """The probability of the predicted label."""
-        return probabilities.gather(1, decided[:, None])[:, 0]
-
     def fit_linear(self, outputs: int, features: Any, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
         """Logistic regression over the classes that have rows; the others start with the lowest bias."""
         from sklearn.linear_model import LogisticRegression
@@ -69,27 +65,6 @@ class SingleLabelRules(TaskRules):
     def measure_quality(self, logits: Tensor, targets: Tensor) -> float:
         """Accuracy."""
         return float(logits.argmax(-1).eq(targets).float().mean())
-
-    def answers(self, target: Target, logits: Tensor) -> list[dict[str, Any]]:
-        """`label`, `score` and `probabilities`."""
-        names, decided = target.labels, self.decide(target, logits).tolist()
-        return [
-            {"label": names[index], "score": row[index], "probabilities": dict(zip(names, row, strict=True))}
-            for index, row in zip(decided, logits.softmax(-1).tolist(), strict=True)
-        ]
-
-    def columns(
-        self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None, min_score: float | None
-    ) -> Columns:
-        """`label`, `score`, `abstained` if there is a minimum score, and each label's probability."""
-        probabilities, decided = logits.softmax(-1), self.decide(target, logits, thresholds)
-        scores, labels = self.scores(probabilities, decided), target.texts(decided)
-        abstained: Columns = {}
-        if min_score is not None:
-            below = (scores < min_score).tolist()
-            labels = ["" if out else label for label, out in zip(labels, below, strict=True)]
-            abstained["abstained"] = [str(out).lower() for out in below]
-        return {"label": labels, "score": scores, **abstained, **self.probability_columns(target, probabilities)}
 
     def balanced_weights(self, target: Target, counts: Mapping[str, int], rows: int) -> list[float]:
         """Rows / (classes * the class's rows), as in scikit-learn."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.cli.lightning_cli import TextCLI
 from lit_textclf.cli.sections import add_options
 from lit_textclf.evaluation.evaluation import Evaluation

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_textclf.classifier.checkpoint import CheckpointInfo, find_checkpoint, read_checkpoint
+from lit_textclf.classifier.checkpoint import find_checkpoint, read_checkpoint
+from lit_textclf.classifier.inference.stored import CheckpointInfo
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.sections import add_data_options
 from lit_textclf.data.datamodule import TextDataModule

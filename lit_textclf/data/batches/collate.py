@@ -1,19 +1,18 @@
-"""Rows padded into a batch."""
+"""Rows padded into a batch of tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lit_textclf.data.batches.dataset import Encoded
+from lit_textclf.data.batches.padding import ArrayBatch, Padder
+from lit_textclf.data.tokens.long_text import Pooling
 from lit_textclf.utils.messages import UserError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 
 class Batch(TypedDict, total=False):
@@ -24,7 +23,7 @@ class Batch(TypedDict, total=False):
     float32 `(batch, outputs)`, and missing for rows without labels; `row` is the row's index in the input, int64
     `(batch,)`; `tokens` counts the real tokens. Where long texts are read in windows the inputs are
     `(windows, tokens)`, and `windows`, int64 `(batch,)`, says how many of them each row has. In prediction the first
-    batch of each part of the input has it as `part` (see `predict_dataset.py`).
+    batch of each part of the input has it as `part` (see `parts.py`).
     """
 
     inputs: dict[str, Tensor]
@@ -68,43 +67,38 @@ def as_labelled_batch(batch: Mapping[str, Any]) -> Batch:
     return converted
 
 
-class Collator:
-    """Pads each batch to its longest row, or to a fixed length.
+def as_tensors(batch: ArrayBatch) -> Batch:
+    """A batch of arrays as one of tensors, which share their memory."""
+    values: dict[str, Any] = {name: _tensor(value) for name, value in batch.items()}
+    return cast(Batch, {**values, "inputs": {name: _tensor(array) for name, array in batch["inputs"].items()}})
 
-    In place of transformers' `DataCollatorWithPadding`, which takes Python lists: rows here are numpy views of a
-    memory-mapped file, and are copied once.
 
-    Args:
-        tokenizer: gives the padding token, its segment id and side, and which arguments the model takes.
-        pad_to: the fixed length in tokens, or None for each batch's longest row.
-        windows: whether rows may have several sequences, which are counted then.
-    """
+def _tensor(value: Any) -> Any:
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, pad_to: int | None = None, *, windows: bool = False) -> None:
-        if tokenizer.pad_token_id is None:
-            raise UserError("the tokenizer has no padding token; choose a model whose tokenizer has one")
-        self.padding = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0}
-        if "token_type_ids" in tokenizer.model_input_names:
-            self.padding["token_type_ids"] = tokenizer.pad_token_type_id
-        self.pad_left = tokenizer.padding_side == "left"
-        self.pad_to, self.windows = pad_to, windows
+
+class Collator(Padder):
+    """Pads rows into batches of tensors, for a data loader."""
 
     def __call__(self, rows: list[Encoded]) -> Batch:
         """Pads rows into a batch."""
-        sequences = [sequence for row in rows for sequence in row.sequences]
-        lengths = np.array([len(ids) for ids, _ in sequences])
-        width = self.pad_to or max(1, int(lengths.max()))  # GPT-2's tokenizer reads nothing in a blank text
-        padded = {name: np.full((len(sequences), width), value, np.int64) for name, value in self.padding.items()}
-        for index, ((ids, types), length) in enumerate(zip(sequences, lengths, strict=True)):
-            span = slice(width - length, width) if self.pad_left else slice(0, length)
-            padded["input_ids"][index, span] = ids
-            padded["attention_mask"][index, span] = 1
-            if "token_type_ids" in padded:
-                padded["token_type_ids"][index, span] = types
-        inputs = {name: torch.from_numpy(array) for name, array in padded.items()}
-        batch = Batch(inputs=inputs, row=torch.tensor([row.row for row in rows]), tokens=int(lengths.sum()))
-        if self.windows:
-            batch["windows"] = torch.tensor([len(row.sequences) for row in rows])
-        if rows[0].target is not None:
-            batch["target"] = torch.from_numpy(np.array([row.target for row in rows]))
-        return batch
+        return as_tensors(self.pad(rows))
+
+
+def pool(logits: Tensor, windows: Tensor, pooling: Pooling) -> Tensor:
+    """Pools the logits of windows into those of their documents.
+
+    Args:
+        logits: float32 `(windows, outputs)`, those of a document next to each other.
+        windows: how many each document has, int64 `(batch,)`.
+        pooling: `mean` or `max`, of each output by itself.
+
+    Returns:
+        float32 `(batch, outputs)`.
+    """
+    document = torch.repeat_interleave(torch.arange(len(windows), device=logits.device), windows)
+    pooled = logits.new_zeros(len(windows), logits.shape[1])
+    if pooling == "max":
+        index = document[:, None].expand_as(logits)
+        return pooled.scatter_reduce(0, index, logits, "amax", include_self=False)
+    return pooled.index_add(0, document, logits) / windows[:, None]

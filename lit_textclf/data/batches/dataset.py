@@ -1,4 +1,4 @@
-"""The tokens of each row as the sequences that the model reads, and the torch data set of them."""
+"""The tokens of each row as the sequences that the model reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.tokens.long_text import LongText
@@ -15,7 +14,12 @@ from lit_textclf.data.tokens.token_cache import tokenize
 from lit_textclf.utils.messages import plural
 
 if TYPE_CHECKING:
+    from torch.utils.data import Dataset
     from transformers import PreTrainedTokenizerFast
+
+    Base = Dataset["Encoded"]
+else:
+    Base = object  # a data loader asks for `len` and indices, not for torch's class, which would import torch
 
 
 class Encoded(NamedTuple):
@@ -63,7 +67,7 @@ class Encoder:
         return [self._special.build(*ends)]
 
 
-class TokenizedDataset(Dataset[Encoded]):
+class TokenizedDataset(Base):
     """Rows ready for the collator.
 
     Args:

@@ -8,15 +8,16 @@ them, a batch each, has `yields_batches = True`. To resume exactly, its order ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
 from torch.utils.data.distributed import DistributedSampler
 
+from lit_textclf.data.batches.sampler_names import SAMPLERS
 from lit_textclf.utils.class_path import Spec, instantiate, load_class
-from lit_textclf.utils.messages import UserError, did_you_mean
+from lit_textclf.utils.messages import UserError
 
 WINDOW_BATCHES = 100
 """Batches whose rows are sorted by length together.
@@ -168,36 +169,6 @@ class SortedWindowSampler(DistributedSampler[int]):
         return iter(order[self.rank :: self.num_replicas].tolist())
 
 
-SAMPLERS: dict[str, Callable[..., Sampler[Any]]] = {
-    "shuffled": ShuffledSampler,
-    "length_grouped": LengthGroupedSampler,
-    "token_budget": TokenBudgetBatchSampler,
-}
-"""The training orders by their name in `data.sampler`."""
-
-
-def check_sampler(sampler: Spec, max_tokens: int | None) -> None:
-    """Refuses values of `data.sampler` that cannot work.
-
-    Raises:
-        UserError: for an unknown name or class, or one that contradicts `data.max_tokens_per_batch`.
-    """
-    if not isinstance(sampler, str) or "." in sampler:
-        load_class(sampler, "data.sampler")
-        return
-    if sampler not in SAMPLERS:
-        raise UserError(
-            f"data.sampler {sampler!r}: must be {', '.join(SAMPLERS)} or the dotted name of a class"
-            f"{did_you_mean(sampler, SAMPLERS)}"
-        )
-    if (sampler == "token_budget") != (max_tokens is not None):
-        raise UserError(
-            f"data.sampler {sampler}: needs --data.max_tokens_per_batch"
-            if max_tokens is None
-            else f"data.sampler {sampler}: does not go with data.max_tokens_per_batch; use token_budget"
-        )
-
-
 def make_sampler(
     sampler: Spec, lengths: np.ndarray, batch_size: int, seed: int, replicas: int, rank: int
 ) -> Sampler[Any]:
@@ -208,7 +179,7 @@ def make_sampler(
     """
     shared = {"lengths": lengths, "batch_size": batch_size, "seed": seed, "replicas": replicas, "rank": rank}
     if isinstance(sampler, str) and sampler in SAMPLERS:
-        return SAMPLERS[sampler](**shared)
+        return load_class(SAMPLERS[sampler], "data.sampler")(**shared)  # type: ignore[no-any-return]
     made: Sampler[Any] = instantiate(sampler, "data.sampler", **shared)
     if replicas > 1 and not isinstance(made, DistributedSampler):
         # Lightning would replace it by a DistributedSampler that shuffles.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lit_textclf.data.batches.collate import Batch, Collator
 from lit_textclf.data.batches.dataset import Encoded, Encoder
+from lit_textclf.data.batches.padding import ArrayBatch, Padder
 from lit_textclf.data.tokens.long_text import LongText
 from lit_textclf.data.tokens.token_cache import CHUNK_TEXTS, token_ids
 from lit_textclf.utils.messages import UserError, plural
@@ -49,7 +49,7 @@ def batches_of_texts(
     max_length: int,
     read_as: Mapping[str, Any],
     batch_size: int,
-) -> Iterator[Batch]:
+) -> Iterator[ArrayBatch]:
     """Batches of texts or pairs of texts, sorted by length, the longest first.
 
     They have the inputs of :class:`TokenizedDataset` and a data loader, which take longer for one text than a small
@@ -62,11 +62,11 @@ def batches_of_texts(
     columns = [_tokens(column, tokenizer) for column in (texts, text_pairs) if column is not None]
     rows = list(zip(*columns, strict=True))
     lengths = encoder.lengths(np.array([sum(map(len, row)) for row in rows]))
-    collate = Collator(tokenizer, windows=long_text.mode == "window")
+    padder = Padder(tokenizer, windows=long_text.mode == "window")
     order = np.argsort(-lengths, kind="stable").tolist()
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        yield collate([Encoded(row, encoder.sequences(*rows[row]), None) for row in batch])
+        yield padder.pad([Encoded(row, encoder.sequences(*rows[row]), None) for row in batch])
 
 
 def _tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[np.ndarray]:

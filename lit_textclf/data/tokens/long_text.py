@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from lit_textclf.utils.messages import UserError, plural
 
@@ -123,22 +121,3 @@ class LongText:
             f"{plural(tally['windows'], 'window')} of {max_length} tokens (stride {self.stride_for(budget)}), "
             f"{share} cut off after {plural(self.max_windows, 'window')} ({plural(tally['cut_tokens'], 'token')})"
         )
-
-
-def pool(logits: Tensor, windows: Tensor, pooling: Pooling) -> Tensor:
-    """Pools the logits of windows into those of their documents.
-
-    Args:
-        logits: float32 `(windows, outputs)`, those of a document next to each other.
-        windows: how many each document has, int64 `(batch,)`.
-        pooling: `mean` or `max`, of each output by itself.
-
-    Returns:
-        float32 `(batch, outputs)`.
-    """
-    document = torch.repeat_interleave(torch.arange(len(windows), device=logits.device), windows)
-    pooled = logits.new_zeros(len(windows), logits.shape[1])
-    if pooling == "max":
-        index = document[:, None].expand_as(logits)
-        return pooled.scatter_reduce(0, index, logits, "amax", include_self=False)
-    return pooled.index_add(0, document, logits) / windows[:, None]

@@ -8,13 +8,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from lit_textclf.classifier.calibration import (
-    Calibration,
-    fit_temperature,
-    formatted,
-    labels_with_thresholds,
-    thresholds_of,
-)
+from lit_textclf.classifier.calibration import fit_temperature, thresholds_of
+from lit_textclf.classifier.inference.calibration import Calibration, formatted, labels_with_thresholds
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import THRESHOLD
 from lit_textclf.evaluation.evaluation import Evaluation

@@ -24,7 +24,7 @@ from torchmetrics.functional.classification import binary_average_precision
 
 from lit_textclf.classifier.metrics.table import charts_of
 from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.data.tokens.long_text import pool
+from lit_textclf.data.batches.collate import pool
 from lit_textclf.data.trainer import data_module_of
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.curves import curves

@@ -28,18 +28,6 @@ def test_decisions() -> None:
     assert RULE.decide(TARGET, LOGITS).tolist() == [[1, 0], [1, 1]]
     assert RULE.decide(TARGET, LOGITS, {"joy": 0.7}).tolist() == [[1, 0], [0, 1]]
     assert RULE.decide(TARGET, LOGITS, {"joy": 0.8, "fear": 0.2}).tolist() == [[0, 1], [0, 1]]
-    scores = RULE.scores(RULE.probabilities(LOGITS), torch.tensor([[1, 0], [0, 0]]))
-    assert scores is not None
-    assert scores.tolist() == pytest.approx([0.75, 0.25])
-
-
-def test_answers_and_columns() -> None:
-    answers = RULE.answers(TARGET, LOGITS)
-    assert [answer["labels"] for answer in answers] == [["joy"], ["joy", "fear"]]
-    assert answers[0]["probabilities"] == pytest.approx({"joy": 0.75, "fear": 0.25})
-    columns = RULE.columns(TARGET, LOGITS, {"joy": 0.7, "fear": 0.8}, None)
-    assert list(columns) == ["labels", "prob_joy", "prob_fear"]
-    assert columns["labels"] == ["joy", ""]
 
 
 def test_slopes_are_derivatives_of_the_loss() -> None:

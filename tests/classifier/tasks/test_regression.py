@@ -22,6 +22,3 @@ def test_losses() -> None:
 def test_values_pass_through() -> None:
     assert RULE.probabilities(VALUES).tolist() == [[1.0], [-0.5]]
     assert RULE.decide(TARGET, VALUES).tolist() == [1.0, -0.5]
-    assert RULE.answers(TARGET, VALUES) == [{"prediction": 1.0}, {"prediction": -0.5}]
-    assert list(RULE.columns(TARGET, VALUES[:0], None, None)) == ["prediction"]
-    assert RULE.scores(VALUES, VALUES[:, 0]) is None

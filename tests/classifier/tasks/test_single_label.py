@@ -29,9 +29,6 @@ def test_decisions() -> None:
     assert RULE.decide(TARGET, LOGITS).tolist() == [0, 1, 0]
     assert RULE.decide(TARGET, LOGITS, {"spam": 0.5}).tolist() == [0, 1, 1]
     assert RULE.decide(TARGET, LOGITS, {"spam": 0.2}).tolist() == [1, 1, 1]
-    scores = RULE.scores(probabilities, torch.tensor([1, 1, 0]))
-    assert scores is not None
-    assert scores.tolist() == pytest.approx([0.25, 0.75, 0.5])
 
 
 def test_logits_decide_where_probabilities_are_rounded_to_the_same() -> None:
@@ -39,15 +36,6 @@ def test_logits_decide_where_probabilities_are_rounded_to_the_same() -> None:
     assert logits[0, 0] < logits[0, 1]
     assert len(set(RULE.probabilities(logits)[0].tolist())) == 1
     assert RULE.decide(TARGET, logits).tolist() == [1]
-    assert RULE.answers(TARGET, logits)[0]["label"] == RULE.columns(TARGET, logits, None, None)["label"][0] == "spam"
-
-
-def test_columns() -> None:
-    columns = RULE.columns(TARGET, LOGITS, None, 0.6)
-    assert list(columns) == ["label", "score", "abstained", "prob_ham", "prob_spam"]
-    assert columns["label"] == ["ham", "spam", ""]
-    assert columns["abstained"] == ["false", "false", "true"]
-    assert list(RULE.columns(TARGET, LOGITS[:0], None, None)) == ["label", "score", "prob_ham", "prob_spam"]
 
 
 def test_slopes_are_derivatives_of_the_loss() -> None:

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score
 from torch.nn import functional as F
 
 from lit_textclf import Target, TextDataModule, UserError, main
-from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.cli.commands import cross_validate
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
@@ -76,7 +76,7 @@ def test_each_row_has_the_temperature_of_its_fold() -> None:
     rows, target = rows_of_texts(["a", "b", "c"]), Target("single_label", ("no", "yes"))
     by_row = torch.tensor([[0.5], [2.0], [0.5]])
     evaluation = Evaluation(Outcomes("train", target, rows, logits, targets, targets, 8), Calibration(by_row=by_row))
-    assert torch.equal(evaluation.probabilities, (logits / by_row).softmax(1))
+    assert torch.equal(evaluation.probabilities, (logits / by_row).double().softmax(1).float())
     assert torch.equal(evaluation.losses, F.cross_entropy(logits, targets, reduction="none"))
 
 

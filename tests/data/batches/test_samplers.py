@@ -111,7 +111,7 @@ def test_evaluation_holds_one_window() -> None:
 
 @pytest.mark.usefixtures("fitted")
 def test_predictions_come_in_input_order_with_or_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lit_textclf.data.batches.predict_dataset.PART_BATCHES", 3)
+    monkeypatch.setattr("lit_textclf.data.batches.parts.PART_BATCHES", 3)
     write_csv(Path("p.csv"), ["text"], [(text,) for text, _ in [*sentences(20), *sentences(27)]])
     found = []
     for batch_size, by_length in ((4, "true"), (4, "false"), (5, "true"), (12, "true"), (13, "true"), (64, "true")):

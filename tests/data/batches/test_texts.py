@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from lit_textclf.data.batches.collate import Batch, Collator
+from lit_textclf.data.batches.collate import Batch, Collator, as_tensors
 from lit_textclf.data.batches.dataset import TokenizedDataset
 from lit_textclf.data.batches.samplers import SortedWindowSampler
 from lit_textclf.data.batches.texts import batches_of_texts, checked_texts
@@ -52,7 +52,7 @@ def test_batches_are_those_of_a_data_loader(case: str, tiny_bert: Path, monkeypa
     monkeypatch.setattr("lit_textclf.data.batches.texts.CHUNK_TEXTS", 7)
     tokenizer = load_tokenizer(str(tiny_bert), "tokenizer")
     texts, pairs, read_as = CASES[case]
-    found = list(batches_of_texts(texts, pairs, tokenizer, 12, read_as, 5))
+    found = [as_tensors(batch) for batch in batches_of_texts(texts, pairs, tokenizer, 12, read_as, 5)]
     expected = with_a_loader(texts, pairs, tokenizer, 12, read_as, 5)
     assert len(found) == len(expected) == -(-len(texts) // 5)
     for ours, theirs in zip(found, expected, strict=True):

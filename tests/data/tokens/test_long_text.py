@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, BertTokenizer
 
 from lit_textclf import TextClassifier, UserError, main
-from lit_textclf.data.tokens.long_text import LongText, pool
+from lit_textclf.data.tokens.long_text import LongText
 from tests.conftest import sentences, write_csv
 
 TOKENS = np.arange(20, dtype=np.int32)
@@ -69,19 +69,6 @@ def test_refused(arguments: tuple[str, ...], expected: str) -> None:
 def test_a_stride_that_would_leave_gaps() -> None:
     with pytest.raises(UserError, match=r"data\.window_stride 7: a window has only 6 tokens"):
         LongText("window", 7).pieces(TOKENS, 6)
-
-
-def test_pooling_by_hand() -> None:
-    logits, windows = torch.tensor([[1.0, -5.0], [3.0, -4.0], [-2.0, 0.5]]), torch.tensor([2, 1])
-    assert pool(logits, windows, "mean").tolist() == [[2.0, -4.5], [-2.0, 0.5]]
-    assert pool(logits, windows, "max").tolist() == [[3.0, -4.0], [-2.0, 0.5]]
-
-
-def test_pooling_passes_the_gradient_on() -> None:
-    logits = torch.tensor([[1.0], [3.0], [-2.0]], requires_grad=True)
-    pool(logits, torch.tensor([2, 1]), "mean").sum().backward()
-    assert logits.grad is not None
-    assert logits.grad.ravel().tolist() == [0.5, 0.5, 1.0]
 
 
 def documents(number: int) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lit_textclf import Target
-from lit_textclf.classifier.calibration import Calibration
+from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
