@@ -12,9 +12,8 @@ from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
     from lit_textclf.data.datamodule import TextDataModule
+    from lit_textclf.data.tokens.tokenizer import TextTokenizer
 
 
 Severity = Literal["severe", "warning", "note"]
@@ -70,7 +69,7 @@ class Examination:
     rows: dict[str, Rows]
     target: Target | None
     data: TextDataModule
-    tokenizer: PreTrainedTokenizerFast | None = None
+    tokenizer: TextTokenizer | None = None
     splits: dict[str, dict[str, Any]] = field(init=False)
     leaks: dict[str, dict[str, Any]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)

@@ -16,7 +16,7 @@ from lit_textclf.data.tokens.token_cache import TokenColumn, tokenize
 from lit_textclf.utils.messages import agree, plural
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from lit_textclf.data.tokens.tokenizer import TextTokenizer
 
 
 SAMPLE = 100_000
@@ -62,7 +62,7 @@ class Lengths(NamedTuple):
 
 
 def lengths_of(
-    rows: Rows, tokenizer: PreTrainedTokenizerFast | None, max_length: int, cache_dir: Path | None, sample: int = SAMPLE
+    rows: Rows, tokenizer: TextTokenizer | None, max_length: int, cache_dir: Path | None, sample: int = SAMPLE
 ) -> Lengths:
     """Counts the tokens of a split, or the words between spaces without a tokenizer.
 
@@ -95,7 +95,7 @@ def sample_of(rows: Rows, size: int) -> Rows:
     return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), size, replace=False)))
 
 
-def unknown_of(columns: list[TokenColumn], tokenizer: PreTrainedTokenizerFast) -> Unknown | None:
+def unknown_of(columns: list[TokenColumn], tokenizer: TextTokenizer) -> Unknown | None:
     """Counts tokens of text columns that the tokenizer does not know; None for byte-level ones, which know all."""
     if tokenizer.unk_token_id is None:
         return None

@@ -22,13 +22,13 @@ from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
 from lit_textclf.cli.sections import add_options
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
-from lit_textclf.data.tokens.tokenizer import load_tokenizer
+from lit_textclf.data.tokens.tokenizer import read_tokenizer
 from lit_textclf.models.config import load_config, max_positions
 from lit_textclf.utils.messages import UserError, note, plural
 from lit_textclf.utils.paths import is_local
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from lit_textclf.data.tokens.tokenizer import TextTokenizer
 
 
 def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
@@ -88,9 +88,9 @@ def look(options: Any) -> tuple[Examination, int | None]:
     return found, _most_tokens(options.model, tokenizer)
 
 
-def _most_tokens(model: Any, tokenizer: PreTrainedTokenizerFast | None) -> int | None:
+def _most_tokens(model: Any, tokenizer: TextTokenizer | None) -> int | None:
     """The longest sequence that the model reads, from its local folder or the tokenizer; None if neither tells."""
-    known = []
+    known: list[int | None] = []
     if tokenizer is not None and tokenizer.model_max_length < 1e9:
         known.append(tokenizer.model_max_length)
     if model.from_scratch is None and is_local(model.model_name_or_path):
@@ -98,14 +98,14 @@ def _most_tokens(model: Any, tokenizer: PreTrainedTokenizerFast | None) -> int |
     return min((number for number in known if number is not None), default=None)
 
 
-def _tokenizer_of(model: Any) -> PreTrainedTokenizerFast | None:
+def _tokenizer_of(model: Any) -> TextTokenizer | None:
     """The tokenizer that the options name, or the default model's; None, with a note, if it is not on this machine."""
     if model.tokenizer_name_or_path is not None:
-        return load_tokenizer(model.tokenizer_name_or_path, "model.tokenizer_name_or_path")
+        return read_tokenizer(model.tokenizer_name_or_path, "model.tokenizer_name_or_path")
     if model.model_name_or_path != DEFAULT_MODEL:
-        return load_tokenizer(model.model_name_or_path, "model.model_name_or_path")
+        return read_tokenizer(model.model_name_or_path, "model.model_name_or_path")
     with contextlib.suppress(UserError):
-        return load_tokenizer(DEFAULT_MODEL, "model.model_name_or_path", local_only=True)
+        return read_tokenizer(DEFAULT_MODEL, "model.model_name_or_path", local_only=True)
     note(
         f"no tokenizer: {DEFAULT_MODEL} is not on this machine, and --model.tokenizer_name_or_path is not set; lengths "
         "are words between spaces"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from lit_textclf.data.tokens.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SpecialTokens:
     types: tuple[np.ndarray, ...]
 
     @classmethod
-    def from_tokenizer(cls, tokenizer: PreTrainedTokenizerFast, *, pair: bool) -> SpecialTokens:
+    def from_tokenizer(cls, tokenizer: TextTokenizer, *, pair: bool) -> SpecialTokens:
         """Encodes a text, or a pair, to find its special tokens."""
         backend = tokenizer.backend_tokenizer
         backend.no_truncation()

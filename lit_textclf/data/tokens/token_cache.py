@@ -21,7 +21,7 @@ from lit_textclf.utils.atomic import atomic_file
 from lit_textclf.utils.messages import note
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from lit_textclf.data.tokens.tokenizer import TextTokenizer
 
 
 CHUNK_TEXTS = 4096
@@ -65,7 +65,7 @@ class TokenColumn:
         return self._values[chunk][offsets[row] : offsets[row + 1]]
 
 
-def tokenize(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast, cache_dir: Path | None = None) -> TokenColumn:
+def tokenize(texts: pa.ChunkedArray, tokenizer: TextTokenizer, cache_dir: Path | None = None) -> TokenColumn:
     """Tokenizes texts, or reads their tokens from the cache.
 
     The key is a hash of the texts, the tokenizer and the version of its library. An Arrow file ends with a footer, so a
@@ -103,7 +103,7 @@ def _mapped(path: Path, rows: int) -> TokenColumn:
     return TokenColumn(table)
 
 
-def token_ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+def token_ids(texts: Sequence[str], tokenizer: TextTokenizer) -> list[list[int]]:
     """Token ids of each text, without special tokens; the tokenizer's own threads share the texts."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
@@ -111,7 +111,7 @@ def token_ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[
     return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
 
-def _encoded(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast) -> Iterator[pa.RecordBatch]:
+def _encoded(texts: pa.ChunkedArray, tokenizer: TextTokenizer) -> Iterator[pa.RecordBatch]:
     for start in range(0, len(texts), CHUNK_TEXTS):
         rows = token_ids(texts.slice(start, CHUNK_TEXTS).to_pylist(), tokenizer)
         offsets = np.cumsum([0] + [len(row) for row in rows]).astype(np.int32)
@@ -120,7 +120,7 @@ def _encoded(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast) -> Iter
         yield pa.record_batch([ids], schema=_SCHEMA)
 
 
-def _content_key(texts: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast) -> str:
+def _content_key(texts: pa.ChunkedArray, tokenizer: TextTokenizer) -> str:
     parts = (text_digest(texts), tokenizer.backend_tokenizer.to_str(), tokenizers.__version__, _FORMAT)
     return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
 
