@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lit_textclf.data.batches.collate import Batch
     from lit_textclf.data.datamodule import TextDataModule
     from lit_textclf.data.labels.target import Target
+    from lit_textclf.export.load import load
     from lit_textclf.prediction.writer import PredictionWriter
     from lit_textclf.training.callbacks.hf_evaluate import EvaluateMetrics
     from lit_textclf.training.trainer import Trainer
@@ -32,6 +33,7 @@ __all__ = [
     "Trainer",
     "UserError",
     "__version__",
+    "load",
     "main",
 ]
 
@@ -47,4 +49,5 @@ if not TYPE_CHECKING:
         TextClassifier="classifier.module",
         TextDataModule="data.datamodule",
         Trainer="training.trainer",
+        load="export.load",
     )

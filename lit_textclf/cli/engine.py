@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from lit_textclf.classifier.inference.stored import CheckpointInfo
-from lit_textclf.export.onnx_runtime import CPU, OnnxModel, digest_of_folder, read_model_folder
+from lit_textclf.export.onnx_runtime import CPU, digest_of_folder, read_model_folder
 from lit_textclf.utils.messages import UserError, note
 from lit_textclf.utils.paths import expand_path
 
@@ -64,6 +64,8 @@ class Engine:
 
     def attach_to(self, classifier: TextClassifier) -> None:
         """Lets the folder's model compute a classifier's logits."""
+        from lit_textclf.export.onnx_model import OnnxModel
+
         model = OnnxModel(self.stored.path, self.execution_provider, folded=classifier.calibration)
         classifier.attach(model, digest_of_folder(self.folder, self.execution_provider))
         note(f"engine: onnxruntime, {self.execution_provider}, {self.stored.path}")

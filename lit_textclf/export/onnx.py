@@ -14,7 +14,8 @@ from lit_textclf.classifier.inference.stored import CheckpointInfo
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.export.exporter import Exporter
-from lit_textclf.export.onnx_runtime import MODEL, OnnxModel, import_onnxruntime, megabytes, quiet, write_carried
+from lit_textclf.export.onnx_model import OnnxModel, megabytes, quiet, write_carried
+from lit_textclf.export.onnx_runtime import MODEL, import_onnxruntime
 from lit_textclf.export.quantize import put_int8_in_place
 from lit_textclf.models.adapters import merged
 from lit_textclf.models.last_layer import read_first_token_only, shortcut

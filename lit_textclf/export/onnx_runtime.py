@@ -1,23 +1,16 @@
-"""An exported ONNX model as the classifier's model: ONNX Runtime computes the logits, the rest stays the same."""
+"""What `export --format onnx` wrote: the model in ONNX Runtime, and what it carries. Does not import torch."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
-import logging
-import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import safetensors
-import torch
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from safetensors.numpy import load_file
 
 from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.classifier.inference.stored import CheckpointInfo
@@ -32,20 +25,25 @@ _TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.
 _SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
 
-class OnnxModel(nn.Module):
-    """A sequence classification model in ONNX Runtime, called as transformers' models are.
+class OnnxSession:
+    """A sequence classification model in ONNX Runtime.
 
     Args:
         path: the .onnx file.
         execution_provider: as onnxruntime names it.
         folded: the calibration in the file's weights; it is undone here, once, so that all else sees raw logits.
+        threads: of one run of the model; 0 is a thread for each physical core.
+
+    Attributes:
+        names: of the model's inputs.
 
     Raises:
         UserError: if onnxruntime is not installed or does not know the provider, or cannot load the file.
     """
 
-    def __init__(self, path: Path, execution_provider: str = CPU, folded: Calibration | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, path: Path, execution_provider: str = CPU, folded: Calibration | None = None, threads: int = 0
+    ) -> None:
         self.folded = folded or Calibration()
         runtime = import_onnxruntime()
         known = runtime.get_available_providers()
@@ -53,7 +51,7 @@ class OnnxModel(nn.Module):
             near = did_you_mean(execution_provider, known)
             raise UserError(f"--execution_provider {execution_provider!r}{near}: there are {', '.join(known)}")
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only: warnings are about nodes that run on another provider
         try:
             self.session = runtime.InferenceSession(
@@ -69,18 +67,10 @@ class OnnxModel(nn.Module):
             )
         self.names = [each.name for each in self.session.get_inputs()]
 
-    def forward(self, **inputs: Tensor) -> SimpleNamespace:
-        """Runs the model.
-
-        Args:
-            **inputs: int64 `(batch, tokens)`, on the CPU.
-
-        Returns:
-            Something whose `logits` are raw, float32 `(batch, outputs)`.
-        """
-        feeds = {name: inputs[name].cpu().numpy() for name in self.names}
-        calibrated = torch.from_numpy(self.session.run(["logits"], feeds)[0])
-        return SimpleNamespace(logits=self.folded.undo(calibrated))
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Raw logits, float32 `(batch, outputs)`, of inputs by name, int64 `(batch, tokens)`."""
+        calibrated: np.ndarray = self.session.run(["logits"], {name: inputs[name] for name in self.names})[0]
+        return self.folded.undo(calibrated)
 
 
 def import_onnxruntime() -> Any:
@@ -119,25 +109,11 @@ def read_model_folder(folder: Path) -> CheckpointInfo:
             data=dict(carried["data"]),
             architecture=(folder / "config.json").read_text(encoding="utf-8"),
             tokenizer={path.name: path.read_text(encoding="utf-8") for path in files},
-            trained_on=None if keys is None else keys.numpy().view(np.uint64),
+            trained_on=None if keys is None else keys.view(np.uint64),
             calibration=Calibration.from_dict(carried["calibration"]),
         )
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise UserError(f"--model_dir {folder}: damaged ({error!s:.80}); export it again") from None
-
-
-def write_carried(stored: CheckpointInfo, folder: Path) -> None:
-    """Writes what :func:`read_model_folder` reads: labels, options, and the keys of the rows that were trained on."""
-    values = {
-        "target": stored.target.to_dict(),
-        "calibration": stored.calibration.to_dict(),
-        "model": stored.model,
-        "data": stored.data,
-    }
-    (folder / CARRIED).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if stored.trained_on is not None:
-        keys = {"trained_on": torch.from_numpy(stored.trained_on.view(np.int64))}
-        (folder / TRAINED_ON).write_bytes(save(keys))  # save_file would make a file that only its owner reads
 
 
 def digest_of_folder(folder: Path, execution_provider: str) -> str:
@@ -147,24 +123,3 @@ def digest_of_folder(folder: Path, execution_provider: str) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silences the messages of the exporter and the quantizer about their own steps."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
-def megabytes(folder: Path) -> str:
-    """The size of a folder's model, as `91.4 MB`."""
-    return f"{sum(path.stat().st_size for path in folder.glob(f'{MODEL}*')) / 1e6:.1f} MB"

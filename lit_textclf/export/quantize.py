@@ -16,7 +16,8 @@ from lit_textclf.classifier.metrics.table import quality_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.export.onnx_runtime import MODEL, OnnxModel, megabytes, quiet
+from lit_textclf.export.onnx_model import OnnxModel, megabytes, quiet
+from lit_textclf.export.onnx_runtime import MODEL
 from lit_textclf.utils.messages import UserError, note, plural
 
 

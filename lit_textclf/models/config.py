@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
 """Models whose first position is `pad_token_id + 1` (transformers, `create_position_ids_from_input_ids`)."""
+_NUMBER_OF_POSITIONS = ("max_position_embeddings", "n_positions")
+"""The names that configurations have for it (transformers, `attribute_map`)."""
 
 
 def config_from_json(text: str) -> PretrainedConfig:
@@ -57,7 +59,17 @@ def load_config(name_or_path: str) -> PretrainedConfig:
 
 def max_positions(config: PretrainedConfig) -> int | None:
     """The longest sequence the model has positions for, in tokens; None if its configuration sets no limit."""
-    limit: int | None = getattr(config, "max_position_embeddings", None)
-    if limit is not None and config.model_type in _OFFSET_POSITIONS:
-        limit -= (config.pad_token_id or 0) + 1
+    return _positions(getattr(config, "max_position_embeddings", None), config.model_type, config.pad_token_id)
+
+
+def max_positions_of(text: str) -> int | None:
+    """:func:`max_positions` of a configuration as JSON, without transformers."""
+    values = json.loads(text)
+    limit = next((values[name] for name in _NUMBER_OF_POSITIONS if name in values), None)
+    return _positions(limit, values.get("model_type"), values.get("pad_token_id"))
+
+
+def _positions(limit: int | None, model_type: str | None, pad_token_id: int | None) -> int | None:
+    if limit is not None and model_type in _OFFSET_POSITIONS:
+        limit -= (pad_token_id or 0) + 1
     return limit if limit is not None and limit > 0 else None

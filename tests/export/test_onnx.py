@@ -17,7 +17,7 @@ import torch
 from lit_textclf import TextClassifier, main
 from lit_textclf.classifier.metrics.table import quality_of
 from lit_textclf.export.onnx import largest_difference
-from lit_textclf.export.onnx_runtime import OnnxModel
+from lit_textclf.export.onnx_model import OnnxModel
 from lit_textclf.export.quantize import quantize_int8
 from tests.conftest import sentences, write_csv
 

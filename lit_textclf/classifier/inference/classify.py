@@ -16,9 +16,6 @@ from lit_textclf.data.labels.target import Target
 from lit_textclf.data.options import READS_TEXT
 from lit_textclf.utils.messages import UserError
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
 
 class ClassifiesTexts:
     """Has :meth:`classify`.
@@ -36,8 +33,8 @@ class ClassifiesTexts:
     if TYPE_CHECKING:
 
         @property
-        def tokenizer(self) -> PreTrainedTokenizerFast:
-            """The tokenizer."""
+        def tokenizer(self) -> Any:
+            """The tokenizer: transformers', or a :class:`SavedTokenizer`."""
 
         @property
         def max_tokens(self) -> int | None:

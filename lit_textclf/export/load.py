@@ -1,0 +1,108 @@
+"""`load`: a trained model to classify with, from a checkpoint or from a folder that `export --format onnx` wrote."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lit_textclf.classifier.inference.classify import ClassifiesTexts
+from lit_textclf.classifier.inference.stored import CheckpointInfo
+from lit_textclf.data.batches.padding import ArrayBatch, pool
+from lit_textclf.data.options import READS_TEXT
+from lit_textclf.data.tokens.long_text import Pooling
+from lit_textclf.data.tokens.saved_tokenizer import SavedTokenizer
+from lit_textclf.export.onnx_runtime import CPU, MODEL, OnnxSession, read_model_folder
+from lit_textclf.models.config import max_positions_of
+from lit_textclf.utils.messages import UserError
+from lit_textclf.utils.paths import expand_path
+
+if TYPE_CHECKING:
+    from lit_textclf.classifier.module import TextClassifier
+
+
+class OnnxClassifier(ClassifiesTexts):
+    """A classifier whose logits ONNX Runtime computes, on numpy alone.
+
+    Args:
+        stored: what the folder contains, see :func:`read_model_folder`.
+        execution_provider: as onnxruntime names it.
+        window_pooling: of a document's windows; None means as in training.
+
+    Attributes:
+        thresholds: decision thresholds by label; None takes the most probable label.
+        window_pooling: of a document's windows.
+
+    Raises:
+        UserError: if onnxruntime is not installed, or cannot load the model, or the tokenizer is damaged.
+    """
+
+    def __init__(
+        self, stored: CheckpointInfo, execution_provider: str = CPU, window_pooling: Pooling | None = None
+    ) -> None:
+        self.target, self.calibration = stored.target, stored.calibration
+        self.thresholds: Mapping[str, float] | None = None
+        self.trained_with = {name: stored.data[name] for name in READS_TEXT if name in stored.data}
+        self.window_pooling: Pooling = window_pooling or stored.model.get("window_pooling", "mean")
+        self.session = OnnxSession(stored.path, execution_provider, stored.calibration, _threads())
+        try:
+            self._tokenizer = SavedTokenizer.from_files(stored.tokenizer, self.session.names)
+        except (ValueError, KeyError) as error:
+            folder = stored.path.parent
+            raise UserError(f"--model_dir {folder}: damaged ({error!s:.80}); export it again") from None
+        self._positions = max_positions_of(stored.architecture)
+
+    @property
+    def tokenizer(self) -> SavedTokenizer:
+        """The tokenizer."""
+        return self._tokenizer
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest sequence that the model reads, in tokens; None if it knows no limit."""
+        longest = self._tokenizer.model_max_length
+        return self._positions or (longest if longest < 1e9 else None)
+
+    def logits_of(self, batch: ArrayBatch) -> np.ndarray:
+        """Raw logits of a batch's rows, those of windows pooled, float32 `(batch, outputs)`."""
+        logits = self.session.run(batch["inputs"])
+        return pool(logits, batch["windows"], self.window_pooling) if "windows" in batch else logits
+
+    def logits_in_order(self, batches: Iterable[ArrayBatch]) -> np.ndarray:
+        """Raw logits of the rows of batches, in row order, float32 `(rows, outputs)`; for :meth:`classify`."""
+        row, logits = zip(*((batch["row"], self.logits_of(batch)) for batch in batches), strict=True)
+        return np.asarray(np.concatenate(logits)[np.concatenate(row).argsort()])
+
+
+def _threads() -> int:
+    """The threads that OMP_NUM_THREADS allows, as in torch; 0 if it is not set."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(allowed) if allowed.isdigit() else 0
+
+
+def load(path: str | os.PathLike[str]) -> TextClassifier | OnnxClassifier:
+    """Loads a trained model, whose `classify` takes texts; that of an ONNX folder needs no torch.
+
+    Args:
+        path: a checkpoint, a run's folder, or a folder that `export --format onnx` wrote.
+
+    Raises:
+        UserError: if there is neither at this path, or it is damaged.
+
+    Example:
+        >>> from lit_textclf import load
+        >>> load("onnx").classify("A film that one does not forget.")  # doctest: +SKIP
+        {'label': 'positive', 'score': 0.98, 'probabilities': {'negative': 0.02, 'positive': 0.98}}
+    """
+    found = expand_path(os.fspath(path), "load")
+    if (found / MODEL).is_file():
+        return OnnxClassifier(read_model_folder(found))
+    if (found / "model.safetensors").is_file():
+        raise UserError(f"load: {found} is for transformers; name a checkpoint, or a folder of export --format onnx")
+    from lit_textclf.classifier.checkpoint import find_checkpoint
+    from lit_textclf.classifier.module import TextClassifier
+
+    return TextClassifier.load_from_checkpoint(find_checkpoint(str(found), Path.cwd()), map_location="cpu").eval()
