@@ -31,8 +31,8 @@ from lit_textclf.evaluation.report.csv_files import write_evaluation, write_outc
 from lit_textclf.evaluation.report.html import write_report
 from lit_textclf.evaluation.report.tables import print_labels, print_table
 from lit_textclf.evaluation.skill import describe_no_skill
-from lit_textclf.prediction.folder import write_predictions
 from lit_textclf.prediction.options import PredictOptions
+from lit_textclf.prediction.writer import write_predictions
 from lit_textclf.training.callbacks.calibrate import Calibrate, note_calibration
 from lit_textclf.training.callbacks.checkpoints import checkpoint_callbacks, written_checkpoints
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes, MeasureProbe

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import lightning.pytorch as pl
-
-from lit_textclf.classifier.checkpoint import digest_of
 from lit_textclf.classifier.metrics.table import shown_in
-from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.readers.formats import stem_of
 from lit_textclf.prediction.formats import find_format
 from lit_textclf.prediction.options import PredictOptions
-from lit_textclf.prediction.parts import PredictionParts, is_joined
-from lit_textclf.prediction.writer import PredictionWriter, metrics_of
+from lit_textclf.prediction.writing.job import Measure, PredictionJob, metrics_of
+from lit_textclf.prediction.writing.parts import PredictionParts, is_joined
 from lit_textclf.utils.atomic import OTHER_OUTPUT, not_writable
 from lit_textclf.utils.messages import UserError, hushed, note, plural
 from lit_textclf.utils.paths import expand_path, resolve_files
 from lit_textclf.utils.standard_input import DASH
+
+if TYPE_CHECKING:
+    from lit_textclf.data.datamodule import TextDataModule
 
 
 def is_folder(output: str) -> bool:
@@ -28,14 +28,20 @@ def is_folder(output: str) -> bool:
     return output.endswith(("/", os.sep)) or (output not in ("", DASH) and expand_path(output, "--output").is_dir())
 
 
-def write_predictions(
-    writer: PredictionWriter, trainer: pl.Trainer, model: TextClassifier, datamodule: TextDataModule,
-    ckpt_path: str | None,
-) -> tuple[list[Path], dict[str, float], str]:  # fmt: skip
-    """Predicts to the writer's output: a file, or a folder in which each file of `data.predict_file` gets one.
+def write_files(
+    job: PredictionJob, data: TextDataModule, predict: Callable[[], None], measure: Measure, *, joins: bool = True
+) -> tuple[list[Path], dict[str, float], str]:
+    """Predicts to the job's output: a file, or a folder in which each file of `data.predict_file` gets one.
 
     Each file of a folder is predicted as by a command of its own, but the checkpoint is loaded once. The parts of all
     files are kept until the last one is written, so that the same command resumes after the files that are complete.
+
+    Args:
+        job: the prediction.
+        data: has the rows.
+        predict: predicts the rows of the data to the job's file.
+        measure: of all rows in files with labels.
+        joins: whether this process joins the parts.
 
     Returns:
         The files that were written; the metrics of all rows in files with labels; and for a folder how many files these
@@ -44,32 +50,27 @@ def write_predictions(
     Raises:
         UserError: for anything wrong in the options or the files, before the first file is predicted.
     """
-    if not is_folder(writer.options.output):
-        writer.open(trainer, model, datamodule, ckpt_path)  # before Lightning does anything
-        trainer.predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
-        return [] if writer.path is None else [writer.path], writer.metrics, ""
-    files, done, labelled = _files(writer.options, datamodule), list[PredictionParts](), list[PredictionParts]()
+    if not is_folder(job.options.output):
+        predict()
+        return [] if job.path is None else [job.path], job.metrics, ""
+    files, done, labelled = _files(job.options, data), list[PredictionParts](), list[PredictionParts]()
     try:
         for source, output in files.items():
             note(f"predict: file {len(done) + 1:,} of {len(files):,}: {source}")
-            datamodule.predict_file(source)
-            writer.write_next_to(output)
-            writer.open(trainer, model, datamodule, ckpt_path)
-            weights = None if done else ckpt_path
-            trainer.predict(model, datamodule=datamodule, ckpt_path=weights, return_predictions=False)
-            if weights is not None:  # by which the next files resume
-                model.origin = digest_of(expand_path(weights, "--ckpt_path"))
-            done.append(writer.parts)
-            if writer.metrics:
-                labelled.append(writer.parts)
-                note(f"predict: {output}: {_in_short(writer.metrics)}")
+            data.predict_file(source)
+            job.write_next_to(output)
+            predict()
+            done.append(job.parts)
+            if job.metrics:
+                labelled.append(job.parts)
+                note(f"predict: {output}: {_in_short(job.metrics)}")
     except BaseException:
         if done:
             note(f"predict: {len(done):,} of {plural(len(files), 'file')} complete; run the same command to resume")
         raise
     metrics: dict[str, float] = {}
-    if trainer.is_global_zero:
-        metrics = metrics_of(labelled, model)
+    if joins:
+        metrics = metrics_of(labelled, measure)
         for parts in done:
             parts.remove()
     some = f"{len(labelled):,} of " if len(labelled) < len(done) else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lit_textclf import TextClassifier, main
-from lit_textclf.prediction.parts import PredictionParts
+from lit_textclf.prediction.writing.parts import PredictionParts
 from tests.conftest import sentences, write_csv
 
 PREDICT = ["predict", "--ckpt_path", "last", "--data.eval_batch_size", "4", "--trainer.accelerator", "cpu",

@@ -38,7 +38,7 @@ def _fitted(fitted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def cut_short(parts: int) -> None:
     """Leaves what a process leaves that was killed when so many parts were done."""
-    from lit_textclf.prediction.parts import PredictionParts
+    from lit_textclf.prediction.writing.parts import PredictionParts
 
     write, written = PredictionParts.write, list[int]()
 
