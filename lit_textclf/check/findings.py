@@ -12,7 +12,7 @@ from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 
 if TYPE_CHECKING:
-    from lit_textclf.data.datamodule import TextDataModule
+    from lit_textclf.data.text_data import TextData
     from lit_textclf.data.tokens.tokenizer import TextTokenizer
 
 
@@ -68,7 +68,7 @@ class Examination:
 
     rows: dict[str, Rows]
     target: Target | None
-    data: TextDataModule
+    data: TextData
     tokenizer: TextTokenizer | None = None
     splits: dict[str, dict[str, Any]] = field(init=False)
     leaks: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from lightning.pytorch import LightningDataModule
 
 from lit_textclf.data.labels.table import TaskOption
 from lit_textclf.data.labels.target import Target, decide_target, label_counts, missing_labels
@@ -39,11 +37,11 @@ STAGE_SPLITS: dict[str, tuple[str, ...]] = {
 TOO_OPTIMISTIC = "(ignoring case and punctuation): these metrics are too optimistic"
 
 
-class SplitsModule(LightningDataModule):
-    """The part of the data module that knows rows, columns and labels, but not tokens and batches.
+class Splits:
+    """The rows, columns and labels of each split.
 
     Args:
-        options: the arguments of :class:`TextDataModule` by name.
+        options: the arguments of :class:`TextData` by name.
 
     Attributes:
         rows: the rows read so far, by split.
@@ -193,7 +191,6 @@ class SplitsModule(LightningDataModule):
         self._read_from.clear()
         self.stream, self.target = None, self._given_target
         self.columns = replace(self._columns_by_options, id_required=self.columns.id_required)
-        self.__dict__.pop("_training_keys", None)
 
     def forget_changed_files(self) -> None:
         """Forgets rows whose files have changed on disk since they were read."""
@@ -359,23 +356,6 @@ class SplitsModule(LightningDataModule):
 
     def _rows_by_split(self) -> str:
         return ", ".join(f"{plural(len(self.rows[split]), 'row')} {split}" for split in SPLITS if split in self.rows)
-
-    @cached_property
-    def _training_keys(self) -> torch.Tensor:
-        return torch.from_numpy(np.unique(text_keys(self.rows["train"])).view(np.int64))
-
-    def state_dict(self) -> dict[str, Any]:
-        """The keys of the training rows, int64 `(texts,)`, by which a checkpoint recognizes them."""
-        return {"trained_on": self._training_keys} if "train" in self.rows else {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Reports how the training rows of a resumed run differ from those in its checkpoint."""
-        saved = state_dict.get("trained_on")
-        if saved is not None and "train" in self.rows:
-            then, now = saved.numpy(), self._training_keys.numpy()
-            added, gone = len(np.setdiff1d(now, then)), len(np.setdiff1d(then, now))
-            if added or gone:
-                note(f"training rows: {plural(added, 'text')} new since the checkpoint, {gone:,} no longer there")
 
     def label_counts(self, split: str) -> dict[str, int]:
         """The number of rows of each label in a split; empty if it was not read or has no labels."""

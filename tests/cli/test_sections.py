@@ -10,13 +10,14 @@ from typing import get_args
 import docstring_parser
 import pytest
 
-from lit_textclf import TextClassifier, TextDataModule, main
+from lit_textclf import TextClassifier, main
 from lit_textclf.cli.commands import COMMANDS
 from lit_textclf.cli.commands.export import export
 from lit_textclf.cli.sections import NOT_OPTIONS
 from lit_textclf.data.batches.sampler_names import SAMPLERS
 from lit_textclf.data.labels.table import TASKS
 from lit_textclf.data.readers.formats import READERS
+from lit_textclf.data.text_data import TextData
 from lit_textclf.data.tokens.long_text import Mode, Pooling
 from lit_textclf.export.formats import EXPORTERS
 from lit_textclf.prediction.formats import FORMATS
@@ -40,10 +41,10 @@ def missing(names: Iterable[str], text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("owner", "option", "names"),
     [
-        (TextDataModule, "train_file", ENDINGS),
-        (TextDataModule, "sampler", SAMPLERS),
-        (TextDataModule, "task", [*TASKS, "auto"]),
-        (TextDataModule, "long_text", get_args(Mode)),
+        (TextData, "train_file", ENDINGS),
+        (TextData, "sampler", SAMPLERS),
+        (TextData, "task", [*TASKS, "auto"]),
+        (TextData, "long_text", get_args(Mode)),
         (TextClassifier, "window_pooling", get_args(Pooling)),
         (PredictOptions, "format", FORMATS),
     ],
@@ -88,6 +89,6 @@ def test_help_begins_with_what_most_runs_set(command: str, capsys: pytest.Captur
 
 
 def test_every_option_has_a_help_text() -> None:
-    for owner in (TextDataModule, TextClassifier, PredictOptions):
+    for owner in (TextData, TextClassifier, PredictOptions):
         documented = {param.arg_name for param in docstring_parser.parse(owner.__doc__ or "").params}
         assert documented | NOT_OPTIONS >= set(owner.__init__.__annotations__) - {"return"}

@@ -20,7 +20,7 @@ from lit_textclf.classifier.module import DEFAULT_MODEL
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
 from lit_textclf.cli.sections import add_options
-from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.data.text_data import TextData
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.tokenizer import read_tokenizer
 from lit_textclf.models.config import load_config, max_positions
@@ -71,7 +71,7 @@ def _say_next(typed: Sequence[str]) -> None:
 
 def look(options: Any) -> tuple[Examination, int | None]:
     """Reads the rows and runs all checks; returns what was found, and the longest sequence that the model reads."""
-    data = TextDataModule(**options.data.as_dict())
+    data = TextData(**options.data.as_dict())
     splits, problem = data.read_leniently()
     tokenizer = _tokenizer_of(options.model)
     # Raises the errors that `fit` would raise about options for long texts.

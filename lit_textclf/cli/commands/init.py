@@ -16,7 +16,7 @@ from lit_textclf.check.suggest import suggested
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.cli.commands.check import look, parsed, parser_of
 from lit_textclf.cli.sections import NOT_OPTIONS
-from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.data.text_data import TextData
 from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
 from lit_textclf.utils.atomic import check_output, refuse_input, write_file
 from lit_textclf.utils.messages import note, plural
@@ -84,7 +84,7 @@ def _config(values: dict[str, dict[str, Any]], decided: dict[str, dict[str, Any]
     lines += _comment("Options marked (found) come from the data; the others are defaults, or were set by you.")
     lines += ["", "seed_everything: 42"]
     sections = {
-        "data": _meanings(TextDataModule), "model": _meanings(TextClassifier), "trainer": TRAINER,
+        "data": _meanings(TextData), "model": _meanings(TextClassifier), "trainer": TRAINER,
         "tensorboard": _meanings(TensorBoardOptions),
     }  # fmt: skip
     for section, meanings in sections.items():
