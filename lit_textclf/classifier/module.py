@@ -47,13 +47,13 @@ from lit_textclf.data.tokens.tokenizer import tokenizer_from_files
 from lit_textclf.data.trainer import data_module_of
 from lit_textclf.models.adapters import say_what_is_trained
 from lit_textclf.models.build import BuildOptions
+from lit_textclf.models.config import DEFAULT_MODEL
 from lit_textclf.models.pooling import PoolingOption
 from lit_textclf.utils.messages import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-DEFAULT_MODEL = "google-bert/bert-base-uncased"
 STAGES = ("val", "test", "predict")
 
 

@@ -152,6 +152,7 @@ def main_script() -> None:
     objects that are still alive, and destructors and exit functions of C++ and C libraries.
     """
     postpone_unneeded()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # for commands that import transformers only at need
     main()
     if "torch" not in sys.modules:
         return

@@ -14,7 +14,7 @@ from lit_textclf.data.tokens.long_text import LongText, Mode
 from lit_textclf.data.tokens.token_cache import default_cache_dir
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from lit_textclf.data.tokens.tokenizer import TextTokenizer
 
     Files: TypeAlias = Any
     """Paths, or in Python also rows in memory, see :func:`table_of`."""
@@ -128,7 +128,7 @@ class TextData(Splits):
         max_eval_samples: int | None = None,
         max_predict_samples: int | None = None,
         cache_dir: str | None = None,
-        tokenizer: PreTrainedTokenizerFast | str | os.PathLike[str] | None = None,
+        tokenizer: TextTokenizer | str | os.PathLike[str] | None = None,
     ) -> None:
         options = locals()  # every argument by its name
         check_data(options)

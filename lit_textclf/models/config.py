@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_textclf.utils.messages import UserError, first_line
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 
+DEFAULT_MODEL = "google-bert/bert-base-uncased"
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
 """Models whose first position is `pad_token_id + 1` (transformers, `create_position_ids_from_input_ids`)."""
 _NUMBER_OF_POSITIONS = ("max_position_embeddings", "n_positions")
@@ -55,6 +58,21 @@ def load_config(name_or_path: str) -> PretrainedConfig:
         return AutoConfig.from_pretrained(source)  # type: ignore[no-any-return]
     except Exception as error:
         raise UserError(f"model.model_name_or_path {name_or_path!r}: no model ({first_line(error)})") from None
+
+
+def positions_of(name_or_path: str) -> int | None:
+    """:func:`max_positions` of a local folder; BERT's without transformers, which knows the defaults of the others.
+
+    Raises:
+        UserError: if the configuration cannot be loaded.
+    """
+    path = Path(local_or_hub(name_or_path, "model.model_name_or_path")) / "config.json"
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # transformers says what is wrong
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text)
+        if values["model_type"] == "bert" and values["max_position_embeddings"] > 0:
+            return max_positions_of(text)
+    return max_positions(load_config(name_or_path))
 
 
 def max_positions(config: PretrainedConfig) -> int | None:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.fabric.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
 
 from lit_textclf.utils.messages import UserError, note
-
-Precision = Literal[
-    "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "32", "16", "bf16", "64",
-    "transformer-engine", "transformer-engine-float16",
-]  # fmt: skip
 
 
 def device_kind(accelerator: Any) -> str:

@@ -16,8 +16,9 @@ from lit_textclf.training.callbacks.calibrate import Calibrate
 from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, StepCheckpoint
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.training.callbacks.stop_and_resume import ExactResume
+from lit_textclf.training.config import Precision
 from lit_textclf.training.epochs import FEWEST, AutoEpochs
-from lit_textclf.training.hardware import Precision, choose_precision, device_kind
+from lit_textclf.training.hardware import choose_precision, device_kind
 
 if TYPE_CHECKING:
     from typing import Unpack

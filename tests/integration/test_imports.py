@@ -12,10 +12,11 @@ import pytest
 
 from lit_textclf.cli.commands import COMMANDS
 
-HEAVY = {"torch", "lightning", "transformers", "datasets", "scipy", "matplotlib", "sklearn"}
+HEAVY = {"torch", "lightning", "torchmetrics", "transformers", "datasets", "scipy", "matplotlib", "sklearn"}
 # Of the others each takes as long as Python itself to start.
 ALL = HEAVY | {"lightning_utilities", "jsonargparse", "numpy", "pyarrow", "yaml", "rich"}
 
+CHECK = "check --model.model_name_or_path MODEL"
 # What is typed, the exit code, and what is not imported. RUN are the folders of two runs.
 TABLE = [
     ("", 0, ALL),
@@ -28,6 +29,9 @@ TABLE = [
     ("compare", 2, HEAVY),
     ("compare RUN RUN", 0, HEAVY),
     ("compare RUN RUN --format json", 0, HEAVY),
+    (f"{CHECK} --data.train_file train.csv", 0, HEAVY),
+    (f"{CHECK} --data.train_file train.csv --trainer.max_epochs 5 --format json", 0, HEAVY),
+    ("check --data.train_file train.csv", 0, HEAVY),  # the default model is not on this machine
 ]
 SCRIPT = """
 import json, sys
@@ -43,11 +47,13 @@ print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})
 
 @pytest.mark.parametrize(("typed", "code", "unused"), TABLE, ids=[row[0] for row in TABLE])
 def test_a_command_imports_only_what_it_needs(
-    typed: str, code: int, unused: set[str], finished_run: Path, tmp_path: Path
+    typed: str, code: int, unused: set[str], finished_run: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:
     runs = [shutil.copytree(finished_run / "lightning_logs/version_0", tmp_path / name) for name in ("first", "second")]
-    args = [str(runs.pop()) if word == "RUN" else word for word in typed.split()]
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *args], capture_output=True, text=True, check=False)
+    args = [str(runs.pop()) if word == "RUN" else word.replace("MODEL", str(tiny_bert)) for word in typed.split()]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *args], capture_output=True, text=True, check=False, cwd=finished_run
+    )
     assert done.returncode == 0, done.stderr
     ended, imported = json.loads(done.stdout.splitlines()[-1])
     assert ended == code

@@ -12,7 +12,7 @@ class Command(NamedTuple):
         help: one line of `lit-textclf --help`.
         function: `module:function` below `lit_textclf.cli`, imported when the command runs. It takes the arguments,
             starting with the command's name, and returns the metrics and the files that it wrote.
-        lightning: whether it needs Lightning, whose import takes seconds.
+        lightning: whether it always needs Lightning, whose import takes seconds.
         takes_callbacks: whether the function also takes the Lightning `callbacks` passed to `main`.
     """
 
@@ -27,7 +27,9 @@ COMMANDS = {
     "validate": Command("measure a checkpoint on the validation rows", "lightning_cli:run", takes_callbacks=True),
     "test": Command("measure a checkpoint on the test rows", "lightning_cli:run", takes_callbacks=True),
     "predict": Command("write a checkpoint's predictions to a CSV file", "lightning_cli:run", takes_callbacks=True),
-    "check": Command("look at the data before training: what is in it, and what is wrong", "commands.check:check"),
+    "check": Command(
+        "look at the data before training: what is in it, and what is wrong", "commands.check:check", lightning=False
+    ),
     "init": Command("write a complete, commented config for this data", "commands.init:init"),
     "export": Command("write a checkpoint as a folder that transformers loads", "commands.export:export"),
     "cross_validate": Command(

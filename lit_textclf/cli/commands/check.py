@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,14 @@ from lit_textclf.check import CHECKS
 from lit_textclf.check.findings import Examination, Finding
 from lit_textclf.check.suggest import suggested
 from lit_textclf.check.tables import show
-from lit_textclf.classifier.module import DEFAULT_MODEL
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
-from lit_textclf.cli.sections import add_options
+from lit_textclf.data.options import READS_TEXT
 from lit_textclf.data.text_data import TextData
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.tokenizer import read_tokenizer
-from lit_textclf.models.config import load_config, max_positions
+from lit_textclf.models.config import DEFAULT_MODEL, positions_of
+from lit_textclf.training.config import TensorBoardOptions, UsualTrainerOptions
 from lit_textclf.utils.messages import UserError, note, plural
 from lit_textclf.utils.paths import is_local
 
@@ -40,10 +40,8 @@ def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     Raises:
         SystemExit: with code 1, with `--strict`, if a finding is severe.
     """
-    parser = parser_of("check", "Prints what the data contains, what is wrong with it, and which options fit it.")
-    parser.add_argument("--format", choices=["table", "json"], default="table", help="json is for programs")
-    parser.add_argument("--strict", type=bool, default=False, help="exit with 1 if a finding is severe")
-    options, _ = parsed(parser, args)
+    description = "Prints what the data contains, what is wrong with it, and which options fit it."
+    options, _ = read_options("check", description, args, _add_own_options)
     found, most_tokens = look(options)
     if options.format == "json":
         print(json.dumps(found.to_dict(), indent=2))
@@ -54,6 +52,11 @@ def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         note(f"{len(severe)} severe: {', '.join(dict.fromkeys(finding.kind for finding in severe))}")
         raise SystemExit(1)
     return found.to_dict(), []
+
+
+def _add_own_options(parser: Parser) -> None:
+    parser.add_argument("--format", choices=["table", "json"], default="table", help="json is for programs")
+    parser.add_argument("--strict", type=bool, default=False, help="exit with 1 if a finding is severe")
 
 
 def _say_next(typed: Sequence[str]) -> None:
@@ -94,7 +97,7 @@ def _most_tokens(model: Any, tokenizer: TextTokenizer | None) -> int | None:
     if tokenizer is not None and tokenizer.model_max_length < 1e9:
         known.append(tokenizer.model_max_length)
     if model.from_scratch is None and is_local(model.model_name_or_path):
-        known.append(max_positions(load_config(model.model_name_or_path)))
+        known.append(positions_of(model.model_name_or_path))
     return min((number for number in known if number is not None), default=None)
 
 
@@ -113,15 +116,56 @@ def _tokenizer_of(model: Any) -> TextTokenizer | None:
     return None
 
 
+def read_options(
+    command: str, description: str, args: Sequence[str], add_own_options: Callable[[Parser], None]
+) -> tuple[Any, Arguments]:
+    """The options of a command that needs no Lightning, in order of precedence, and where they came from.
+
+    A parser of the options that it reads, and of those that most configs have, reads them without Lightning. What this
+    parser does not know is left to the complete one: other options of a config, help, and mistakes, which it explains.
+    """
+    try:
+        parser = plain_parser()
+        add_own_options(parser)
+        return parsed(parser, args)
+    except UserError:
+        from lit_textclf.cli.lightning_process import lightning_process
+
+        with lightning_process():
+            parser = parser_of(command, description)
+            add_own_options(parser)
+            return parsed(parser, args)
+
+
+def plain_parser() -> Parser:
+    """A parser of options whose types need no Lightning."""
+    parser = _new_parser(add_help=False, print_config=None)
+    parser.add_class_arguments(TextData, "data", skip={"tokenizer"}, sub_configs=False)
+    parser.set_defaults({f"data.{name}": value for name, value in READS_TEXT.items() if value is not None})
+    parser.add_class_arguments(UsualTrainerOptions, "trainer")
+    parser.add_class_arguments(TensorBoardOptions, "tensorboard")
+    parser.add_argument("--model.model_name_or_path", type=str, default=DEFAULT_MODEL)
+    parser.add_argument("--model.tokenizer_name_or_path", type=str | None, default=None)
+    parser.add_argument("--model.from_scratch", type=dict[str, Any] | None, default=None)
+    return parser
+
+
 def parser_of(command: str, description: str) -> Parser:
     """A parser that accepts configs of `fit`."""
-    parser = Parser(prog=f"lit-textclf {command}", description=description)
+    from lit_textclf.cli.sections import add_options
+
+    parser = _new_parser(prog=f"lit-textclf {command}", description=description)
+    add_options(parser, command)
+    return parser
+
+
+def _new_parser(**settings: Any) -> Parser:
+    parser = Parser(**settings)
     parser.add_argument(
         "--config", "-c", action=ActionConfigFile, help="a config of fit; keys that do not matter here are ignored"
     )
     for name in ("seed_everything", "ckpt_path"):  # a saved config has them
         parser.add_argument(f"--{name}", type=Any, default=None, help="not used")
-    add_options(parser, command)
     return parser
 
 

@@ -17,23 +17,12 @@ from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.cli.commands.check import look, parsed, parser_of
 from lit_textclf.cli.sections import NOT_OPTIONS
 from lit_textclf.data.text_data import TextData
-from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
+from lit_textclf.training.config import TensorBoardOptions, UsualTrainerOptions
 from lit_textclf.utils.atomic import check_output, refuse_input, write_file
 from lit_textclf.utils.messages import note, plural
 from lit_textclf.utils.paths import expand_path, resolve_files
 
 INPUTS = ("train_file", "validation_file", "test_file")
-TRAINER = {
-    "max_epochs": "epochs of training",
-    "precision": "auto picks the best for this hardware; 32-true is exact, 16-mixed and bf16-mixed are faster on GPUs",
-    "accelerator": "auto uses a GPU or TPU if there is one",
-    "devices": "how many of them",
-    "strategy": "auto; ddp for several GPUs",
-    "gradient_clip_val": "the largest norm of the gradient",
-    "accumulate_grad_batches": "batches for each step of the optimizer: raise it where data.batch_size does not fit",
-    "default_root_dir": "where lightning_logs/version_N is made",
-}
-"""The options of Lightning that the config shows, with their meaning."""
 
 
 def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
@@ -84,7 +73,7 @@ def _config(values: dict[str, dict[str, Any]], decided: dict[str, dict[str, Any]
     lines += _comment("Options marked (found) come from the data; the others are defaults, or were set by you.")
     lines += ["", "seed_everything: 42"]
     sections = {
-        "data": _meanings(TextData), "model": _meanings(TextClassifier), "trainer": TRAINER,
+        "data": _meanings(TextData), "model": _meanings(TextClassifier), "trainer": _meanings(UsualTrainerOptions),
         "tensorboard": _meanings(TensorBoardOptions),
     }  # fmt: skip
     for section, meanings in sections.items():

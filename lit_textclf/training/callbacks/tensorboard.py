@@ -9,7 +9,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,34 +32,14 @@ from lit_textclf.evaluation.worst_errors import describe_row, markdown_table, wo
 from lit_textclf.models.layers import last_linear
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.training.callbacks.fit_report import EpochReport
-from lit_textclf.utils.messages import UserError, first_line, note, plural
+from lit_textclf.training.config import TensorBoardOptions
+from lit_textclf.utils.messages import first_line, note, plural
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
 _DATA_OPTIONS = ("max_length", "batch_size", "max_tokens_per_batch")
-
-
-@dataclass(frozen=True)
-class TensorBoardOptions:
-    """What TensorBoard shows of a run besides the metrics; loggers that take images get the figures, too.
-
-    Args:
-        figures: at the end of fit, validate and test: confusion matrices, each label's F1, precision-recall and ROC
-            curves, reliability, histograms of scores and lengths, and the worst errors; fit also writes report.html and
-            the files of validate
-        graph: in fit, the model's graph; traces the model once
-        embeddings: in fit, the last layer's inputs for this number of validation texts, for the projector
-    """
-
-    figures: bool = True
-    graph: bool = False
-    embeddings: int = 0
-
-    def __post_init__(self) -> None:
-        if self.embeddings < 0:
-            raise UserError(f"tensorboard.embeddings {self.embeddings}: must be a number of texts; 0 for none")
 
 
 class ShowInTensorBoard(Callback):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lit_textclf import main
+from lit_textclf.cli.commands.check import _add_own_options, parsed, parser_of, plain_parser
 from tests.conftest import sentences, write_csv
 
 
@@ -250,3 +251,48 @@ def test_the_next_command_is_named_and_runs(reviews: dict[str, Path], capfd: pyt
     assert capfd.readouterr().err.splitlines()[-1] == "next: lit-textclf fit --config config.yaml"
     main(["check", train, "--format", "json"])
     assert "next:" not in capfd.readouterr().err
+
+
+SAME = [
+    "",
+    "--data.labels [a,b] --data.max_length 32 --data.encoding [utf-8,cp1252] --data.fold 1 --data.quote_char ''",
+    "--data.readers '{.x: my.read}' --data.dataset_splits.validation dev --data.text_column [a,b]",
+    "--model.model_name_or_path m --model.tokenizer_name_or_path t --model.from_scratch.hidden_size 8",
+    "--trainer.max_epochs 3 --trainer.devices 2 --trainer.accelerator cpu --trainer.strategy ddp_spawn",
+    "--trainer.max_epochs auto --trainer.devices [0,1] --trainer.gradient_clip_val null",
+    "--trainer.precision 16 --trainer.default_root_dir runs --trainer.accumulate_grad_batches 2",
+    "--tensorboard.embeddings 5 --tensorboard.graph true --seed_everything 7 --ckpt_path x",
+    "--config cfg.yaml --strict --format json",
+]
+
+
+@pytest.mark.parametrize("typed", SAME)
+def test_options_are_the_same_with_and_without_lightning(typed: str) -> None:
+    config = {"data": {"batch_size": 8, "labels": ["1"]}, "model": {"from_scratch": {"hidden_size": 8}}}
+    Path("cfg.yaml").write_text(json.dumps({**config, "trainer": {"max_epochs": 5, "devices": "2"}}), encoding="utf-8")
+    plain, complete = plain_parser(), parser_of("check", "")
+    for parser in (plain, complete):
+        _add_own_options(parser)
+    options, expected = (parsed(parser, ["check", *shlex.split(typed)])[0] for parser in (plain, complete))
+    for section in ("data", "model", "trainer", "tensorboard"):
+        found = options[section].as_dict()
+        assert found == {name: value for name, value in expected[section].as_dict().items() if name in found}
+    assert set(expected.data.as_dict()) == set(options.data.as_dict())
+    assert (options.format, options.strict) == (expected.format, expected.strict)
+
+
+def test_what_the_plain_options_lack_is_left_to_the_complete_parser(
+    tokenizer: list[str], fails: Callable[[list[str]], str]
+) -> None:
+    write_csv(Path("train.csv"), ["text", "label"], sentences(8))
+    config = "model: {learning_rate: 1e-4}\ntrainer: {logger: false, strategy: {class_path: DDPStrategy}}\n"
+    Path("cfg.yaml").write_text(config, encoding="utf-8")
+    assert checked(*tokenizer, "--config", "cfg.yaml") == checked(*tokenizer)
+    for typed, line in {
+        ("--model.learning_rate", "fast"): "error: model.learning_rate: fast is not float or one of 'auto'",
+        ("--epochs", "3"): "error: no option --epochs; type --trainer.max_epochs",
+        ("--trainer.precision", "7"): "error: trainer.precision",
+        ("--data.max_length", "long"): "error: data.max_length: long is not int or null",
+        ("--formt", "json"): "error: no option --formt; did you mean 'format'?",
+    }.items():
+        assert line in fails(["check", "--data.train_file", "train.csv", *typed])
