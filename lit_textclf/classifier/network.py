@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import FrameType
@@ -17,7 +16,8 @@ from lightning.pytorch.trainer.states import TrainerFn, TrainerStatus
 from torch import Tensor, nn
 
 from lit_textclf.classifier.inference.calibration import Calibration
-from lit_textclf.classifier.optimizer import LearningRate, learning_rate_for
+from lit_textclf.classifier.optimizer import learning_rate_for
+from lit_textclf.classifier.options import CARRIED, HeadInit
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch, as_batch, pool
 from lit_textclf.data.labels.target import Target
@@ -39,11 +39,8 @@ def overridable(step: Callable[..., Any]) -> Callable[..., Any]:
     return step
 
 
-HeadInit = Literal["auto", "random", "probe"]
 _LEARNED = "learned"
 """The key, in the state dict that a process hands back, of what the classifier has learned besides the weights."""
-CARRIED = ("target", "calibration", "architecture", "tokenizer")
-"""The arguments of :class:`TextClassifier` that a checkpoint supplies; hyper-parameters leave them out."""
 _NEED_LAYERS = (BaseFinetuning, ModelPruning, WeightAveraging)
 
 
@@ -70,17 +67,6 @@ def _hands_back(trainer: Trainer) -> bool:
 class Network(LightningModule):
     """A transformers model for sequence classification that is built when the target is known.
 
-    Args:
-        options: how to build it.
-        model_name_or_path: see :class:`TextClassifier`, as for all other arguments.
-        tokenizer_name_or_path: null uses the model's.
-        from_scratch: None loads a pretrained model.
-        head_init: whether a probe starts the head.
-        window_pooling: of a document's windows.
-        target: task and labels.
-        architecture: the configuration as JSON; the weights follow from a checkpoint.
-        tokenizer: the tokenizer.
-
     Attributes:
         starts_head: whether the head is still to be started by a probe.
         probe: what has started the head in this process, see :mod:`lit_textclf.classifier.probe`; None if nothing has.
@@ -89,32 +75,27 @@ class Network(LightningModule):
         trained_on: the keys of these rows, int64 `(texts,)`; None if they are not known.
     """
 
+    model_name_or_path: str
+    tokenizer_name_or_path: str | None
+    from_scratch: dict[str, Any] | None
+    head_init: HeadInit
+    window_pooling: Pooling
+    learning_rate: float | Literal["auto"]
     calibration: Calibration
-    learning_rate: LearningRate
 
-    def __init__(
-        self,
-        options: BuildOptions,
-        *,
-        model_name_or_path: str,
-        tokenizer_name_or_path: str | None,
-        from_scratch: Mapping[str, Any] | None,
-        head_init: HeadInit,
-        window_pooling: Pooling,
-        target: Target | None,
-        architecture: str | None,
-        tokenizer: PreTrainedTokenizerFast | None,
-    ) -> None:
-        super().__init__()
-        self.build_options, self.target = options, target
-        self.model_name_or_path = os.fspath(model_name_or_path)
-        self.tokenizer_name_or_path = None if tokenizer_name_or_path is None else os.fspath(tokenizer_name_or_path)
-        self.from_scratch, self.window_pooling = from_scratch, window_pooling
-        self.head_init, self.starts_head = head_init, False
+    def _start(self, options: Mapping[str, Any]) -> None:
+        """Takes over from the classifier's options, by name, what the network and its tokenizer depend on."""
+        target, tokenizer, architecture = options["target"], options["tokenizer"], options["architecture"]
+        self.build_options = BuildOptions(
+            options["dropout"], options["compile"], options["fast_kernels"], options["lora"], options["freeze"],
+            options["gradient_checkpointing"], options["pooling"],
+        )  # fmt: skip
+        self.target: Target | None = Target.from_dict(target) if isinstance(target, Mapping) else target
+        self.starts_head = False
         self.probe: tuple[Any, ...] | None = None
         self._config = config_from_json(architecture) if architecture else None
         self.weights_follow = architecture is not None
-        self._tokenizer = tokenizer
+        self._tokenizer = tokenizer_from_files(tokenizer) if isinstance(tokenizer, dict) else tokenizer
         self.model: nn.Module | None = None
         self.origin: str | None = None
         self.trained_with: dict[str, Any] = {}

@@ -8,12 +8,12 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.classifier.network import CARRIED
+from lit_textclf.classifier.options import CARRIED
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.options import READS_TEXT
 from lit_textclf.prediction.options import PredictOptions
 from lit_textclf.prediction.writer import PredictionWriter
-from lit_textclf.training.config import TensorBoardOptions
+from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
 from lit_textclf.training.trainer import Trainer
 
 NOT_OPTIONS = set(CARRIED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lit_textclf.utils.messages import UserError, first_line
 from lit_textclf.utils.paths import local_or_hub
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
+PoolingOption = Literal["auto", "own", "cls", "mean", "max"]
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
 """Models whose first position is `pad_token_id + 1` (transformers, `create_position_ids_from_input_ids`)."""
 _NUMBER_OF_POSITIONS = ("max_position_embeddings", "n_positions")

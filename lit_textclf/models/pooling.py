@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lit_textclf.models.config import PoolingOption
 from lit_textclf.utils.messages import UserError, did_you_mean, first_line, note
 from lit_textclf.utils.paths import local_or_hub
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 TokenPooling = Literal["own", "cls", "mean", "max"]
-PoolingOption = Literal["auto", "own", "cls", "mean", "max"]
 
 MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert", "mpnet")
 """Models of transformers 5 whose head can be replaced: BERT's pooler, and classification heads with a hidden layer."""

@@ -15,6 +15,7 @@ import pytest
 
 import lit_textclf.cli
 from lit_textclf.cli.commands import COMMANDS
+from lit_textclf.cli.lightning_process import lightning_process
 from lit_textclf.cli.main import run_command
 
 FOLDER = Path(lit_textclf.cli.__file__).parent / "help"
@@ -23,11 +24,15 @@ COLUMNS = "100"
 
 
 def parser_help(command: str) -> str:
-    """What the parser of a command prints."""
+    """What the parser of a command prints.
+
+    Lightning is imported first: typing shows a union in the order in which its members first stood in the process.
+    """
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         patch.setenv("COLUMNS", COLUMNS)
-        run_command([command, "--help"])
+        with lightning_process():
+            run_command([command, "--help"])
     return out.getvalue()
 
 

@@ -10,7 +10,8 @@ from typing import get_args
 import docstring_parser
 import pytest
 
-from lit_textclf import TextClassifier, main
+from lit_textclf import main
+from lit_textclf.classifier.options import ClassifierOptions
 from lit_textclf.cli.commands import COMMANDS
 from lit_textclf.cli.commands.export import export
 from lit_textclf.cli.sections import NOT_OPTIONS
@@ -45,7 +46,7 @@ def missing(names: Iterable[str], text: str) -> list[str]:
         (TextData, "sampler", SAMPLERS),
         (TextData, "task", [*TASKS, "auto"]),
         (TextData, "long_text", get_args(Mode)),
-        (TextClassifier, "window_pooling", get_args(Pooling)),
+        (ClassifierOptions, "window_pooling", get_args(Pooling)),
         (PredictOptions, "format", FORMATS),
     ],
 )
@@ -89,6 +90,6 @@ def test_help_begins_with_what_most_runs_set(command: str, capsys: pytest.Captur
 
 
 def test_every_option_has_a_help_text() -> None:
-    for owner in (TextData, TextClassifier, PredictOptions):
+    for owner in (TextData, ClassifierOptions, PredictOptions):
         documented = {param.arg_name for param in docstring_parser.parse(owner.__doc__ or "").params}
         assert documented | NOT_OPTIONS >= set(owner.__init__.__annotations__) - {"return"}

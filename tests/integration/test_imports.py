@@ -31,6 +31,7 @@ TABLE = [
     ("compare RUN RUN --format json", 0, HEAVY),
     (f"{CHECK} --data.train_file train.csv", 0, HEAVY),
     (f"{CHECK} --data.train_file train.csv --trainer.max_epochs 5 --format json", 0, HEAVY),
+    ("init --model.model_name_or_path MODEL --data.train_file train.csv --output OUT", 0, HEAVY),
     ("check --data.train_file train.csv", 0, HEAVY),  # the default model is not on this machine
 ]
 SCRIPT = """
@@ -50,7 +51,8 @@ def test_a_command_imports_only_what_it_needs(
     typed: str, code: int, unused: set[str], finished_run: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:
     runs = [shutil.copytree(finished_run / "lightning_logs/version_0", tmp_path / name) for name in ("first", "second")]
-    args = [str(runs.pop()) if word == "RUN" else word.replace("MODEL", str(tiny_bert)) for word in typed.split()]
+    words = {"MODEL": str(tiny_bert), "OUT": str(tmp_path / "config.yaml")}
+    args = [str(runs.pop()) if word == "RUN" else words.get(word, word) for word in typed.split()]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *args], capture_output=True, text=True, check=False, cwd=finished_run
     )

@@ -30,7 +30,7 @@ COMMANDS = {
     "check": Command(
         "look at the data before training: what is in it, and what is wrong", "commands.check:check", lightning=False
     ),
-    "init": Command("write a complete, commented config for this data", "commands.init:init"),
+    "init": Command("write a complete, commented config for this data", "commands.init:init", lightning=False),
     "export": Command("write a checkpoint as a folder that transformers loads", "commands.export:export"),
     "cross_validate": Command(
         "fit once for each fold: mean and spread of the metrics, out-of-fold predictions",

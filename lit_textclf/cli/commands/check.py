@@ -16,6 +16,7 @@ from lit_textclf.check import CHECKS
 from lit_textclf.check.findings import Examination, Finding
 from lit_textclf.check.suggest import suggested
 from lit_textclf.check.tables import show
+from lit_textclf.classifier.options import CARRIED, ClassifierOptions
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
 from lit_textclf.data.options import READS_TEXT
@@ -140,13 +141,11 @@ def read_options(
 def plain_parser() -> Parser:
     """A parser of options whose types need no Lightning."""
     parser = _new_parser(add_help=False, print_config=None)
-    parser.add_class_arguments(TextData, "data", skip={"tokenizer"}, sub_configs=False)
+    parser.add_class_arguments(ClassifierOptions, "model", skip=set(CARRIED), sub_configs=False)
+    parser.add_class_arguments(TextData, "data", skip=set(CARRIED), sub_configs=False)
     parser.set_defaults({f"data.{name}": value for name, value in READS_TEXT.items() if value is not None})
     parser.add_class_arguments(UsualTrainerOptions, "trainer")
     parser.add_class_arguments(TensorBoardOptions, "tensorboard")
-    parser.add_argument("--model.model_name_or_path", type=str, default=DEFAULT_MODEL)
-    parser.add_argument("--model.tokenizer_name_or_path", type=str | None, default=None)
-    parser.add_argument("--model.from_scratch", type=dict[str, Any] | None, default=None)
     return parser
 
 

@@ -13,9 +13,9 @@ import yaml
 
 from lit_textclf.check.findings import Examination
 from lit_textclf.check.suggest import suggested
-from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.cli.commands.check import look, parsed, parser_of
-from lit_textclf.cli.sections import NOT_OPTIONS
+from lit_textclf.classifier.options import CARRIED, ClassifierOptions
+from lit_textclf.cli.commands.check import look, read_options
+from lit_textclf.cli.parser import Parser
 from lit_textclf.data.text_data import TextData
 from lit_textclf.training.config import TensorBoardOptions, UsualTrainerOptions
 from lit_textclf.utils.atomic import check_output, refuse_input, write_file
@@ -31,10 +31,7 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     Returns:
         The options that the data decides, and the file that was written.
     """
-    parser = parser_of("init", "Writes a complete, commented config for this data.")
-    parser.add_argument("--output", type=str, default="config.yaml", help="the file to write")
-    parser.add_argument("--overwrite", type=bool, default=False, help="replace it if it exists")
-    options, given = parsed(parser, args)
+    options, given = read_options("init", "Writes a complete, commented config for this data.", args, _add_own_options)
     path = expand_path(options.output, "--output")
     check_output(path, options.overwrite)
     refuse_input(
@@ -61,6 +58,11 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     return decided, [path]
 
 
+def _add_own_options(parser: Parser) -> None:
+    parser.add_argument("--output", type=str, default="config.yaml", help="the file to write")
+    parser.add_argument("--overwrite", type=bool, default=False, help="replace it if it exists")
+
+
 def _config(values: dict[str, dict[str, Any]], decided: dict[str, dict[str, Any]], found: Examination) -> str:
     """The text of the file: what was found, then each option under its explanation."""
     rows = ", ".join(f"{plural(numbers['rows'], 'row')} {split}" for split, numbers in found.splits.items())
@@ -73,7 +75,7 @@ def _config(values: dict[str, dict[str, Any]], decided: dict[str, dict[str, Any]
     lines += _comment("Options marked (found) come from the data; the others are defaults, or were set by you.")
     lines += ["", "seed_everything: 42"]
     sections = {
-        "data": _meanings(TextData), "model": _meanings(TextClassifier), "trainer": _meanings(UsualTrainerOptions),
+        "data": _meanings(TextData), "model": _meanings(ClassifierOptions), "trainer": _meanings(UsualTrainerOptions),
         "tensorboard": _meanings(TensorBoardOptions),
     }  # fmt: skip
     for section, meanings in sections.items():
@@ -97,7 +99,7 @@ def _formatted(value: Any) -> str:
 def _meanings(owner: type) -> dict[str, str]:
     """The explanations of a class's options, in the order of its signature."""
     meanings = {part.arg_name: part.description or "" for part in docstring_parser.parse(owner.__doc__ or "").params}
-    return {name: meanings[name] for name in inspect.signature(owner).parameters if name not in NOT_OPTIONS}
+    return {name: meanings[name] for name in inspect.signature(owner).parameters if name not in CARRIED}
 
 
 def _comment(text: str, indent: str = "") -> list[str]:

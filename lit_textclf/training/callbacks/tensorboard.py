@@ -32,7 +32,7 @@ from lit_textclf.evaluation.worst_errors import describe_row, markdown_table, wo
 from lit_textclf.models.layers import last_linear
 from lit_textclf.training.callbacks.collect_outcomes import CollectOutcomes
 from lit_textclf.training.callbacks.fit_report import EpochReport
-from lit_textclf.training.config import TensorBoardOptions
+from lit_textclf.training.config import TensorBoardOptions as TensorBoardOptions  # of this module, for Python code
 from lit_textclf.utils.messages import first_line, note, plural
 
 if TYPE_CHECKING:
