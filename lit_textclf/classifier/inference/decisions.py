@@ -49,6 +49,10 @@ class Decisions(ABC):
         """
 
     @abstractmethod
+    def row_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Each row's loss, float64 `(rows,)`, of raw logits; targets are those of :meth:`Target.encode`."""
+
+    @abstractmethod
     def answers(self, target: Target, logits: np.ndarray) -> list[dict[str, Any]]:
         """One dict per row, see :meth:`TextClassifier.classify`."""
 
@@ -90,6 +94,12 @@ class SingleLabel(Decisions):
         """The probability of the predicted label."""
         return np.asarray(np.take_along_axis(probabilities, decided[:, None], 1)[:, 0])
 
+    def row_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Cross entropy."""
+        wide = logits.astype(np.float64)
+        wide -= wide.max(-1, keepdims=True)
+        return np.asarray(np.log(np.exp(wide).sum(-1)) - wide[np.arange(len(wide)), targets])
+
     def answers(self, target: Target, logits: np.ndarray) -> list[dict[str, Any]]:
         """`label`, `score` and `probabilities`."""
         names, decided = target.labels, self.decide(target, logits).tolist()
@@ -128,6 +138,11 @@ class MultiLabel(Decisions):
         """The probability of the least certain decision of the set."""
         return np.asarray(np.where(decided == 1, probabilities, 1 - probabilities).min(-1))
 
+    def row_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Binary cross entropy, averaged over labels."""
+        wide = logits.astype(np.float64)
+        return np.asarray((np.logaddexp(0, wide) - targets * wide).mean(-1))
+
     def answers(self, target: Target, logits: np.ndarray) -> list[dict[str, Any]]:
         """`labels` and `probabilities`."""
         sets = names_in_sets(self.decide(target, logits), target.labels)
@@ -154,6 +169,10 @@ class Regression(Decisions):
     def decide(self, target: Target, logits: np.ndarray, thresholds: Mapping[str, float] | None = None) -> np.ndarray:
         """The values."""
         return np.asarray(logits[:, 0])
+
+    def row_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Squared errors."""
+        return np.asarray((logits[:, 0].astype(np.float64) - targets) ** 2)
 
     def answers(self, target: Target, logits: np.ndarray) -> list[dict[str, Any]]:
         """`prediction`."""

@@ -15,14 +15,11 @@ from torchmetrics.regression import R2Score as TorchR2Score
 from torchmetrics.regression import SpearmanCorrCoef as TorchSpearmanCorrCoef
 from torchmetrics.utilities import dim_zero_cat
 
-from lit_textclf.classifier.metrics.table import METRICS, metrics_of
+from lit_textclf.classifier.metrics.table import METRICS, READS, metrics_of
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.class_path import Spec, instantiate, load_class, split_spec
 from lit_textclf.utils.messages import UserError, first_line
-
-_READS = ("predicted", "positive", "positive_score", "probabilities")
-"""What metrics are updated with, in the order in which they are logged."""
 
 
 class StageMetrics(nn.Module):
@@ -49,7 +46,7 @@ class StageMetrics(nn.Module):
                 made.setdefault(entry.reads, {})[entry.name] = _build(spec, "the table of metrics", target)
             for name, user_spec in (added or {}).items():
                 made.setdefault("probabilities", {})[name] = _build_added(user_spec, f"model.metrics.{name}", target)
-        ordered = [reads for reads in _READS if reads in made]
+        ordered = [reads for reads in (*READS, "probabilities") if reads in made]
         self.collections: Any = nn.ModuleDict(
             {reads: MetricCollection(made[reads], prefix=prefix, compute_groups=False) for reads in ordered}
         )

@@ -15,6 +15,8 @@ from lit_textclf.data.labels.table import Task
 Reads = Literal["predicted", "positive", "positive_score"]
 Shown = Literal["head", "epoch_line", "progress_bar", "interval", "monitor", "quality", "baseline"]
 STAGES = ("val_", "test_", "predict_")
+READS: tuple[Reads, ...] = ("predicted", "positive", "positive_score")
+"""What metrics are computed from, in the order in which they are logged."""
 
 
 @dataclass(frozen=True)
