@@ -48,6 +48,7 @@ LISTED = [
         "classifier/network.py prediction/writer.py",
     ),
     ("os", "_exit", "cli/main.py"),
+    ("sys", "_getframe", "utils/imports/arrow.py"),
     ("threading", "_shutdown", "cli/main.py"),
     ("torch", "_softmax_backward_data", "models/attention.py"),
     ("torch.nn.modules.module", "_has_any_global_hook", "models/last_layer.py"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser
 
@@ -16,6 +17,7 @@ from lit_textclf.utils.paths import expand_path
 if TYPE_CHECKING:
     from lit_textclf.classifier.module import TextClassifier
     from lit_textclf.cli.precedence import Arguments
+    from lit_textclf.data.encoded_data import EncodedData
 
 
 def add_engine_options(parser: ArgumentParser) -> None:
@@ -25,6 +27,69 @@ def add_engine_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--execution_provider", type=str, default=CPU, help="with --engine onnx: its name in onnxruntime"
     )
+    parser.add_argument(
+        "--threshold", type=float | Literal["best"] | dict[str, float] | None, default=None,
+        help="decision threshold of the positive label, or of every label of a label set, or {label: "
+        "threshold}; best uses those stored in the checkpoint",
+    )  # fmt: skip
+
+
+def fill_in(
+    options: Any, stored: CheckpointInfo, values: dict[str, dict[str, Any]], typed: Arguments,
+    always: Collection[str] = (),
+) -> CheckpointInfo:  # fmt: skip
+    """Fills in what the options leave open with a checkpoint's values.
+
+    null in a saved config meant the value in the checkpoint; null on the command line means null.
+
+    Args:
+        options: as a parser returns them.
+        stored: the checkpoint's.
+        values: by section and name.
+        typed: where options come from.
+        always: names of options that only the command line sets.
+
+    Returns:
+        What the checkpoint has, with the positive label of the options: it only selects the label of F1, not
+        predictions, and may differ.
+
+    Raises:
+        UserError: if task or labels contradict the checkpoint.
+    """
+    for section, of_section in values.items():
+        for name, value in of_section.items():
+            is_open = options[section].get(name) in (None, "auto") or name in always
+            if is_open and f"{section}.{name}" not in typed.keys:
+                options[section][name] = value
+    data = options.data
+    if conflict := stored.target.conflict(data.task, data.labels):
+        raise UserError(f"{stored.path}: {conflict}")
+    return replace(stored, target=replace(stored.target, positive_label=data.positive_label))
+
+
+def carried_data(stored: CheckpointInfo, known: Collection[str]) -> dict[str, Any]:
+    """The options of data that a checkpoint has values for, as far as a parser knows them."""
+    return {name: value for name, value in stored.data.items() if f"data.{name}" in known}
+
+
+def check_predict_input(text: str | None, data: EncodedData) -> None:
+    """Refuses `predict` without rows; `--text` is its row.
+
+    Raises:
+        UserError: naming the option to set or to remove.
+    """
+    if text is None and not data.has("predict"):
+        raise UserError("predict needs rows: set --data.predict_file, or --text")
+    if text is not None and data.columns.text_pair is not None:
+        raise UserError("--text is one text, and the checkpoint's model reads pairs; use --data.predict_file")
+    if text is not None:
+        data.predict_texts([text])
+
+
+def refuse_text_and_file(text: str | None, options: Any) -> None:
+    """Refuses two sources of rows; `options` are those of `data`."""
+    if text is not None and options.predict_file is not None:
+        raise UserError("--text and data.predict_file exclude each other; remove one")
 
 
 @dataclass(frozen=True)
@@ -62,10 +127,19 @@ class Engine:
                 note(f"trainer.{name} {trainer[name]} is ignored: --engine onnx computes as the model was exported")
             trainer[name] = ours
 
+    @property
+    def digest(self) -> str:
+        """A digest of the folder's model and of what computes it."""
+        return digest_of_folder(self.folder, self.execution_provider)
+
     def attach_to(self, classifier: TextClassifier) -> None:
         """Lets the folder's model compute a classifier's logits."""
         from lit_textclf.export.onnx_model import OnnxModel
 
         model = OnnxModel(self.stored.path, self.execution_provider, folded=classifier.calibration)
-        classifier.attach(model, digest_of_folder(self.folder, self.execution_provider))
+        classifier.attach(model, self.digest)
+        self.note()
+
+    def note(self) -> None:
+        """Reports what computes the logits."""
         note(f"engine: onnxruntime, {self.execution_provider}, {self.stored.path}")

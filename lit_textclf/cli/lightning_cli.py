@@ -6,9 +6,8 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -21,7 +20,14 @@ from lit_textclf.classifier.inference.stored import CheckpointInfo
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.options import CLASSES
 from lit_textclf.cli.baselines import CompareWithBaselines
-from lit_textclf.cli.engine import Engine, add_engine_options
+from lit_textclf.cli.engine import (
+    Engine,
+    add_engine_options,
+    carried_data,
+    check_predict_input,
+    fill_in,
+    refuse_text_and_file,
+)
 from lit_textclf.cli.few_rows import cross_validation_of
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import in_order_of_precedence
@@ -105,11 +111,6 @@ class TextCLI(LightningCLI):
         """Adds the options of the commands that use a trained model."""
         if self.command != "fit":
             add_engine_options(parser)
-            parser.add_argument(
-                "--threshold", type=float | Literal["best"] | dict[str, float] | None, default=None,
-                help="decision threshold of the positive label, or of every label of a label set, or {label: "
-                "threshold}; best uses those stored in the checkpoint",
-            )  # fmt: skip
         if self.command == "predict":
             parser.add_class_arguments(PredictOptions)
 
@@ -139,8 +140,7 @@ class TextCLI(LightningCLI):
         if root is not None:
             options.trainer.default_root_dir = str(expand_path(root, "trainer.default_root_dir"))
         if self.typed.text is not None:
-            if options.data.predict_file is not None:
-                raise UserError("--text and data.predict_file exclude each other; remove one")
+            refuse_text_and_file(self.typed.text, options.data)
             options.text = self.typed.text
 
     def refuse_checkpoint(self) -> None:
@@ -156,7 +156,7 @@ class TextCLI(LightningCLI):
 
     def _parse_with(self, stored: CheckpointInfo) -> None:
         """Parses again with the values of a checkpoint as defaults; refuses labels and a task that contradict it."""
-        data = {name: value for name, value in stored.data.items() if f"data.{name}" in self.known}
+        data = carried_data(stored, self.known)
         defaults = {f"data.{name}": value for name, value in data.items()}
         # Not class paths: jsonargparse 4.53 imports those that are defaults, and predict must not need the classes.
         classes = {name: value for name in CLASSES if is_class_path(value := stored.model.get(name))}
@@ -166,18 +166,7 @@ class TextCLI(LightningCLI):
         self._parse()
         names = ("lora", "freeze", "pooling", "learning_rate", "layerwise_lr_decay")
         tuned = {**{name: stored.model.get(name) for name in names}, **classes}
-        for section, values in (("data", data), ("model", tuned)):
-            options = self.config[self.command][section]
-            for name, value in values.items():
-                # null in a saved config meant the value in the checkpoint; null on the command line means null.
-                is_open = options.get(name) in (None, "auto") or name in classes
-                if is_open and f"{section}.{name}" not in self.typed.keys:
-                    options[name] = value
-        options = self.config[self.command].data
-        if conflict := stored.target.conflict(options.task, options.labels):
-            raise UserError(f"{stored.path}: {conflict}")
-        # positive_label only selects the label of F1, not predictions: a flag may differ from the checkpoint.
-        self.stored = replace(stored, target=replace(stored.target, positive_label=options.positive_label))
+        self.stored = fill_in(self.config[self.command], stored, {"data": data, "model": tuned}, self.typed, classes)
 
     def _parse_ckpt_path(self) -> None:
         """Does nothing; Lightning's method lets the checkpoint's values override config files and flags."""
@@ -218,14 +207,8 @@ class TextCLI(LightningCLI):
             raise UserError(
                 f"{self.command} needs --ckpt_path: a checkpoint, last or best (or --engine onnx --model_dir DIR)"
             )
-        if self.command != "predict":
-            return
-        if options.text is None and not self.datamodule.has("predict"):
-            raise UserError("predict needs rows: set --data.predict_file, or --text")
-        if options.text is not None and self.datamodule.columns.text_pair is not None:
-            raise UserError("--text is one text, and the checkpoint's model reads pairs; use --data.predict_file")
-        if options.text is not None:
-            self.datamodule.predict_texts([options.text])
+        if self.command == "predict":
+            check_predict_input(options.text, self.datamodule)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Creates the run folder, and the Trainer with our callbacks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,102 +19,35 @@ from lit_textclf.data.batches.loaders import ResumableLoader
 from lit_textclf.data.batches.parts import part_rows_for
 from lit_textclf.data.batches.predict_dataset import PredictDataset
 from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSampler, make_sampler
-from lit_textclf.data.options import CARRIED, READS_TEXT
+from lit_textclf.data.encoded_data import EncodedData, ReadsText
+from lit_textclf.data.options import CARRIED
 from lit_textclf.data.rows.holdout import stratified_sample
 from lit_textclf.data.rows.text_keys import text_keys
 from lit_textclf.data.splits import STAGE_SPLITS
-from lit_textclf.data.text_data import TextData
-from lit_textclf.data.tokens.long_text import LongText
-from lit_textclf.data.tokens.special_tokens import SpecialTokens
-from lit_textclf.data.tokens.tokenizer import load_tokenizer, same_tokens
-from lit_textclf.data.trainer import ReadsText, evaluating_trainer, is_left_over, note_trained_on
+from lit_textclf.data.trainer import evaluating_trainer, is_left_over, note_trained_on
 from lit_textclf.utils.messages import UserError, note, plural
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
-
-class TextDataModule(TextData, LightningDataModule):
+class TextDataModule(EncodedData, LightningDataModule):
     """Rows of text with labels, tokenized, and in batches that are padded to their longest row.
 
     Takes the arguments of :class:`TextData`.
     """
 
     def _take_over(self, options: Mapping[str, Any]) -> None:
+        super()._take_over(options)
         self.save_hyperparameters(*CARRIED)
-        self._differs: dict[str, Any] = {}
-        self.encoded: dict[str, TokenizedDataset] = {}
         self._parts: Callable[[], tuple[int, Sequence[int]]] | None = None
-        given = self._given_tokenizer = options["tokenizer"]
-        self._tokenizer: PreTrainedTokenizerFast | None = None if isinstance(given, (str, os.PathLike)) else given
-        self._encoded_by: tuple[PreTrainedTokenizerFast, int, LongText] | None = None
 
     def prepare(self, stage: str, classifier: ReadsText | None = None) -> None:
-        """Reads, tokenizes and encodes the rows of a stage, once.
-
-        The classifier gives the tokenizer, the longest sequence and, from a checkpoint, the target.
-
-        Raises:
-            UserError: for anything wrong in the options or the files, or an unknown label.
-        """
-        self.forget_changed_files()
-        if classifier is not None:
-            self.use_target(classifier.target)
-        stream = self.stream
-        self.read(stage)
-        if classifier is not None:  # after the files: their mistakes show without asking the Hub for a model
-            self._use_model(classifier)
-        assert self.target is not None
-        self.hparams.update(
-            text_column=self.columns.text_option, text_pair_column=self.columns.text_pair,
-            label_column=self.columns.label, task=self.target.task, labels=list(self.target.labels) or None,
-            positive_label=self.target.positive_label,
-            max_length=self.max_length, long_text=self.long_text.mode, window_stride=self.long_text.stride,
-            max_windows=self.long_text.max_windows,
-        )  # fmt: skip
-        self._forget_other_tokens()
-        for split in STAGE_SPLITS[stage]:
-            if split in self.rows and split not in self.encoded:
-                self.encoded[split] = self._encode(split)
-        if stage == "predict" and self.stream is not None and self.stream is not stream:
-            note(f"predict: {plural(self.stream.total, 'row')}")
-            self._predict_budget()  # what can be wrong with the options shows before a model is loaded
-
-    def _read_as_trained(self, trained_with: Mapping[str, Any], max_tokens: int | None) -> None:
-        """Reads texts as the classifier was trained, where the user did not say how; and reports differences."""
-        if self.max_length != self._max_length:  # set as an attribute since
-            self._typed["max_length"] = self.max_length
-        longest = READS_TEXT["max_length"] if max_tokens is None else min(READS_TEXT["max_length"], max_tokens)
-        self._read_texts_as({**READS_TEXT, "max_length": longest, **trained_with, **self._typed})
-        other = {name: trained_with.get(name, value) for name, value in self._typed.items()}
-        for name in [name for name in other if other[name] not in (self._typed[name], self._differs.get(name))]:
-            note(f"data.{name} {self._typed[name]}: the classifier was trained with {other[name]}")
-        self._differs = other
-
-    def _forget_other_tokens(self) -> None:
-        """Forgets token ids of another tokenizer, or of texts that were cut at another length."""
-        before, now = self._encoded_by, (self.tokenizer, self.max_length, self.long_text)
-        if before is not None and (before[1:] != now[1:] or not same_tokens(before[0], now[0])):
-            self.encoded.clear()
-        self._encoded_by = now
+        """See :meth:`EncodedData.prepare`; hyper-parameters are then what was decided from the rows."""
+        super().prepare(stage, classifier)
+        self.hparams.update(self.carried)
 
     def forget(self) -> None:
         """Forgets rows and token ids."""
         super().forget()
-        self.encoded.clear()
         self.__dict__.pop("_training_keys", None)
-
-    def _use_model(self, classifier: ReadsText) -> None:
-        self._read_as_trained(getattr(classifier, "trained_with", {}), classifier.max_tokens)
-        if self._given_tokenizer is None:
-            self._tokenizer = classifier.tokenizer
-        elif not same_tokens(self.tokenizer, classifier.tokenizer):
-            note("the data module's tokenizer is not the classifier's; leave out tokenizer= to use the classifier's")
-        if classifier.max_tokens is not None and self.max_length > classifier.max_tokens:
-            raise UserError(
-                f"data.max_length {self.max_length}: the model has positions for {classifier.max_tokens} tokens "
-                f"(max_position_embeddings); lower it, as --data.max_length {classifier.max_tokens}"
-            )
 
     def setup(self, stage: str | None = None) -> None:
         """Reads, tokenizes and encodes the rows of a stage; called by the Trainer, or by hand without one.
@@ -156,27 +89,6 @@ class TextDataModule(TextData, LightningDataModule):
             self._prepare_for_trainer(stage)
         for split in STAGE_SPLITS[stage]:
             note_trained_on(trainer.lightning_module, split, self.rows[split])
-
-    def _encode(self, split: str) -> TokenizedDataset:
-        rows = self.rows[split]
-        assert self.target is not None
-        targets = self.target.encode(rows)
-        if empty := len(self.target.label_task.empty_sets(targets)):
-            note(f"{split}: {plural(empty, 'row')} with an empty label set, which is a label set like any other")
-        encoded = TokenizedDataset(rows, self.tokenizer, self.max_length, self.long_text, targets, self.cache_dir)
-        note(f"{split}: {encoded.report()}")
-        return encoded
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer in use."""
-        if self._tokenizer is None and self._given_tokenizer is not None:
-            self._tokenizer = load_tokenizer(os.fspath(self._given_tokenizer), "data.tokenizer")
-        if self._tokenizer is None:
-            raise UserError(
-                "TextDataModule has no tokenizer: give it one, or use it with a Trainer and a TextClassifier"
-            )
-        return self._tokenizer
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Training batches, in a new order each epoch; see :data:`SAMPLERS`."""
@@ -250,18 +162,6 @@ class TextDataModule(TextData, LightningDataModule):
                 None predicts all rows.
         """
         self._parts = parts
-
-    def predict_report(self, tally: Mapping[str, int]) -> str:
-        """Reports what was done with long texts, from the parts' tallies added up."""
-        long_texts = self.long_text.report(tally, self._predict_budget(), self.max_length)
-        return f"{plural(tally['rows'], 'row')}, {long_texts}"
-
-    def _predict_budget(self) -> int:
-        """Tokens of text in a sequence of the rows to predict; refuses options that do not fit them."""
-        assert self.stream is not None
-        pair = self.stream.columns.text_pair is not None
-        special = len(SpecialTokens.from_tokenizer(self.tokenizer, pair=pair))
-        return self.long_text.budget(self.max_length, special, pair=pair)
 
     def _collator(self) -> Collator:
         on_xla = self.trainer is not None and isinstance(self.trainer.accelerator, XLAAccelerator)

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 import numpy as np
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn, TrainerStatus
 from torch import Tensor
 
-from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.rows.text_keys import describe_known
 from lit_textclf.data.splits import TOO_OPTIMISTIC
 from lit_textclf.utils.messages import note
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
-
-class ReadsText(Protocol):
-    """What the data module needs of a classifier."""
-
-    @property
-    def target(self) -> Target | None:
-        """Task and labels, where a checkpoint knows them."""
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer of its model."""
-
-    @property
-    def max_tokens(self) -> int | None:
-        """The longest sequence that it reads, in tokens; None if it knows no limit."""
 
 
 def data_module_of(trainer: Trainer) -> LightningDataModule | None:

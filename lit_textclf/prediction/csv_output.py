@@ -10,7 +10,7 @@ import numpy as np
 
 from lit_textclf.classifier.inference.calibration import NO_PROBABILITIES, Calibration
 from lit_textclf.classifier.inference.decisions import decisions_of
-from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.data.encoded_data import EncodedData
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.prediction.options import PredictOptions
@@ -61,13 +61,13 @@ class CsvFormat(OutputFormat):
         self.calibration = calibration or Calibration()
 
     @classmethod
-    def output(cls, options: PredictOptions, data: TextDataModule) -> str:
+    def output(cls, options: PredictOptions, data: EncodedData) -> str:
         """Refuses a name that says something else than CSV."""
         check_csv_name(options.output)
         return options.output
 
     @classmethod
-    def from_options(cls, options: PredictOptions, model: Model, data: TextDataModule) -> CsvFormat:
+    def from_options(cls, options: PredictOptions, model: Model, data: EncodedData) -> CsvFormat:
         """Refuses a minimum score for a task without scores."""
         target, stream = data.target, data.stream
         assert target is not None

@@ -20,7 +20,7 @@ from lit_textclf.utils.paths import expand_path, resolve_files
 from lit_textclf.utils.standard_input import DASH
 
 if TYPE_CHECKING:
-    from lit_textclf.data.datamodule import TextDataModule
+    from lit_textclf.data.encoded_data import EncodedData
 
 
 def is_folder(output: str) -> bool:
@@ -29,7 +29,7 @@ def is_folder(output: str) -> bool:
 
 
 def write_files(
-    job: PredictionJob, data: TextDataModule, predict: Callable[[], None], measure: Measure, *, joins: bool = True
+    job: PredictionJob, data: EncodedData, predict: Callable[[], None], measure: Measure, *, joins: bool = True
 ) -> tuple[list[Path], dict[str, float], str]:
     """Predicts to the job's output: a file, or a folder in which each file of `data.predict_file` gets one.
 
@@ -77,7 +77,7 @@ def write_files(
     return list(files.values()), metrics, f", {some}{plural(len(done), 'file')}"
 
 
-def _files(options: PredictOptions, data: TextDataModule) -> dict[Path, Path]:
+def _files(options: PredictOptions, data: EncodedData) -> dict[Path, Path]:
     """The input files and what is written for each; makes the folder."""
     folder = expand_path(options.output, "--output")
     if folder.exists() and not folder.is_dir():

@@ -9,7 +9,7 @@ import numpy as np
 
 from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.classifier.inference.decisions import decisions_of
-from lit_textclf.data.datamodule import TextDataModule
+from lit_textclf.data.encoded_data import EncodedData
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.prediction.options import PREDICTIONS, PredictOptions
@@ -90,7 +90,7 @@ class GlueFormat(OutputFormat):
             )
 
     @classmethod
-    def output(cls, options: PredictOptions, data: TextDataModule) -> str:
+    def output(cls, options: PredictOptions, data: EncodedData) -> str:
         """The benchmark's own file name where none was given."""
         if options.with_logits or options.keep_columns or options.min_score is not None:
             raise UserError(
@@ -103,11 +103,11 @@ class GlueFormat(OutputFormat):
         return options.output if _named(options) else file_of(task, data.dataset_split("predict"))
 
     @classmethod
-    def _task(cls, options: PredictOptions, data: TextDataModule) -> str:
+    def _task(cls, options: PredictOptions, data: EncodedData) -> str:
         return task_of(data.dataset_config_name, _named(options))
 
     @classmethod
-    def from_options(cls, options: PredictOptions, model: Model, data: TextDataModule) -> GlueFormat:
+    def from_options(cls, options: PredictOptions, model: Model, data: EncodedData) -> GlueFormat:
         """Refuses a checkpoint whose labels are not the task's."""
         assert data.target is not None
         task = cls._task(options, data)

@@ -15,7 +15,7 @@ from lit_textclf.prediction.options import PredictOptions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lit_textclf.data.datamodule import TextDataModule
+    from lit_textclf.data.encoded_data import EncodedData
 
 Logits: TypeAlias = "np.ndarray | Tensor"
 """Float32 `(rows, outputs)`. Only the formats of this package get arrays, which need no torch; others get tensors."""
@@ -45,7 +45,7 @@ class OutputFormat(ABC):
     ending: ClassVar[str] = ".csv"
 
     @classmethod
-    def output(cls, options: PredictOptions, data: TextDataModule) -> str:
+    def output(cls, options: PredictOptions, data: EncodedData) -> str:
         """Names the file to write, and refuses options that the format does not have, before any row is read.
 
         Raises:
@@ -55,7 +55,7 @@ class OutputFormat(ABC):
 
     @classmethod
     @abstractmethod
-    def from_options(cls, options: PredictOptions, model: Model, data: TextDataModule) -> OutputFormat:
+    def from_options(cls, options: PredictOptions, model: Model, data: EncodedData) -> OutputFormat:
         """The format of a prediction whose rows are known.
 
         Raises:

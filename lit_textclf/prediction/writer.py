@@ -68,6 +68,7 @@ class PredictionWriter(Callback):
             output_encoding=output_encoding, format=format, min_score=min_score,
         )  # fmt: skip
         self.job = PredictionJob(options, progress_bar=progress_bar)
+        self._data: TextDataModule
 
     @property
     def path(self) -> Path | None:
@@ -93,6 +94,7 @@ class PredictionWriter(Callback):
             )
         inputs = [] if ckpt_path is None else [expand_path(ckpt_path, "--ckpt_path")]
         self.job.open(model, data, processes=trainer.world_size, inputs=inputs)
+        self._data = data
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Reads the rows; the parts are opened when the loader is made, because only then the checkpoint is known."""
@@ -101,7 +103,7 @@ class PredictionWriter(Callback):
         if not self.job.is_open:
             self.open(trainer, pl_module, data_module_of(trainer))
         assert isinstance(pl_module, TextClassifier)
-        self.job.data.predict_parts(partial(self._open_parts, trainer, pl_module))
+        self._data.predict_parts(partial(self._open_parts, trainer, pl_module))
 
     def _open_parts(self, trainer: pl.Trainer, classifier: TextClassifier) -> tuple[int, list[int]]:
         """Opens the parts on rank 0, and tells the other ranks how long they are and which are left."""
@@ -175,7 +177,7 @@ class PredictionWriter(Callback):
 
     def _close(self) -> None:
         if self.job.is_open:
-            self.job.data.predict_parts(None)
+            self._data.predict_parts(None)
             self.job.close()
 
 

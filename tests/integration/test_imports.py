@@ -17,6 +17,7 @@ HEAVY = {"torch", "lightning", "torchmetrics", "transformers", "datasets", "scip
 ALL = HEAVY | {"lightning_utilities", "jsonargparse", "numpy", "pyarrow", "yaml", "rich"}
 
 CHECK = "check --model.model_name_or_path MODEL"
+ONNX = "predict --engine onnx --model_dir ONNX --output PREDICTIONS"
 # What is typed, the exit code, and what is not imported. RUN are the folders of two runs.
 TABLE = [
     ("", 0, ALL),
@@ -33,6 +34,8 @@ TABLE = [
     (f"{CHECK} --data.train_file train.csv --trainer.max_epochs 5 --format json", 0, HEAVY),
     ("init --model.model_name_or_path MODEL --data.train_file train.csv --output OUT", 0, HEAVY),
     ("check --data.train_file train.csv", 0, HEAVY),  # the default model is not on this machine
+    (f"{ONNX} --text good", 0, HEAVY | {"rich"}),
+    (f"{ONNX} --data.predict_file train.csv --data.eval_batch_size 7 --with_logits", 0, HEAVY),  # and metrics
 ]
 SCRIPT = """
 import json, sys
@@ -48,10 +51,13 @@ print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})
 
 @pytest.mark.parametrize(("typed", "code", "unused"), TABLE, ids=[row[0] for row in TABLE])
 def test_a_command_imports_only_what_it_needs(
-    typed: str, code: int, unused: set[str], finished_run: Path, tiny_bert: Path, tmp_path: Path
+    typed: str, code: int, unused: set[str], finished_run: Path, exported_model: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:
     runs = [shutil.copytree(finished_run / "lightning_logs/version_0", tmp_path / name) for name in ("first", "second")]
-    words = {"MODEL": str(tiny_bert), "OUT": str(tmp_path / "config.yaml")}
+    words = {
+        "MODEL": str(tiny_bert), "OUT": str(tmp_path / "config.yaml"),
+        "ONNX": str(exported_model), "PREDICTIONS": str(tmp_path / "p.csv"),
+    }  # fmt: skip
     args = [str(runs.pop()) if word == "RUN" else words.get(word, word) for word in typed.split()]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *args], capture_output=True, text=True, check=False, cwd=finished_run
@@ -60,3 +66,14 @@ def test_a_command_imports_only_what_it_needs(
     ended, imported = json.loads(done.stdout.splitlines()[-1])
     assert ended == code
     assert not unused & set(imported)
+
+
+def test_an_onnx_folder_classifies_without_torch(exported_model: Path) -> None:
+    answer = "lit_textclf.load(sys.argv[1]).classify('good')['label']"
+    script = f"import json, sys, lit_textclf; print(json.dumps([{answer}, *sys.modules]))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(exported_model)], capture_output=True, text=True, check=True
+    )
+    label, *imported = json.loads(done.stdout)
+    assert label in ("negative", "positive")
+    assert not HEAVY & {name.partition(".")[0] for name in imported}

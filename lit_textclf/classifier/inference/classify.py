@@ -10,7 +10,7 @@ import numpy as np
 
 from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.classifier.inference.decisions import decisions_of
-from lit_textclf.data.batches.padding import ArrayBatch
+from lit_textclf.data.batches.padding import ArrayBatch, BatchTokenizer
 from lit_textclf.data.batches.texts import batches_of_texts, checked_texts
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.options import READS_TEXT
@@ -33,7 +33,7 @@ class ClassifiesTexts:
     if TYPE_CHECKING:
 
         @property
-        def tokenizer(self) -> Any:
+        def tokenizer(self) -> BatchTokenizer:
             """The tokenizer: transformers', or a :class:`SavedTokenizer`."""
 
         @property

@@ -108,7 +108,7 @@ class _Rows:
 def _share(part: np.ndarray | float, whole: np.ndarray | float) -> np.ndarray:
     """A quotient that is 0 where the divisor is."""
     part, whole = np.asarray(part, float), np.asarray(whole, float)
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+    return np.asarray(np.divide(part, whole, out=np.zeros_like(part), where=whole != 0))
 
 
 def _f1(hits: np.ndarray | float, predicted: np.ndarray | float, true: np.ndarray | float) -> np.ndarray:

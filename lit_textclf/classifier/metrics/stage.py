@@ -15,6 +15,7 @@ from torchmetrics.regression import R2Score as TorchR2Score
 from torchmetrics.regression import SpearmanCorrCoef as TorchSpearmanCorrCoef
 from torchmetrics.utilities import dim_zero_cat
 
+from lit_textclf.classifier.inference.decisions import decisions_of
 from lit_textclf.classifier.metrics.table import METRICS, READS, metrics_of
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
@@ -85,6 +86,8 @@ class StageMetrics(nn.Module):
             return {"predicted": values, "probabilities": values}
         rules, target = rules_of(self.target), target.long()
         probabilities = rules.probabilities(logits)
+        if logits.device.type == "cpu":  # as written: equal ones are equal in every engine
+            probabilities = torch.from_numpy(decisions_of(self.target).probabilities(logits.detach().numpy()))
         predicted = rules.decide(self.target, logits) if predicted is None else predicted
         inputs = {"predicted": (predicted, target), "probabilities": (probabilities, target)}
         if (index := self.target.positive_index) is not None:

@@ -26,7 +26,12 @@ COMMANDS = {
     "fit": Command("fine-tune a model on labelled rows", "lightning_cli:run", takes_callbacks=True),
     "validate": Command("measure a checkpoint on the validation rows", "lightning_cli:run", takes_callbacks=True),
     "test": Command("measure a checkpoint on the test rows", "lightning_cli:run", takes_callbacks=True),
-    "predict": Command("write a checkpoint's predictions to a CSV file", "lightning_cli:run", takes_callbacks=True),
+    "predict": Command(
+        "write a checkpoint's predictions to a CSV file",
+        "commands.predict:predict",
+        lightning=False,
+        takes_callbacks=True,
+    ),
     "check": Command(
         "look at the data before training: what is in it, and what is wrong", "commands.check:check", lightning=False
     ),

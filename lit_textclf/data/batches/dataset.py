@@ -15,7 +15,8 @@ from lit_textclf.utils.messages import plural
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
-    from transformers import PreTrainedTokenizerFast
+
+    from lit_textclf.data.tokens.tokenizer import TextTokenizer
 
     Base = Dataset["Encoded"]
 else:
@@ -49,7 +50,7 @@ class Encoder:
         UserError: see :meth:`LongText.budget`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, max_length: int, long_text: LongText, *, pair: bool) -> None:
+    def __init__(self, tokenizer: TextTokenizer, max_length: int, long_text: LongText, *, pair: bool) -> None:
         self.long_text, self._special = long_text, SpecialTokens.from_tokenizer(tokenizer, pair=pair)
         self.budget = long_text.budget(max_length, len(self._special), pair=pair)
 
@@ -89,7 +90,7 @@ class TokenizedDataset(Base):
     def __init__(
         self,
         rows: Rows,
-        tokenizer: PreTrainedTokenizerFast,
+        tokenizer: TextTokenizer,
         max_length: int,
         long_text: LongText | None = None,
         targets: np.ndarray | None = None,

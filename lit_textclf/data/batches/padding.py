@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Sequence
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 
 from lit_textclf.data.batches.dataset import Encoded
 from lit_textclf.data.tokens.long_text import Pooling
+from lit_textclf.data.tokens.tokenizer import TextTokenizer
 from lit_textclf.utils.messages import UserError
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+
+class BatchTokenizer(TextTokenizer, Protocol):
+    """What batches need of a tokenizer: one of transformers, or a :class:`SavedTokenizer`."""
+
+    @property
+    def model_input_names(self) -> Sequence[str]:
+        """The model's arguments."""
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """The padding token; None if there is none."""
+
+    @property
+    def pad_token_type_id(self) -> int:
+        """The segment id of padding."""
+
+    @property
+    def padding_side(self) -> str:
+        """Right or left."""
 
 
 class ArrayBatch(TypedDict, total=False):
@@ -37,7 +56,7 @@ class Padder:
         windows: whether rows may have several sequences, which are counted then.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, pad_to: int | None = None, *, windows: bool = False) -> None:
+    def __init__(self, tokenizer: BatchTokenizer, pad_to: int | None = None, *, windows: bool = False) -> None:
         if tokenizer.pad_token_id is None:
             raise UserError("the tokenizer has no padding token; choose a model whose tokenizer has one")
         self.padding = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0}

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lit_textclf.data.batches.dataset import Encoded, Encoder
-from lit_textclf.data.batches.padding import ArrayBatch, Padder
+from lit_textclf.data.batches.padding import ArrayBatch, BatchTokenizer, Padder
 from lit_textclf.data.tokens.long_text import LongText
 from lit_textclf.data.tokens.token_cache import CHUNK_TEXTS, token_ids
 from lit_textclf.utils.messages import UserError, plural
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 
 def checked_texts(
@@ -45,7 +42,7 @@ def checked_texts(
 def batches_of_texts(
     texts: Sequence[str],
     text_pairs: Sequence[str] | None,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: BatchTokenizer,
     max_length: int,
     read_as: Mapping[str, Any],
     batch_size: int,
@@ -69,7 +66,7 @@ def batches_of_texts(
         yield padder.pad([Encoded(row, encoder.sequences(*rows[row]), None) for row in batch])
 
 
-def _tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[np.ndarray]:
+def _tokens(texts: Sequence[str], tokenizer: BatchTokenizer) -> list[np.ndarray]:
     """Token ids of each text, `(tokens,)`, int32."""
     chunks = (texts[start : start + CHUNK_TEXTS] for start in range(0, len(texts), CHUNK_TEXTS))
     return [np.array(ids, np.int32) for chunk in chunks for ids in token_ids(chunk, tokenizer)]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.table import Column, Table
 from rich.text import Text
 
-from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.utils.console import stdout_console
+
+if TYPE_CHECKING:
+    from lit_textclf.evaluation.evaluation import Evaluation
 
 MAX_LABELS = 20
 """Maximum number of labels in a table."""

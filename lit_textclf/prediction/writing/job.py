@@ -27,7 +27,7 @@ from lit_textclf.utils.standard_input import DASH
 from lit_textclf.version import __version__
 
 if TYPE_CHECKING:
-    from lit_textclf.data.datamodule import TextDataModule
+    from lit_textclf.data.encoded_data import EncodedData
     from lit_textclf.data.rows.stream import RowStream
 
 Measure = Callable[[Iterable[tuple[np.ndarray, np.ndarray]]], dict[str, float]]
@@ -47,7 +47,7 @@ class PredictionJob:
         metrics: the metrics of the last prediction if all its rows had labels; otherwise empty.
     """
 
-    data: TextDataModule
+    data: EncodedData
     file: PredictionFile
     format: OutputFormat
     parts: PredictionParts
@@ -67,7 +67,7 @@ class PredictionJob:
         """Sets the file of the next prediction, one of several, whose parts are kept."""
         self.options, self._keeps_parts = replace(self.options, output=str(path)), True
 
-    def open(self, model: Any, data: TextDataModule, *, processes: int = 1, inputs: Sequence[Path] = ()) -> None:
+    def open(self, model: Any, data: EncodedData, *, processes: int = 1, inputs: Sequence[Path] = ()) -> None:
         """Checks options and output file, and then reads the rows.
 
         Args:
@@ -126,7 +126,7 @@ class PredictionJob:
             "calibration": model.calibration.to_dict(),
             "model options": {name: repr(value) for name, value in options.items()},
             "options": {
-                **{name: value for name, value in data.hparams.items() if name != "positive_label"},
+                **{name: value for name, value in data.carried.items() if name != "positive_label"},
                 "encoding": list(read.encodings), "delimiter": read.delimiter, "quote_char": read.quote_char,
                 "eval_batch_size": data.eval_batch_size, "batch_by_length": data.batch_by_length,
                 "pad_to_max_length": data.pad_to_max_length, "columns": [stream.columns.text, stream.columns.id],

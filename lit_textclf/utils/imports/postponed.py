@@ -76,8 +76,13 @@ _lock = threading.RLock()
 
 def postpone_unneeded() -> None:
     """Postpones the modules of :data:`POSTPONED` that this process has not imported yet."""
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+    if not is_postponing():
         sys.meta_path.insert(0, _Finder())
+
+
+def is_postponing() -> bool:
+    """Whether :func:`postpone_unneeded` was called, as the console script does: the process is ours alone."""
+    return any(isinstance(finder, _Finder) for finder in sys.meta_path)
 
 
 class _Finder(MetaPathFinder):
