@@ -100,6 +100,27 @@ assert again is scipy.signal and type(again) is ModuleType and len(again.windows
 """)
 
 
+def test_scikit_learn_fits_linear_models_without_most_of_scipy() -> None:
+    run("""
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics.pairwise import pairwise_distances
+from sklearn.preprocessing import PowerTransformer, SplineTransformer
+features, labels = TfidfVectorizer().fit_transform(["good film", "bad film"] * 5), ["pos", "neg"] * 5
+assert LogisticRegression().fit(features, labels).predict(features[:2]).tolist() == ["pos", "neg"]
+assert np.allclose(Ridge(alpha=1e-9).fit([[0.0], [1.0]], [0, 2]).coef_, 2)
+unused = [f"scipy.{name}" for name in ("integrate", "interpolate", "spatial", "stats")] + ["numpy.f2py"]
+assert all(is_postponed(name) for name in unused)
+
+assert pairwise_distances([[0, 0], [3, 4]], metric="chebyshev")[0, 1] == 4 and not is_postponed("scipy.spatial")
+assert SplineTransformer().fit_transform([[0.0], [1.0]]).shape == (2, 7) and not is_postponed("scipy.interpolate")
+assert PowerTransformer().fit_transform([[1.0], [2.0], [4.0]]).shape == (3, 1)
+from scipy.stats import rankdata
+assert rankdata([30, 10]).tolist() == [2, 1]
+""")
+
+
 def test_what_asks_every_module_imports_none() -> None:
     run("""
 import inspect, warnings
