@@ -25,6 +25,7 @@ from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.tokenizer import read_tokenizer
 from lit_textclf.models.config import DEFAULT_MODEL, positions_of
 from lit_textclf.training.config import TensorBoardOptions, UsualTrainerOptions
+from lit_textclf.utils.imports.arrow import leave_out_pandas
 from lit_textclf.utils.messages import UserError, note, plural
 from lit_textclf.utils.paths import is_local
 
@@ -76,6 +77,8 @@ def _say_next(typed: Sequence[str]) -> None:
 def look(options: Any) -> tuple[Examination, int | None]:
     """Reads the rows and runs all checks; returns what was found, and the longest sequence that the model reads."""
     data = TextData(**options.data.as_dict())
+    if options.data.dataset_name is None and options.data.readers is None:  # which may use pandas
+        leave_out_pandas()
     splits, problem = data.read_leniently()
     tokenizer = _tokenizer_of(options.model)
     # Raises the errors that `fit` would raise about options for long texts.

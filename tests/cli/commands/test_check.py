@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -298,3 +300,19 @@ def test_what_the_plain_options_lack_is_left_to_the_complete_parser(
         ("--formt", "json"): "error: no option --formt; did you mean 'format'?",
     }.items():
         assert line in fails(["check", "--data.train_file", "train.csv", *typed])
+
+
+SCRIPT = """
+import sys
+from lit_textclf.cli.main import main_script
+main_script()
+assert "pyarrow" in sys.modules and "pandas" not in sys.modules
+"""
+
+
+def test_the_console_script_imports_no_pandas(tokenizer: list[str]) -> None:
+    write_csv(Path("train.csv"), ["text", "label"], sentences(8))
+    command = [sys.executable, "-c", SCRIPT, "check", "--data.train_file", "train.csv", "--format", "json", *tokenizer]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == checked(*tokenizer)
