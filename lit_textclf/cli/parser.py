@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
 from lit_textclf.utils.messages import UserError, did_you_mean, either
 from lit_textclf.utils.run_folder import SECTIONS
@@ -78,6 +78,17 @@ class Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raises a UserError with the message, and with the nearest option if one was mistyped."""
         raise UserError(one_line(message, self.option_keys))
+
+
+def config_parser(**settings: Any) -> Parser:
+    """A parser that accepts configs of `fit`."""
+    parser = Parser(**settings)
+    parser.add_argument(
+        "--config", "-c", action=ActionConfigFile, help="a config of fit; keys that do not matter here are ignored"
+    )
+    for name in ("seed_everything", "ckpt_path"):  # a saved config has them
+        parser.add_argument(f"--{name}", type=Any, default=None, help="not used")
+    return parser
 
 
 def what_is_meant(key: str, known: Iterable[str], dashes: str = "--") -> str:

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser
 
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.options import CARRIED
+from lit_textclf.cli.parser import Parser, config_parser
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.options import READS_TEXT
 from lit_textclf.prediction.options import PredictOptions
@@ -74,3 +75,10 @@ def add_options(parser: ArgumentParser, command: str) -> None:
         help="when fit ends, compare it with the most frequent label (or the mean), a linear model of words and one of "
         "the frozen encoder on the validation rows; the other commands do not use it",
     )  # fmt: skip
+
+
+def parser_of(command: str, description: str) -> Parser:
+    """The complete parser of a command besides those of Lightning's CLI, which accepts configs of `fit`."""
+    parser = config_parser(prog=f"lit-textclf {command}", description=description)
+    add_options(parser, command)
+    return parser

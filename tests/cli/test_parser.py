@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from lit_textclf.cli.commands.check import parser_of
 from lit_textclf.cli.parser import _EXPLANATION_OF, _OPTION_OF, what_is_meant
 from lit_textclf.cli.precedence import read_config
+from lit_textclf.cli.sections import parser_of
 from lit_textclf.utils.messages import UserError
 
 Fails = Callable[[Sequence[str]], str]

@@ -10,14 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
-
 from lit_textclf.check import CHECKS
 from lit_textclf.check.findings import Examination, Finding
 from lit_textclf.check.suggest import suggested
 from lit_textclf.check.tables import show
 from lit_textclf.classifier.options import CARRIED, ClassifierOptions
-from lit_textclf.cli.parser import Parser
+from lit_textclf.cli.parser import Parser, config_parser
 from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
 from lit_textclf.data.options import READS_TEXT
 from lit_textclf.data.text_data import TextData
@@ -134,6 +132,7 @@ def read_options(
         return parsed(parser, args)
     except UserError:
         from lit_textclf.cli.lightning_process import lightning_process
+        from lit_textclf.cli.sections import parser_of
 
         with lightning_process():
             parser = parser_of(command, description)
@@ -143,31 +142,12 @@ def read_options(
 
 def plain_parser() -> Parser:
     """A parser of options whose types need no Lightning."""
-    parser = _new_parser(add_help=False, print_config=None)
+    parser = config_parser(add_help=False, print_config=None)
     parser.add_class_arguments(ClassifierOptions, "model", skip=set(CARRIED), sub_configs=False)
     parser.add_class_arguments(TextData, "data", skip=set(CARRIED), sub_configs=False)
     parser.set_defaults({f"data.{name}": value for name, value in READS_TEXT.items() if value is not None})
     parser.add_class_arguments(UsualTrainerOptions, "trainer")
     parser.add_class_arguments(TensorBoardOptions, "tensorboard")
-    return parser
-
-
-def parser_of(command: str, description: str) -> Parser:
-    """A parser that accepts configs of `fit`."""
-    from lit_textclf.cli.sections import add_options
-
-    parser = _new_parser(prog=f"lit-textclf {command}", description=description)
-    add_options(parser, command)
-    return parser
-
-
-def _new_parser(**settings: Any) -> Parser:
-    parser = Parser(**settings)
-    parser.add_argument(
-        "--config", "-c", action=ActionConfigFile, help="a config of fit; keys that do not matter here are ignored"
-    )
-    for name in ("seed_everything", "ckpt_path"):  # a saved config has them
-        parser.add_argument(f"--{name}", type=Any, default=None, help="not used")
     return parser
 
 
