@@ -31,6 +31,17 @@ def requirements(*extras: str) -> dict[str, Requirement]:
     return {canonicalize_name(part.name): part for part in parsed if part.name != PROJECT["name"]}
 
 
+def test_an_installation_without_torch_has_the_same_bounds() -> None:
+    text = (ROOT / "requirements-onnx.txt").read_text(encoding="utf-8")
+    listed = [Requirement(line) for line in text.splitlines() if not line.startswith("#")]
+    known = requirements("onnx")
+    assert listed
+    assert {part.name: (part.specifier, part.extras) for part in listed} == {
+        part.name: (known[canonicalize_name(part.name)].specifier, known[canonicalize_name(part.name)].extras)
+        for part in listed
+    }
+
+
 def test_the_minimum_versions_are_the_lower_bounds() -> None:
     bounds = {
         name: part.version

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lit_textclf.cli.commands import COMMANDS
@@ -118,6 +118,7 @@ def run_command(args: list[str], callbacks: Sequence[Callback] = ()) -> dict[str
         signal.signal(signal.SIGHUP, _hang_up)
     command = COMMANDS[args[0]]
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_torch_is_needed(args[0]))
         stack.enter_context(warnings.catch_warnings())
         if command.lightning:
             from lit_textclf.cli.lightning_process import lightning_process
@@ -128,6 +129,20 @@ def run_command(args: list[str], callbacks: Sequence[Callback] = ()) -> dict[str
     if written:
         print(f"wrote {' '.join(map(str, written))}", flush=True)
     return metrics  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _torch_is_needed(command: str) -> Iterator[None]:
+    """Says where torch is missing that a command needs it, see `requirements-onnx.txt`."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "lightning", "transformers"):
+            raise
+        raise UserError(
+            f"{command} needs {error.name} here, which is not installed; run pip install lit-textclf, with all that "
+            "it depends on: without torch there are predict --engine onnx, check, init and compare"
+        ) from None
 
 
 def _hang_up(signum: int, frame: Any) -> None:

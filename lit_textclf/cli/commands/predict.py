@@ -92,7 +92,7 @@ class PlainPrediction:
         except UserError as error:
             if importlib.util.find_spec("torch") is not None:
                 return None
-            raise error from None
+            raise UserError(f"{error} (torch, which has more options, is not installed)") from None
         if options.engine != "onnx" or options.format not in FORMATS:
             return None
         return cls(options, typed, parser)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lit_textclf.data.rows.stream import RowStream
 
 Measure = Callable[[Iterable[tuple[np.ndarray, np.ndarray]]], dict[str, float]]
-"""Computes metrics from raw logits and targets, part by part; none if there are no parts."""
+"""Computes metrics from raw logits and targets, part by part; none without parts."""
 
 
 class PredictionJob:
