@@ -35,7 +35,7 @@ from lit_textclf.classifier.optimizer import (
 )
 from lit_textclf.classifier.options import ClassifierOptions, check_options
 from lit_textclf.classifier.outputs import Evaluated, Prediction, logits_in_order
-from lit_textclf.classifier.probe import start_head
+from lit_textclf.classifier.start.head import start_head
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import Batch, as_batch, as_labelled_batch, as_tensors
 from lit_textclf.data.batches.padding import ArrayBatch

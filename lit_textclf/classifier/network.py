@@ -69,7 +69,7 @@ class Network(LightningModule):
 
     Attributes:
         starts_head: whether the head is still to be started by a probe.
-        probe: what has started the head in this process, see :mod:`lit_textclf.classifier.probe`; None if nothing has.
+        probe: what has started the head in this process, see :mod:`lit_textclf.classifier.start`; None if nothing has.
         origin: identifies a model that comes from no checkpoint.
         trained_with: how the training rows were read, by the names of :data:`READS_TEXT`; empty if it is not known.
         trained_on: the keys of these rows, int64 `(texts,)`; None if they are not known.

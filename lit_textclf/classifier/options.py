@@ -63,7 +63,7 @@ class ClassifierOptions:
         pooling: what the classifier reads of the last layer: mean, max, cls (the first token), or own (the
             architecture's head); auto reads what sentence-transformers trained the model with, else own
         head_init: probe starts the head as a linear model of the frozen encoder, fitted to the training rows, random
-            does not; auto is probe where the head is new to a pretrained encoder
+            does not; auto is probe where the head is new, before which an encoder of single texts learns to read pairs
         layerwise_lr_decay: multiply the learning rate by this for each encoder layer from the top down, and for the
             embeddings; 0.8 to 0.95 suit small data sets; null uses one rate
         gradient_checkpointing: recompute each layer in the backward pass instead of storing its activations: less

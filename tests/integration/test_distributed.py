@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from lit_textclf import main
+from tests.classifier.start.conftest import as_sentence_bert, write_pairs
 from tests.conftest import WORDS, sentences, write_csv
 
 
@@ -47,6 +48,27 @@ def test_fit_on_two_ranks_then_predict_on_one(fit_args: list[str], reviews: dict
     assert done.returncode == 0, done.stderr
     single = json.loads(Path("lightning_logs/version_1/metrics.json").read_text())
     assert single["val_accuracy"] == pytest.approx(metrics["val_accuracy"], abs=0.07)  # auto precision may be bf16
+
+
+@pytest.mark.slow
+def test_two_ranks_learn_to_read_pairs_once(tiny_bert: Path, tmp_path: Path) -> None:
+    """The start of the head and of the encoder, the same on one rank and on two."""
+    sentence_bert, file = as_sentence_bert(tiny_bert, tmp_path), write_pairs(tmp_path / "train.csv")
+    started = []
+    for ranks in ("1", "2"):
+        done = run(
+            ["fit", "--model.model_name_or_path", sentence_bert, "--data.train_file", str(file),
+             "--data.validation_split", "0.1", "--data.max_length", "16", "--trainer.max_epochs", "1",
+             "--trainer.accelerator", "cpu", "--trainer.devices", ranks, "--trainer.strategy", "ddp",
+             "--trainer.precision", "32-true", "--data.batch_size", str(16 // int(ranks)), "--seed_everything", "1"]
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("the encoder first learns from it to read pairs") == 1
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("head: starts as")]
+        started.append(line.partition(";")[0])
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("head: before the first step: ")]
+        started.append(line.rpartition(";")[0])
+    assert started[:2] == started[2:]
 
 
 @pytest.mark.slow

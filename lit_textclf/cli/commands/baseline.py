@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.classifier.probe import as_probe
+from lit_textclf.classifier.start.head import as_probe
 from lit_textclf.cli.commands.check import parsed
 from lit_textclf.cli.sections import parser_of
 from lit_textclf.data.datamodule import TextDataModule

@@ -111,8 +111,12 @@ class TokenizedDataset(Base):
 
     def __getitem__(self, index: int) -> Encoded:
         second = None if self.pair_tokens is None else self.pair_tokens[index]
-        sequences = self._encoder.sequences(self.tokens[index], second)
+        sequences = self.sequences(self.tokens[index], second)
         return Encoded(index, sequences, None if self.targets is None else self.targets[index])
+
+    def sequences(self, first: np.ndarray, second: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The sequences of a text, or of a pair, given by their tokens `(tokens,)`; see :class:`Encoded`."""
+        return self._encoder.sequences(first, second)
 
     def tally(self) -> dict[str, int]:
         """Counts the rows, and how the long ones are read."""

@@ -17,7 +17,7 @@ from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.metrics.table import shown_in
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.outputs import eval_mode
-from lit_textclf.classifier.probe import MOST_ROWS, MOST_TOKENS, as_probe
+from lit_textclf.classifier.start.head import MOST_ROWS, MOST_TOKENS, as_probe
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.rows import Rows

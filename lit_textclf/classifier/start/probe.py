@@ -7,15 +7,10 @@ Out-of-Distribution", section 4: linear probing, then fine-tuning).
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
-from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
 from lit_textclf.classifier.network import Network
@@ -24,28 +19,17 @@ from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.batches.collate import pool
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.holdout import stratified_sample
-from lit_textclf.models.layers import last_linear, set_weights
-from lit_textclf.utils.messages import long_quiet, note, plural, progress
+from lit_textclf.utils.messages import long_quiet, note, progress
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
 
-MOST_ROWS, MOST_TOKENS = 10_000, 200_000
-"""Training rows, and tokens of them, that a probe reads at most: a stratified sample of more."""
 STRENGTHS = (0.3, 3.0, 30.0, 300.0)
 """The inverse penalties to choose from, `C` of scikit-learn, for features of unit length."""
 _FOLDS = 5
 SEARCH_ROWS, SEARCH_VALUES = 2_000, 50_000
 """Rows that the penalty is chosen with at most, and rows times outputs up to which there are several folds."""
-
-
-@runtime_checkable
-class FeedsProbe(Protocol):
-    """A data module whose training rows can start the head, as :class:`TextDataModule`."""
-
-    def probe_dataloader(self, most_rows: int, most_tokens: int) -> DataLoader[Any]:
-        """Training rows with targets, the same on every rank; a sample of more rows or tokens."""
 
 
 class Probe(NamedTuple):
@@ -66,63 +50,6 @@ class Probe(NamedTuple):
     quality: float
     sample: int
     start: tuple[Tensor, Tensor]
-
-
-def start_head(classifier: Network, data: LightningDataModule | None) -> None:
-    """Sets the last linear layer to a probe of the training rows; every rank takes that of rank 0.
-
-    Args:
-        classifier: built on its device, not trained yet.
-        data: the data module of the run; None if it trains on loaders.
-    """
-    if not isinstance(data, FeedsProbe):
-        note("head: starts from random weights, because a probe needs a TextDataModule (model.head_init)")
-        return
-    assert classifier.target is not None
-    assert classifier.model is not None
-    head = last_linear(classifier.model, classifier.target.num_outputs)
-    if head is None:
-        note("model.head_init: this model has no linear head; the head starts from random weights")
-        return
-    strategy = classifier.trainer.strategy
-    if not isinstance(strategy, (SingleDeviceStrategy, DDPStrategy, ModelParallelStrategy)):
-        note(f"model.head_init: random with {type(strategy).__name__}")
-        return
-    probe, started = None, time.perf_counter()
-    # The ranks of a sharded model compute each layer together.
-    if classifier.global_rank == 0 or isinstance(strategy, ModelParallelStrategy):
-        features, targets = features_of(classifier, head, data.probe_dataloader(MOST_ROWS, MOST_TOKENS))
-    if classifier.global_rank == 0:
-        rules = rules_of(classifier.target)
-        learns = any(parameter.requires_grad for parameter in classifier.backbone.parameters())
-        share = rules.start_share if learns else 1.0
-        probe = fit_probe(features, classifier.target.standardized(targets), classifier.target, share)
-        of = "" if probe.sample == len(targets) else f" of a sample of {probe.sample:,}"
-        note(
-            f"head: starts as a linear model of the frozen encoder ({plural(len(targets), 'training row')}, C "
-            f"{probe.strength * share:g}); C {probe.strength:g} reaches {rules.quality} "
-            f"{probe.quality:.3f} on held-out training rows{of}; {time.perf_counter() - started:.0f} s"
-        )
-    probe = strategy.broadcast(probe)
-    assert probe is not None
-    set_weights(classifier.model, head, *probe.start)
-    classifier.probe = probe
-
-
-@contextmanager
-def as_probe(classifier: Network) -> Iterator[None]:
-    """The classifier with the probe as its head, in place of the head's start; before the first step."""
-    probe, model, target = classifier.probe, classifier.model, classifier.target
-    assert isinstance(probe, Probe)
-    assert model is not None
-    assert target is not None
-    head = last_linear(model, target.num_outputs)
-    assert head is not None
-    set_weights(model, head, probe.weight, probe.bias)
-    try:
-        yield
-    finally:
-        set_weights(model, head, *probe.start)
 
 
 @torch.no_grad()

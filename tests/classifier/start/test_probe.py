@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,13 @@ import yaml
 from lightning.pytorch.callbacks import LearningRateFinder
 from sklearn.metrics import accuracy_score
 
-from lit_textclf import Trainer, main
+from lit_textclf import main
 from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.classifier.probe import STRENGTHS, Probe, fit_probe, folds
+from lit_textclf.classifier.start.probe import STRENGTHS, Probe, fit_probe, folds
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.messages import UserError
+from tests.classifier.start.conftest import trainer
 from tests.conftest import write_csv
 
 THREE = Target("single_label", ("a", "b", "c"))
@@ -103,20 +102,6 @@ def test_each_class_is_in_each_fold() -> None:
 
 
 # In a run -------------------------------------------------------------------------------------------------------------
-
-
-def trainer(epochs: int, **options: Any) -> Trainer:
-    return Trainer(accelerator="cpu", precision="32-true", max_epochs=epochs, logger=False, **options)
-
-
-@pytest.fixture
-def sentence_bert(tiny_bert: Path, tmp_path: Path) -> str:
-    """The tiny BERT as sentence-transformers would have saved it."""
-    folder = tmp_path / "sentence_bert"
-    shutil.copytree(tiny_bert, folder)
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling/config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}), encoding="utf-8")
-    return str(folder)
 
 
 def test_what_auto_came_to_is_kept(

@@ -1,0 +1,1 @@
+"""What is learned before the first step: to read pairs, and the head."""
