@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 STEPS, BATCH_SIZE = 200, 32
 """Steps of training, and the new pairs of each."""
 MOST_ROWS, BINS = 2_000, 20
-"""Rows whose texts are paired anew at most, and bins of the cosines that are equally frequent."""
+"""Rows that give their texts to new pairs, at most, and bins of the cosines that are equally frequent."""
 _WARMUP = 0.1
 
 
@@ -63,7 +63,7 @@ def pair_features(first: Tensor, second: Tensor) -> Tensor:
 
     Args:
         first: of unit length, float32 `(pairs, hidden)`.
-        second: likewise.
+        second: those of the second texts.
 
     Returns:
         Float32 `(pairs, 4 * hidden + 1)`; each part has a length near 1.

@@ -43,7 +43,7 @@ from lit_textclf.prediction.options import PredictOptions
 from lit_textclf.prediction.writing.job import PredictionJob
 from lit_textclf.training.config import TensorBoardOptions
 from lit_textclf.utils.imports.arrow import leave_out_pandas
-from lit_textclf.utils.messages import ENVIRONMENT_PREFIX, UserError
+from lit_textclf.utils.messages import ENVIRONMENT_PREFIX, UserError, note
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -65,47 +65,52 @@ class PlainPrediction:
     """A prediction by ONNX Runtime without torch, Lightning and transformers.
 
     Args:
-        options: as the parser returns them.
-        typed: where they come from.
+        engine: the session and what is stored beside the model.
+        typed: where the options come from.
         parser: which gets a checkpoint's values as defaults.
     """
 
-    def __init__(self, options: Any, typed: Arguments, parser: Parser) -> None:
-        self.options, self.typed, self.parser = options, typed, parser
+    def __init__(self, engine: Engine, typed: Arguments, parser: Parser) -> None:
+        self.engine, self.typed, self.parser = engine, typed, parser
 
     @classmethod
     def of(cls, args: Sequence[str]) -> PlainPrediction | None:
         """The prediction that is typed; None if it needs Lightning.
 
-        That is so without `--engine onnx`, and with options that mean something to Lightning alone. Lightning's parser
-        also explains mistakes, as it knows all options.
+        That is so without `--engine onnx`, with options that mean something to Lightning alone, and with metrics of
+        torchmetrics (`model.metrics`). Lightning's parser also explains mistakes, as it knows all options.
 
         Raises:
             UserError: if something is wrong with the options, and torch is not installed.
         """
         if not _may_be_onnx(args):
             return None
-        parser = _parser()
+        parser, has_torch = _parser(), importlib.util.find_spec("torch") is not None
         try:
             typed = in_order_of_precedence(args, parser.option_keys)
             options = parser.parse_args(typed.args[1:])
         except UserError as error:
-            if importlib.util.find_spec("torch") is not None:
+            if has_torch:
                 return None
             raise UserError(f"{error} (torch, which has more options, is not installed)") from None
         if options.engine != "onnx" or options.format not in FORMATS:
             return None
-        return cls(options, typed, parser)
+        engine = Engine.from_options(options)
+        assert engine is not None
+        if metrics := engine.stored.model.get("metrics"):
+            if has_torch:
+                return None
+            note(f"model.metrics {', '.join(metrics)}: not measured, because torch is not installed")
+        return cls(engine, typed, parser)
 
     def run(self) -> tuple[dict[str, float], list[Path]]:
         """Writes the predictions; see :func:`predict`."""
-        if self.options.data.readers is None:  # which may read with pandas
-            leave_out_pandas()
-        engine = Engine.from_options(self.options)
-        assert engine is not None
+        engine = self.engine
         data_options = carried_data(engine.stored, self.parser.option_keys)
         self.parser.set_defaults({f"data.{name}": value for name, value in data_options.items()})
         options = self.parser.parse_args(self.typed.args[1:])
+        if options.data.readers is None:  # which may read with pandas
+            leave_out_pandas()
         stored = fill_in(options, engine.stored, {"data": data_options}, self.typed)
         refuse_text_and_file(self.typed.text, options.data)
         data = EncodedData(**options.data.as_dict())

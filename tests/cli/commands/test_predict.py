@@ -144,6 +144,13 @@ def test_a_stopped_prediction_is_resumed(
     assert not Path("p.csv.parts").exists()
 
 
+def test_metrics_of_torchmetrics_are_measured(exported: list[str], rows: Path) -> None:
+    carry("model", metrics={"kappa": "torchmetrics.classification.MulticlassCohenKappa"})
+    args = ["predict", *exported, "--data.predict_file", str(rows), "--output", "p.csv"]
+    assert PlainPrediction.of(args) is None
+    assert "predict_kappa" in main(args)
+
+
 def test_options_of_lightning_alone_go_there(exported: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     main(["predict", *exported, "--text", "good", "--trainer.precision", "bf16-mixed", "--overwrite"])
     assert "trainer.precision bf16-mixed is ignored" in capfd.readouterr().err
