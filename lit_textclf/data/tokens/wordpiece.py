@@ -14,7 +14,10 @@ _TOKENS = {f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS"
 """BERT's special tokens, by the names of their settings."""
 _PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
 """How BERT's special tokens are found in a text."""
-_OTHERS = ("auto_map", "additional_special_tokens", "extra_special_tokens", "split_special_tokens")
+_OTHERS = (
+    "auto_map", "additional_special_tokens", "extra_special_tokens", "fast_tokenizer_files", "max_len",
+    "split_special_tokens",
+)  # fmt: skip
 """Settings of tokenizers that are more than BERT's."""
 _NO_LIMIT = int(1e30)
 """The `model_max_length` of a tokenizer without one, in transformers."""
@@ -50,7 +53,8 @@ class WordPiece:
             if (
                 settings.get("tokenizer_class") not in ("BertTokenizer", "BertTokenizerFast")
                 or config.get("model_type", "bert") != "bert"
-                or any(settings.get(name) for name in _OTHERS)
+                or any(value and _is_other(name) for name, value in settings.items())
+                or (folder / "added_tokens.json").is_file()
                 or any(settings.get(name) != token for name, token in named.items())
             ):
                 return None
@@ -65,6 +69,11 @@ class WordPiece:
             return cls(backend, limit, vocabulary[tokens["unk_token"]])
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
+
+
+def _is_other(setting: str) -> bool:
+    """Whether a setting is more than BERT's: transformers adds the token of each `..._token`."""
+    return setting in _OTHERS or (setting.endswith("_token") and setting not in _TOKENS)
 
 
 def _read(path: Path) -> dict[str, Any]:

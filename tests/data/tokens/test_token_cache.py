@@ -98,6 +98,14 @@ def test_what_the_tokenizer_did_before_makes_no_difference(tiny: PreTrainedToken
     assert listed(tokenize(column(TEXTS), tiny)) == expected
 
 
+def test_truncation_and_padding_make_no_other_file(tiny: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    tokenize(column(TEXTS), tiny, tmp_path / "tokens")
+    tiny.backend_tokenizer.enable_truncation(4)  # as many a tokenizer.json does
+    tiny.backend_tokenizer.enable_padding(length=4)
+    assert listed(tokenize(column(TEXTS), tiny, tmp_path / "tokens")) == ids_of(tiny, TEXTS)
+    only_file(tmp_path / "tokens")
+
+
 def test_the_second_call_reads_the_file_of_the_first(tiny: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     first = tokenize(column(TEXTS), tiny, tmp_path / "tokens")
     path = only_file(tmp_path / "tokens")
