@@ -97,8 +97,9 @@ class SingleLabel(Decisions):
     def row_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Cross entropy."""
         wide = logits.astype(np.float64)
-        wide -= wide.max(-1, keepdims=True)
-        return np.asarray(np.log(np.exp(wide).sum(-1)) - wide[np.arange(len(wide)), targets])
+        with np.errstate(invalid="ignore"):  # infinite logits give NaN
+            wide -= wide.max(-1, keepdims=True)
+            return np.asarray(np.log(np.exp(wide).sum(-1)) - wide[np.arange(len(wide)), targets])
 
     def answers(self, target: Target, logits: np.ndarray) -> list[dict[str, Any]]:
         """`label`, `score` and `probabilities`."""
@@ -141,7 +142,8 @@ class MultiLabel(Decisions):
     def row_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Binary cross entropy, averaged over labels."""
         wide = logits.astype(np.float64)
-        return np.asarray((np.logaddexp(0, wide) - targets * wide).mean(-1))
+        with np.errstate(invalid="ignore"):  # infinite logits give NaN
+            return np.asarray((np.logaddexp(0, wide) - targets * wide).mean(-1))
 
     def answers(self, target: Target, logits: np.ndarray) -> list[dict[str, Any]]:
         """`labels` and `probabilities`."""

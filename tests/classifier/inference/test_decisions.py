@@ -93,6 +93,9 @@ def test_extreme_logits_raise_no_warning() -> None:
     assert softmax(np.array([[1e30, -1e30], [-500.0, 500.0]], np.float32)).tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert sigmoid(np.array([[1e30, -1e30, 0.0]], np.float32)).tolist() == [[1.0, 0.0, 0.5]]
     assert np.isnan(softmax(np.array([[np.inf, 0.0]], np.float32))).any()
+    infinite = np.array([[np.inf, 0.0], [np.nan, 0.0]], np.float32)
+    for task, targets in (("single_label", np.zeros(2, int)), ("multi_label", np.eye(2, dtype=np.float32))):
+        assert not np.isfinite(DECISIONS[task].row_losses(infinite, targets)).any()
 
 
 @pytest.mark.parametrize(
