@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,9 +44,6 @@ from lit_textclf.data.labels.target import Target
 from lit_textclf.data.trainer import data_module_of
 from lit_textclf.models.adapters import say_what_is_trained
 from lit_textclf.utils.messages import UserError
-
-if TYPE_CHECKING:
-    pass
 
 STAGES = ("val", "test", "predict")
 
