@@ -20,6 +20,7 @@ from lit_textclf.data.readers.formats import READERS, known_endings, reader_of, 
 from lit_textclf.data.readers.tables import ReadOptions
 from lit_textclf.data.rows.columns import ColumnNames
 from lit_textclf.data.rows.read import read_files
+from lit_textclf.data.text_data import TextData
 from tests.conftest import sentences
 
 HERE = __name__
@@ -27,7 +28,7 @@ HERE = __name__
 
 def test_help_and_message_name_every_ending() -> None:
     plain = {ending for ending in READERS if ending.count(".") == 1}
-    help_text = inspect.getdoc(TextDataModule)
+    help_text = inspect.getdoc(TextData)
     assert help_text is not None
     of_train_file = help_text[help_text.index("train_file:") : help_text.index("validation_file:")]
     for text in (known_endings(), of_train_file):
