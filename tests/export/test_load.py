@@ -13,6 +13,8 @@ from lit_textclf.export.load import OnnxClassifier
 from lit_textclf.export.onnx_model import OnnxModel
 from lit_textclf.export.onnx_runtime import read_model_folder
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["the film was very good", "", "a bad meal " * 20, "good", "the book was not good " * 5]
 
 

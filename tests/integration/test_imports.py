@@ -49,15 +49,19 @@ print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})
 """
 
 
-@pytest.mark.parametrize(("typed", "code", "unused"), TABLE, ids=[row[0] for row in TABLE])
+@pytest.mark.parametrize(
+    ("typed", "code", "unused"),
+    # The export of an ONNX model takes ten seconds.
+    [pytest.param(*row, id=row[0], marks=[pytest.mark.slow] if "ONNX" in row[0] else []) for row in TABLE],
+)
 def test_a_command_imports_only_what_it_needs(
-    typed: str, code: int, unused: set[str], finished_run: Path, exported_model: Path, tiny_bert: Path, tmp_path: Path
-) -> None:
+    typed: str, code: int, unused: set[str], finished_run: Path, tiny_bert: Path, tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
     runs = [shutil.copytree(finished_run / "lightning_logs/version_0", tmp_path / name) for name in ("first", "second")]
-    words = {
-        "MODEL": str(tiny_bert), "OUT": str(tmp_path / "config.yaml"),
-        "ONNX": str(exported_model), "PREDICTIONS": str(tmp_path / "p.csv"),
-    }  # fmt: skip
+    words = {"MODEL": str(tiny_bert), "OUT": str(tmp_path / "config.yaml"), "PREDICTIONS": str(tmp_path / "p.csv")}
+    if "ONNX" in typed:
+        words["ONNX"] = str(request.getfixturevalue("exported_model"))
     args = [str(runs.pop()) if word == "RUN" else words.get(word, word) for word in typed.split()]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *args], capture_output=True, text=True, check=False, cwd=finished_run
@@ -68,6 +72,7 @@ def test_a_command_imports_only_what_it_needs(
     assert not unused & set(imported)
 
 
+@pytest.mark.slow
 def test_an_onnx_folder_classifies_without_torch(exported_model: Path) -> None:
     answer = "lit_textclf.load(sys.argv[1]).classify('good')['label']"
     script = f"import json, sys, lit_textclf; print(json.dumps([{answer}, *sys.modules]))"

@@ -15,6 +15,8 @@ from lit_textclf import main
 from lit_textclf.cli.commands.predict import PlainPrediction
 from tests.conftest import sentences, write_csv
 
+pytestmark = pytest.mark.slow
+
 Fails = Callable[[Sequence[str]], str]
 
 
