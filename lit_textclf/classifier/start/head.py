@@ -62,7 +62,9 @@ def start_head(classifier: Network, data: LightningDataModule | None) -> None:
     # The ranks of a sharded model compute each layer together.
     if classifier.global_rank == 0 or sharded:
         started = _start(classifier, head, loader, pairs=not sharded and _may_learn_pairs(classifier, loader))
-    probe, weights = strategy.broadcast(started)
+    started = strategy.broadcast(started)
+    assert started is not None
+    probe, weights = started
     if weights is not None:
         classifier.model.load_state_dict(weights)
     set_weights(classifier.model, head, *probe.start)
@@ -85,11 +87,13 @@ def _may_learn_pairs(classifier: Network, loader: DataLoader[Any]) -> bool:
 
 def _start(
     classifier: Network, head: nn.Linear, loader: DataLoader[Any], *, pairs: bool
-) -> tuple[Probe, dict[str, Tensor] | None]:
-    """The head's start, which is reported, and all weights where the encoder has learned to read pairs."""
+) -> tuple[Probe, dict[str, Tensor] | None] | None:
+    """The head's start, which is reported, and all weights where the encoder has learned to read pairs; of rank 0."""
     target, began, weights = classifier.target, time.perf_counter(), None
     assert target is not None
     features, targets = features_of(classifier, head, loader)
+    if classifier.global_rank:
+        return None
     targets = target.standardized(targets)
     learns = any(parameter.requires_grad for parameter in classifier.backbone.parameters())
     rules = rules_of(target)
