@@ -42,7 +42,9 @@ def judged(fit_args: list[str]) -> list[str]:
     """Options that measure a model on rows of which it knows some: labels were changed, texts are hard to write."""
     main([*fit_args, "--trainer.max_epochs", "6", "--model.learning_rate", "3e-3", "--model.head_init", "random"])
     rows = sentences(60)
-    rows = [(text, ("negative", "positive")[label == "negative"] if number % 4 == 0 else label)
+    # The model knows no numbers: without a word more, row 30 would differ from row 0 by the rounding of their batches.
+    rows = [(f"a {text}" if number < 30 else text,
+             ("negative", "positive")[label == "negative"] if number % 4 == 0 else label)
             for number, (text, label) in enumerate(rows)]  # fmt: skip
     rows[4] = ('the "good"\nfilm, <script>alert(1)</script>', rows[4][1])
     rows[5] = ("a bad\rmeal", rows[5][1])
