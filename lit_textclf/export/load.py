@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class OnnxClassifier(ClassifiesTexts):
-    """A classifier whose logits ONNX Runtime computes, on numpy alone.
+    """A classifier whose logits ONNX Runtime computes, on numpy alone; pickled, it loads the folder again.
 
     Args:
         stored: what the folder contains, see :func:`read_model_folder`.
@@ -54,6 +54,11 @@ class OnnxClassifier(ClassifiesTexts):
             folder = stored.path.parent
             raise UserError(f"--model_dir {folder}: damaged ({error!s:.80}); export it again") from None
         self._positions = max_positions_of(stored.architecture)
+        self._made_of = (stored, execution_provider, self.window_pooling)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leaves out the session, which cannot be pickled."""
+        return type(self), self._made_of, {"thresholds": self.thresholds, "trained_with": self.trained_with}
 
     @property
     def tokenizer(self) -> SavedTokenizer:

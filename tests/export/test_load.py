@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ def test_a_checkpoint() -> None:
     expected = load("model").classify("good")
     assert answer["label"] == expected["label"]
     assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
+
+
+@pytest.mark.usefixtures("exported")
+def test_a_pickled_classifier_answers_alike() -> None:
+    found = load("model")
+    assert isinstance(found, OnnxClassifier)
+    found.thresholds = {"positive": 0.01}
+    copy = pickle.loads(pickle.dumps(found))
+    assert copy.classify(TEXTS) == found.classify(TEXTS)
+    assert copy.thresholds == found.thresholds
 
 
 @pytest.mark.usefixtures("exported")
