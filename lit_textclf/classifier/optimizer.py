@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakSet
 
 import torch
@@ -33,7 +33,6 @@ SCHEDULES = (
 _ENDLESS = ("constant", "constant_with_warmup", "inverse_sqrt")
 """Those that do not depend on the number of steps, except for their warm-up."""
 
-LearningRate = float | Literal["auto"]
 _built: WeakSet[torch.optim.Optimizer] = WeakSet()
 """The optimizers of :func:`build`, to tell them from those of a subclass's own `configure_optimizers`."""
 

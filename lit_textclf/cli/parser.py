@@ -91,6 +91,20 @@ def config_parser(**settings: Any) -> Parser:
     return parser
 
 
+def add_data_options(parser: ArgumentParser, owner: type) -> None:
+    """Adds the options of data; what Python leaves open until a checkpoint is known has its default here.
+
+    Args:
+        parser: the parser.
+        owner: the class that takes them: :class:`TextData`, or one derived from it.
+    """
+    from lit_textclf.classifier.options import CARRIED  # here: compare, which reads no data, has the parser too
+    from lit_textclf.data.options import READS_TEXT
+
+    parser.add_class_arguments(owner, "data", skip=set(CARRIED), sub_configs=False)
+    parser.set_defaults({f"data.{name}": value for name, value in READS_TEXT.items() if value is not None})
+
+
 def what_is_meant(key: str, known: Iterable[str], dashes: str = "--") -> str:
     """`; type ...` with the option that another tool's name stands for, or else with the nearest one, or nothing."""
     known, name = list(known), key.replace("-", "_").rpartition(".")[2]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.options import CARRIED
-from lit_textclf.cli.parser import Parser, config_parser
+from lit_textclf.cli.parser import Parser, add_data_options, config_parser
 from lit_textclf.data.datamodule import TextDataModule
-from lit_textclf.data.options import READS_TEXT
-from lit_textclf.prediction.options import PredictOptions
+from lit_textclf.prediction.options import written_as
 from lit_textclf.prediction.writer import PredictionWriter
 from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
 from lit_textclf.training.trainer import Trainer
@@ -23,14 +21,7 @@ NOT_OPTIONS = set(CARRIED)
 
 def writer_of(options: Any, *, progress_bar: bool) -> PredictionWriter:
     """The callback of `predict`, with the command's options."""
-    names = (field.name for field in fields(PredictOptions) if field.name != "text")
-    return PredictionWriter(**{name: options[name] for name in names}, progress_bar=progress_bar)
-
-
-def add_data_options(parser: ArgumentParser) -> None:
-    """Adds the options of data; what Python leaves open until a checkpoint is known has its default here."""
-    parser.add_class_arguments(TextDataModule, "data", skip=NOT_OPTIONS, sub_configs=False)
-    parser.set_defaults({f"data.{name}": value for name, value in READS_TEXT.items() if value is not None})
+    return PredictionWriter(**written_as(options), progress_bar=progress_bar)
 
 
 _TRAINING = ("fit", "cross_validate", "baseline", "check", "init")
@@ -63,7 +54,7 @@ def add_options(parser: ArgumentParser, command: str) -> None:
     parser.usage = _usage_of(command)
     parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False, sub_configs=True)
     parser.add_class_arguments(TextClassifier, "model", skip=NOT_OPTIONS, sub_configs=False)
-    add_data_options(parser)
+    add_data_options(parser, TextDataModule)
     parser.add_class_arguments(TensorBoardOptions, "tensorboard")
     parser.add_argument(
         "--metrics.evaluate", type=list[str | dict[str, Any]] | None, default=None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from lit_textclf.utils.messages import UserError
 
@@ -43,3 +44,8 @@ class PredictOptions:
     def __post_init__(self) -> None:
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise UserError(f"--min_score {self.min_score}: must be a probability from 0 to 1")
+
+
+def written_as(options: Any) -> dict[str, Any]:
+    """The options of a command, as a parser returns them, that say what is written: all but `text`, which is read."""
+    return {field.name: options[field.name] for field in fields(PredictOptions) if field.name != "text"}

@@ -85,9 +85,10 @@ class StageMetrics(nn.Module):
             values = (logits.squeeze(-1).to(self._wide), target.to(self._wide))
             return {"predicted": values, "probabilities": values}
         rules, target = rules_of(self.target), target.long()
-        probabilities = rules.probabilities(logits)
         if logits.device.type == "cpu":  # as written: equal ones are equal in every engine
             probabilities = torch.from_numpy(decisions_of(self.target).probabilities(logits.detach().numpy()))
+        else:
+            probabilities = rules.probabilities(logits)
         predicted = rules.decide(self.target, logits) if predicted is None else predicted
         inputs = {"predicted": (predicted, target), "probabilities": (probabilities, target)}
         if (index := self.target.positive_index) is not None:

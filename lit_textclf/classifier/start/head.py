@@ -73,14 +73,13 @@ def start_head(classifier: Network, data: LightningDataModule | None) -> None:
 
 def _may_learn_pairs(classifier: Network, loader: DataLoader[Any]) -> bool:
     """Whether the rows are pairs, and the model an encoder of single texts of which all weights are trained."""
-    dataset, options = loader.dataset, classifier.build_options
+    dataset = loader.dataset
     return (
         isinstance(dataset, TokenizedDataset)
         and dataset.pair_tokens is not None
         and classifier.head_init == "auto"
-        and options.pooling != "own"
-        and options.lora is None
-        and options.freeze is None
+        and classifier.build_options.pooling != "own"
+        and all(parameter.requires_grad for parameter in classifier.backbone.parameters())
         and not classifier.trainer.fast_dev_run  # type: ignore[attr-defined]
     )
 
@@ -100,7 +99,7 @@ def _start(
     share = rules.start_share if learns else 1.0
     probe = fit_probe(features, targets, target, share)
     if pairs:
-        probe, weights = _learn_pairs(classifier, head, loader, targets, probe)
+        probe, weights = _learn_pairs(classifier, head, loader, targets, probe, share)
     if weights is None:
         encoder, of = "frozen encoder", "" if probe.sample == len(targets) else f" of a sample of {probe.sample:,}"
         reached = f"; C {probe.strength:g} reaches {rules.quality} {probe.quality:.3f} on held-out training rows{of}"
@@ -114,7 +113,7 @@ def _start(
 
 
 def _learn_pairs(
-    classifier: Network, head: nn.Linear, loader: DataLoader[Any], targets: Tensor, probe: Probe
+    classifier: Network, head: nn.Linear, loader: DataLoader[Any], targets: Tensor, probe: Probe, share: float
 ) -> tuple[Probe, dict[str, Tensor] | None]:
     """Learns to read pairs where two separate embeddings tell more; a probe after that and all weights, if it helped.
 
@@ -136,7 +135,7 @@ def _learn_pairs(
     before = {name: value.clone() for name, value in model.state_dict().items()}
     set_weights(model, head, *probe.start)
     learn_pairs(classifier, loader, texts, lambda features: features @ teacher.weight.T + teacher.bias)
-    learned = fit_probe(features_of(classifier, head, loader)[0], targets, target, rules_of(target).start_share)
+    learned = fit_probe(features_of(classifier, head, loader)[0], targets, target, share)
     if learned.quality <= probe.quality:
         note(f"pairs: the encoder reaches {quality} {learned.quality:.3f} after that, so it starts as it was")
         model.load_state_dict(before)

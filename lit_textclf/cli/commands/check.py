@@ -15,9 +15,8 @@ from lit_textclf.check.findings import Examination, Finding
 from lit_textclf.check.suggest import suggested
 from lit_textclf.check.tables import show
 from lit_textclf.classifier.options import CARRIED, ClassifierOptions
-from lit_textclf.cli.parser import Parser, config_parser
+from lit_textclf.cli.parser import Parser, add_data_options, config_parser
 from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
-from lit_textclf.data.options import READS_TEXT
 from lit_textclf.data.text_data import TextData
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
 from lit_textclf.data.tokens.tokenizer import read_tokenizer
@@ -144,8 +143,7 @@ def plain_parser() -> Parser:
     """A parser of options whose types need no Lightning."""
     parser = config_parser(add_help=False, print_config=None)
     parser.add_class_arguments(ClassifierOptions, "model", skip=set(CARRIED), sub_configs=False)
-    parser.add_class_arguments(TextData, "data", skip=set(CARRIED), sub_configs=False)
-    parser.set_defaults({f"data.{name}": value for name, value in READS_TEXT.items() if value is not None})
+    add_data_options(parser, TextData)
     parser.add_class_arguments(UsualTrainerOptions, "trainer")
     parser.add_class_arguments(TensorBoardOptions, "tensorboard")
     return parser

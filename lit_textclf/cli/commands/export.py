@@ -8,8 +8,7 @@ from typing import Any
 
 from lit_textclf.classifier.checkpoint import find_checkpoint, read_checkpoint
 from lit_textclf.classifier.inference.stored import CheckpointInfo
-from lit_textclf.cli.parser import Parser
-from lit_textclf.cli.sections import add_data_options
+from lit_textclf.cli.parser import Parser, add_data_options
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.export.formats import find_exporter, formats_help
 from lit_textclf.export.huggingface import push_to_hub
@@ -63,7 +62,7 @@ def _parser() -> Parser:
     parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
     parser.add_argument("--push_to_hub", type=str | None, default=None, help="also upload to this name on the Hub")
     parser.add_argument("--trainer.default_root_dir", type=str, default=".", help="where to look for last and best")
-    add_data_options(parser)
+    add_data_options(parser, TextDataModule)
     return parser
 
 

@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,17 +28,16 @@ from lit_textclf.cli.engine import (
     fill_in,
     refuse_text_and_file,
 )
-from lit_textclf.cli.parser import Parser
+from lit_textclf.cli.parser import Parser, add_data_options
 from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
 from lit_textclf.data.batches.dataset import TokenizedDataset
 from lit_textclf.data.batches.padding import Padder
 from lit_textclf.data.batches.parts import PartBatches, part_rows_for
 from lit_textclf.data.encoded_data import EncodedData
-from lit_textclf.data.options import READS_TEXT
 from lit_textclf.export.load import OnnxClassifier
 from lit_textclf.prediction.folder import write_files
 from lit_textclf.prediction.formats import FORMATS
-from lit_textclf.prediction.options import PredictOptions
+from lit_textclf.prediction.options import PredictOptions, written_as
 from lit_textclf.prediction.writing.job import PredictionJob
 from lit_textclf.training.config import TensorBoardOptions
 from lit_textclf.utils.imports.arrow import leave_out_pandas
@@ -121,9 +119,8 @@ class PlainPrediction:
         model.thresholds = resolve_threshold(options.threshold, stored.target, stored.calibration.thresholds)
         check_predict_input(self.typed.text, data)
         wanted = options.trainer.enable_progress_bar
-        names = (field.name for field in fields(PredictOptions) if field.name != "text")
         job = PredictionJob(
-            PredictOptions(**{name: options[name] for name in names}),
+            PredictOptions(**written_as(options)),
             progress_bar=sys.stderr.isatty() if wanted is None else wanted,
         )
         with _stopped_by_sigterm():
@@ -160,8 +157,7 @@ def _parser() -> Parser:
     parser.add_argument("--trainer.default_root_dir", type=str | None, default=None)
     parser.add_argument("--trainer.enable_progress_bar", type=bool | None, default=None)
     parser.add_class_arguments(TensorBoardOptions, "tensorboard")  # which configs of all commands have
-    parser.add_class_arguments(EncodedData, "data", skip={"tokenizer"}, sub_configs=False)
-    parser.set_defaults({f"data.{name}": value for name, value in READS_TEXT.items() if value is not None})
+    add_data_options(parser, EncodedData)
     add_engine_options(parser)
     parser.add_class_arguments(PredictOptions)
     return parser

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from lit_textclf.data.tokens.tokenizer import TextTokenizer
 
 
+def read_completely(tokenizer: TextTokenizer) -> None:
+    """Removes the truncation and padding that many a tokenizer.json sets."""
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+
+
 @dataclass(frozen=True)
 class SpecialTokens:
     """The special tokens before, between and after one text or two, and the segment ids of each part.
@@ -30,8 +36,7 @@ class SpecialTokens:
     def from_tokenizer(cls, tokenizer: TextTokenizer, *, pair: bool) -> SpecialTokens:
         """Encodes a text, or a pair, to find its special tokens."""
         backend = tokenizer.backend_tokenizer
-        backend.no_truncation()
-        backend.no_padding()
+        read_completely(tokenizer)
         found = backend.encode("a", "a") if pair else backend.encode("a")
         sequence, ids, types = found.sequence_ids, np.array(found.ids), np.array(found.type_ids)
         parts, part_types, start = [], [], 0

@@ -17,6 +17,7 @@ import pyarrow as pa
 import tokenizers
 
 from lit_textclf.data.rows.rows import text_digest
+from lit_textclf.data.tokens.special_tokens import read_completely
 from lit_textclf.utils.atomic import atomic_file
 from lit_textclf.utils.messages import note
 
@@ -76,7 +77,7 @@ def tokenize(texts: pa.ChunkedArray, tokenizer: TextTokenizer, cache_dir: Path |
         tokenizer: the fast tokenizer.
         cache_dir: the folder of the token files; None does not write any.
     """
-    _read_completely(tokenizer)  # before the key, which would differ otherwise
+    read_completely(tokenizer)  # before the key, which would differ otherwise
     if cache_dir is None:
         return TokenColumn(pa.Table.from_batches(_encoded(texts, tokenizer), _SCHEMA))
     path = cache_dir / f"{_content_key(texts, tokenizer)}.arrow"
@@ -106,14 +107,8 @@ def _mapped(path: Path, rows: int) -> TokenColumn:
 
 def token_ids(texts: Sequence[str], tokenizer: TextTokenizer) -> list[list[int]]:
     """Token ids of each text, without special tokens; the tokenizer's own threads share the texts."""
-    _read_completely(tokenizer)
+    read_completely(tokenizer)
     return [encoding.ids for encoding in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
-
-def _read_completely(tokenizer: TextTokenizer) -> None:
-    """Removes the truncation and padding that many a tokenizer.json sets."""
-    tokenizer.backend_tokenizer.no_truncation()
-    tokenizer.backend_tokenizer.no_padding()
 
 
 def _encoded(texts: pa.ChunkedArray, tokenizer: TextTokenizer) -> Iterator[pa.RecordBatch]:
