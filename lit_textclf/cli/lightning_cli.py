@@ -31,7 +31,7 @@ from lit_textclf.cli.engine import (
 from lit_textclf.cli.few_rows import cross_validation_of
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import in_order_of_precedence
-from lit_textclf.cli.sections import add_options, writer_of
+from lit_textclf.cli.sections import add_options, names_a_class, writer_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.evaluation.report.csv_files import write_evaluation, write_outcomes
 from lit_textclf.evaluation.report.html import write_report
@@ -51,6 +51,7 @@ from lit_textclf.training.callbacks.tensorboard import ShowInTensorBoard
 from lit_textclf.training.options import check_trainer
 from lit_textclf.training.trainer import Trainer
 from lit_textclf.utils.class_path import is_class_path
+from lit_textclf.utils.imports.arrow import leave_out_pandas
 from lit_textclf.utils.messages import UserError, agree, note, plural, rank
 from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import LOGS, folder_of, new_folder, write_metrics
@@ -142,6 +143,8 @@ class TextCLI(LightningCLI):
         if self.typed.text is not None:
             refuse_text_and_file(self.typed.text, options.data)
             options.text = self.typed.text
+        if not self.more_callbacks and not names_a_class(options):
+            leave_out_pandas()
 
     def refuse_checkpoint(self) -> None:
         """Called with `--ckpt_path`; a command that does not take a checkpoint raises a UserError here."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from lit_textclf.classifier.module import TextClassifier
-from lit_textclf.classifier.options import CARRIED
+from lit_textclf.classifier.options import CARRIED, CLASSES
 from lit_textclf.cli.parser import Parser, add_data_options, config_parser
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.prediction.options import written_as
 from lit_textclf.prediction.writer import PredictionWriter
 from lit_textclf.training.callbacks.tensorboard import TensorBoardOptions
 from lit_textclf.training.trainer import Trainer
+from lit_textclf.utils.class_path import is_class_path
 
 NOT_OPTIONS = set(CARRIED)
 """Arguments of the classes that are not options: only Python code and checkpoints set them."""
@@ -22,6 +24,15 @@ NOT_OPTIONS = set(CARRIED)
 def writer_of(options: Any, *, progress_bar: bool) -> PredictionWriter:
     """The callback of `predict`, with the command's options."""
     return PredictionWriter(**written_as(options), progress_bar=progress_bar)
+
+
+def names_a_class(options: Any) -> bool:
+    """Whether options name code that is not this tool's own: a class, a metric, a data set's loader."""
+    given = [options.data.readers, options.data.sampler, options.metrics.evaluate, options.get("format")]
+    given += [options.trainer[name] for name in ("callbacks", "logger", "plugins", "profiler", "strategy")]
+    given += [options.model[name] for name in (*CLASSES, "metrics")]
+    own = (isinstance(value, (str, bool, NoneType)) and not is_class_path(value) for value in given)
+    return options.data.dataset_name is not None or not all(own)
 
 
 _TRAINING = ("fit", "cross_validate", "baseline", "check", "init")

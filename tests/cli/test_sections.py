@@ -14,7 +14,7 @@ from lit_textclf import main
 from lit_textclf.classifier.options import ClassifierOptions
 from lit_textclf.cli.commands import COMMANDS
 from lit_textclf.cli.commands.export import export
-from lit_textclf.cli.sections import NOT_OPTIONS
+from lit_textclf.cli.sections import NOT_OPTIONS, names_a_class, parser_of
 from lit_textclf.data.batches.sampler_names import SAMPLERS
 from lit_textclf.data.labels.table import TASKS
 from lit_textclf.data.readers.formats import READERS
@@ -93,3 +93,22 @@ def test_every_option_has_a_help_text() -> None:
     for owner in (TextData, ClassifierOptions, PredictOptions):
         documented = {param.arg_name for param in docstring_parser.parse(owner.__doc__ or "").params}
         assert documented | NOT_OPTIONS >= set(owner.__init__.__annotations__) - {"return"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ([], False),
+        (["--trainer.logger=false", "--trainer.strategy=auto", "--model.lr_scheduler=cosine"], False),
+        (["--data.sampler=shuffled"], False),
+        (["--data.sampler={class_path: my_package.Sampler}"], True),
+        (["--model.lr_scheduler=torch.optim.lr_scheduler.StepLR"], True),
+        (["--model.metrics={kappa: torchmetrics.classification.MulticlassCohenKappa}"], True),
+        (["--trainer.callbacks+=lightning.pytorch.callbacks.Timer"], True),
+        (["--data.readers={.xml: my_package.read_xml}"], True),
+        (["--data.dataset_name=imdb"], True),
+        (["--metrics.evaluate=[accuracy]"], True),
+    ],
+)
+def test_classes_among_the_options_are_noticed(typed: list[str], found: bool) -> None:
+    assert names_a_class(parser_of("baseline", "").parse_args(typed)) is found

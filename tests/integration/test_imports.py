@@ -34,12 +34,15 @@ TABLE = [
     (f"{CHECK} --data.train_file train.csv --trainer.max_epochs 5 --format json", 0, HEAVY),
     ("init --model.model_name_or_path MODEL --data.train_file train.csv --output OUT", 0, HEAVY),
     ("check --data.train_file train.csv", 0, HEAVY),  # the default model is not on this machine
+    ("predict --ckpt_path best --text good --output PREDICTIONS", 0, {"datasets", "pandas", "sklearn"}),
     (f"{ONNX} --text good", 0, HEAVY | {"rich"}),
     (f"{ONNX} --data.predict_file train.csv --data.eval_batch_size 7 --with_logits", 0, HEAVY),  # and metrics
 ]
 SCRIPT = """
 import json, sys
 from lit_textclf.cli.main import main
+from lit_textclf.utils.imports.postponed import postpone_unneeded
+postpone_unneeded()
 code = 0
 try:
     main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""pyarrow does not import pandas in a process of our own; everything else does, and in others so does pyarrow."""
+"""pyarrow and scikit-learn import no pandas in a process of our own; all else does, and in others so do they."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 assert len(rows_of_texts(["a", ""]).blank()) == 1
 assert pc.equal(pa.array(np.array([1, 2])), 2).to_pylist() == [False, True]
+from sklearn.linear_model import LogisticRegression
 print("pandas" in sys.modules)
 import pandas
 print(pandas.DataFrame({"a": [1]})["a"].tolist())
