@@ -41,7 +41,7 @@ from lit_textclf.data.batches.collate import Batch, as_batch, as_labelled_batch,
 from lit_textclf.data.batches.padding import ArrayBatch
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.labels.target import Target
-from lit_textclf.data.trainer import data_module_of
+from lit_textclf.data.trainer import data_module_of, keep_target
 from lit_textclf.models.adapters import say_what_is_trained
 from lit_textclf.utils.messages import UserError
 
@@ -69,6 +69,7 @@ class TextClassifier(ClassifierOptions, Network, ClassifiesTexts):
 
     def setup(self, stage: str) -> None:
         """Passes the target and class counts of the Trainer's data module to :meth:`configure`."""
+        keep_target(self.trainer.precision_plugin)
         data = data_module_of(self.trainer)
         self.target = self.target or getattr(data, "target", None)
         if stage == "fit" and self.target is not None and isinstance(data, TextDataModule):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.plugins import Precision
 from lightning.pytorch.trainer.states import TrainerFn, TrainerStatus
 from torch import Tensor
 
@@ -42,3 +46,24 @@ def note_trained_on(module: LightningModule, split: str, rows: Rows) -> None:
     keys: Tensor | None = getattr(module, "trained_on", None)
     if keys is not None and (found := describe_known(rows, keys.numpy().view(np.uint64), split)):
         note(f"{found} {TOO_OPTIMISTIC}")
+
+
+class _AllButTarget:
+    """A precision plugin's `convert_input` that leaves the target of a batch as it is."""
+
+    def __init__(self, convert: Callable[[Any], Any]) -> None:
+        self.convert = convert
+
+    def __call__(self, batch: Any) -> Any:
+        converted = self.convert(batch)
+        return {**converted, "target": batch["target"]} if isinstance(batch, dict) and "target" in batch else converted
+
+
+def keep_target(precision: Precision) -> None:
+    """Keeps the target of batches out of what a precision plugin converts.
+
+    With `bf16-true` and the like, Lightning 2.6.6 casts all floating-point tensors of a batch before any hook sees it:
+    a value to predict would lose digits, and the metrics would be those of other values.
+    """
+    if not isinstance(precision.convert_input, _AllButTarget):
+        precision.convert_input = _AllButTarget(precision.convert_input)  # type: ignore[method-assign]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -55,6 +55,13 @@ class StageMetrics(nn.Module):
         self._wide = torch.float32 if torch.backends.mps.is_available() else torch.float64  # MPS has no float64
         for metric in self.loggable().values():
             metric.set_dtype(self._wide)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StageMetrics:
+        """Moves the states, but keeps their type: torchmetrics 1.9.0 does in `half()`, and not in `to(torch.half)`."""
+        super()._apply(fn, recurse)
+        for metric in self.loggable().values():
+            metric.set_dtype(self._wide)
+        return self
 
     def update(self, logits: Tensor, target: Tensor, loss: Tensor, predicted: Tensor | None = None) -> None:
         """Adds one batch.
