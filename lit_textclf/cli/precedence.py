@@ -34,8 +34,9 @@ class Arguments:
     files: dict[str, str] = field(default_factory=dict)
 
     def set_by_user(self, key: str) -> bool:
-        """Whether a flag, the environment or a config file sets a key."""
-        return key in self.keys or key in self.files
+        """Whether a flag, the environment or a config file sets a key, or an argument of the class that it names."""
+        below = (f"{key}.", f"{key}+")
+        return key in self.files or any(name == key or name.startswith(below) for name in self.keys)
 
 
 def in_order_of_precedence(

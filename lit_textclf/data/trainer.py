@@ -54,9 +54,9 @@ class _AllButTarget:
     def __init__(self, convert: Callable[[Any], Any]) -> None:
         self.convert = convert
 
-    def __call__(self, batch: Any) -> Any:
-        converted = self.convert(batch)
-        return {**converted, "target": batch["target"]} if isinstance(batch, dict) and "target" in batch else converted
+    def __call__(self, data: Any) -> Any:
+        converted = self.convert(data)
+        return {**converted, "target": data["target"]} if isinstance(data, dict) and "target" in data else converted
 
 
 def keep_target(precision: Precision) -> None:

@@ -29,8 +29,8 @@ def fit(model: Path, precision: str, labels: list[str], task: str = "regression"
     write_csv(Path("data.csv"), ["text", "label"], rows)
     main([
         "fit", *RUN, "--trainer.precision", precision, "--model.model_name_or_path", str(model), "--metrics.baseline",
-        "false", "--data.task", task, "--data.train_file", "data.csv", "--data.validation_file", "data.csv", "--data.max_length", "16",
-        "--trainer.max_epochs", "1", "--trainer.default_root_dir", "fitted",
+        "false", "--data.task", task, "--data.train_file", "data.csv", "--data.validation_file", "data.csv",
+        "--data.max_length", "16", "--trainer.max_epochs", "1", "--trainer.default_root_dir", "fitted",
     ])  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from lit_textclf.classifier.inference.decisions import decisions_of
-from lit_textclf.classifier.metrics.table import READS, MetricEntry, metrics_of
+from lit_textclf.classifier.metrics.table import READS, MetricEntry, loss_is_nan, metrics_of
 from lit_textclf.data.labels.target import Target
 
 
@@ -34,9 +34,15 @@ class ArrayMetrics:
             logits: raw, float32 `(rows, outputs)`.
             targets: see :meth:`Target.encode`.
             predicted: the predicted labels, where thresholds decide: int64 `(rows,)`, or sets `(rows, outputs)`.
+
+        Raises:
+            UserError: if a loss is NaN.
         """
         decisions = decisions_of(self.target)
-        self._losses.append(decisions.row_losses(logits, targets))
+        losses = decisions.row_losses(logits, targets)
+        if np.isnan(losses).any():
+            raise loss_is_nan(self.prefix)
+        self._losses.append(losses)
         predicted = decisions.decide(self.target, logits) if predicted is None else predicted
         read = {"predicted": (predicted, targets)}
         if (index := self.target.positive_index) is not None:

@@ -16,7 +16,7 @@ from torchmetrics.regression import SpearmanCorrCoef as TorchSpearmanCorrCoef
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_textclf.classifier.inference.decisions import decisions_of
-from lit_textclf.classifier.metrics.table import METRICS, READS, metrics_of
+from lit_textclf.classifier.metrics.table import METRICS, READS, loss_is_nan, metrics_of
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.class_path import Spec, instantiate, load_class, split_spec
@@ -58,7 +58,7 @@ class StageMetrics(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StageMetrics:
         """Moves the states, but keeps their type: torchmetrics 1.9.0 does in `half()`, and not in `to(torch.half)`."""
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for metric in self.loggable().values():
             metric.set_dtype(self._wide)
         return self
@@ -78,10 +78,7 @@ class StageMetrics(nn.Module):
         try:
             self.loss.update(loss.detach(), weight=len(target))
         except RuntimeError:
-            raise UserError(
-                f"{self.prefix}loss is NaN: the model's outputs are; train with a lower model.learning_rate, or set "
-                "trainer.precision to 32-true"
-            ) from None
+            raise loss_is_nan(self.prefix) from None
         inputs = self._inputs(logits, target, predicted)
         for reads, collection in self.collections.items():
             collection.update(*inputs[reads])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lit_textclf.data.labels.table import Task
+from lit_textclf.utils.messages import UserError
 
 Reads = Literal["predicted", "positive", "positive_score"]
 Shown = Literal["head", "epoch_line", "progress_bar", "interval", "monitor", "quality", "baseline"]
@@ -126,6 +127,14 @@ def charts_of(task: Task) -> dict[str, list[str]]:
         if entry.chart:
             charts.setdefault(entry.chart, []).append(entry.name)
     return charts
+
+
+def loss_is_nan(prefix: str) -> UserError:
+    """The error of rows whose loss is NaN, of a stage with this prefix of names."""
+    return UserError(
+        f"{prefix}loss is NaN: the model's outputs are; train with a lower model.learning_rate, or set "
+        "trainer.precision to 32-true"
+    )
 
 
 def plain_name(logged: str) -> str:

@@ -40,7 +40,7 @@ def check(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         SystemExit: with code 1, with `--strict`, if a finding is severe.
     """
     description = "Prints what the data contains, what is wrong with it, and which options fit it."
-    options, _ = read_options("check", description, args, _add_own_options)
+    options, _, _ = read_options("check", description, args, _add_own_options)
     found, most_tokens = look(options)
     if options.format == "json":
         print(json.dumps(found.to_dict(), indent=2))
@@ -119,8 +119,8 @@ def _tokenizer_of(model: Any) -> TextTokenizer | None:
 
 def read_options(
     command: str, description: str, args: Sequence[str], add_own_options: Callable[[Parser], None]
-) -> tuple[Any, Arguments]:
-    """The options of a command that needs no Lightning, in order of precedence, and where they came from.
+) -> tuple[Any, Arguments, Parser]:
+    """The options of a command that needs no Lightning, in order of precedence, where they came from, and the parser.
 
     A parser of the options that it reads, and of those that most configs have, reads them without Lightning. What this
     parser does not know is left to the complete one: other options of a config, help, and mistakes, which it explains.
@@ -128,7 +128,7 @@ def read_options(
     try:
         parser = plain_parser()
         add_own_options(parser)
-        return parsed(parser, args)
+        return *parsed(parser, args), parser
     except UserError:
         from lit_textclf.cli.lightning_process import lightning_process
         from lit_textclf.cli.sections import parser_of
@@ -136,7 +136,7 @@ def read_options(
         with lightning_process():
             parser = parser_of(command, description)
             add_own_options(parser)
-            return parsed(parser, args)
+            return *parsed(parser, args), parser
 
 
 def plain_parser() -> Parser:

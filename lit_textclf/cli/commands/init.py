@@ -16,6 +16,7 @@ from lit_textclf.check.suggest import suggested
 from lit_textclf.classifier.options import CARRIED, ClassifierOptions
 from lit_textclf.cli.commands.check import look, read_options
 from lit_textclf.cli.parser import Parser
+from lit_textclf.cli.precedence import Arguments
 from lit_textclf.data.text_data import TextData
 from lit_textclf.training.config import TensorBoardOptions, UsualTrainerOptions
 from lit_textclf.utils.atomic import check_output, refuse_input, write_file
@@ -23,6 +24,11 @@ from lit_textclf.utils.messages import note, plural
 from lit_textclf.utils.paths import expand_path, resolve_files
 
 INPUTS = ("train_file", "validation_file", "test_file")
+_OWNERS = {
+    "data": TextData, "model": ClassifierOptions, "trainer": UsualTrainerOptions, "tensorboard": TensorBoardOptions,
+    "metrics": None,
+}  # fmt: skip
+"""The sections of the config, and the class whose options are all in it."""
 
 
 def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
@@ -31,7 +37,8 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     Returns:
         The options that the data decides, and the file that was written.
     """
-    options, given = read_options("init", "Writes a complete, commented config for this data.", args, _add_own_options)
+    description = "Writes a complete, commented config for this data."
+    options, given, parser = read_options("init", description, args, _add_own_options)
     path = expand_path(options.output, "--output")
     check_output(path, options.overwrite)
     refuse_input(
@@ -45,11 +52,11 @@ def init(args: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         "text_pair_column": columns.text_pair,
         "label_column": columns.label,
     }
-    values = {section: options[section].as_dict() for section in ("data", "model", "trainer", "tensorboard")}
+    values = yaml.safe_load(parser.dump(options))  # plain, also where a class has other arguments
     for section, chosen in decided.items():
         decided[section] = {name: value for name, value in chosen.items() if not given.set_by_user(f"{section}.{name}")}
         values[section] |= decided[section]
-    text = _config(values, decided, found)
+    text = _config(values, decided, given, found)
     write_file(path, text)
     for finding in found.severe():
         note(f"severe: {finding.line()}")
@@ -63,8 +70,8 @@ def _add_own_options(parser: Parser) -> None:
     parser.add_argument("--overwrite", type=bool, default=False, help="replace it if it exists")
 
 
-def _config(values: dict[str, dict[str, Any]], decided: dict[str, dict[str, Any]], found: Examination) -> str:
-    """The text of the file: what was found, then each option under its explanation."""
+def _config(values: dict[str, Any], decided: dict[str, dict[str, Any]], given: Arguments, found: Examination) -> str:
+    """The text of the file: what was found, each option under its explanation, then what else the user has set."""
     rows = ", ".join(f"{plural(numbers['rows'], 'row')} {split}" for split, numbers in found.splits.items())
     tokens = found.splits["train"]["tokens"]
     lengths = f"median {tokens['p50']}, 99 % up to {tokens['p99']}, most {tokens['max']}"
@@ -74,13 +81,13 @@ def _config(values: dict[str, dict[str, Any]], decided: dict[str, dict[str, Any]
             lines += _comment(f"{finding.severity}: {finding.line()}")
     lines += _comment("Options marked (found) come from the data; the others are defaults, or were set by you.")
     lines += ["", "seed_everything: 42"]
-    sections = {
-        "data": _meanings(TextData), "model": _meanings(ClassifierOptions), "trainer": _meanings(UsualTrainerOptions),
-        "tensorboard": _meanings(TensorBoardOptions),
-    }  # fmt: skip
-    for section, meanings in sections.items():
+    for section, owner in _OWNERS.items():
+        meanings = {} if owner is None else _meanings(owner)
+        others = {name for name in values.get(section, {}) if given.set_by_user(f"{section}.{name}")} - meanings.keys()
+        if not meanings and not others:
+            continue
         lines += ["", f"{section}:"]
-        for name, meaning in meanings.items():
+        for name, meaning in {**meanings, **dict.fromkeys(sorted(others), "(set by you)")}.items():
             mark = "(found) " if name in decided.get(section, {}) else ""
             lines += _comment(mark + meaning, "  ")
             lines.append(f"  {name}: {_formatted(values[section].get(name))}")

@@ -116,6 +116,8 @@ class PlainPrediction:
         model = OnnxClassifier(stored, engine.execution_provider)
         model.trained_with = {}  # the options of data have it
         engine.note()
+        if data.num_workers:
+            note(f"data.num_workers {data.num_workers} is ignored: --engine onnx reads rows without other processes")
         model.thresholds = resolve_threshold(options.threshold, stored.target, stored.calibration.thresholds)
         check_predict_input(self.typed.text, data)
         wanted = options.trainer.enable_progress_bar

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lit_textclf import UserError
 from lit_textclf.classifier.inference.decisions import decisions_of
 from lit_textclf.classifier.metrics.arrays import COMPUTED, ArrayMetrics
 from lit_textclf.classifier.metrics.stage import StageMetrics
@@ -76,6 +77,21 @@ def test_one_predicted_label(target: Target) -> None:
 def test_all_metrics_of_the_table_and_none_without_rows() -> None:
     assert set(COMPUTED) == {entry.name for entry in METRICS if entry.classes}
     assert ArrayMetrics(TWO, "val_").compute() == {}
+
+
+@pytest.mark.parametrize("target", [TWO, SETS, VALUES], ids=["two", "sets", "values"])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_loss_of_nan_is_the_same_error(wrong: float, target: Target) -> None:
+    logits, targets = rows(target, 7)
+    logits[3] = wrong
+    if not target.has_probabilities and wrong == math.inf:
+        pytest.skip("an infinite loss")
+    tensors = torch.from_numpy(logits), torch.from_numpy(targets)
+    with pytest.raises(UserError) as theirs:
+        StageMetrics(target, "val_").update(*tensors, rules_of(target).loss(*tensors))
+    with pytest.raises(UserError) as ours:
+        ArrayMetrics(target, "val_").update(logits, targets)
+    assert str(ours.value) == str(theirs.value)
 
 
 def test_by_hand() -> None:

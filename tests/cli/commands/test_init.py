@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from lit_textclf import TextClassifier, TextDataModule, main
-from lit_textclf.cli.sections import NOT_OPTIONS
+from lit_textclf.cli.sections import NOT_OPTIONS, parser_of
 from tests.conftest import sentences, write_csv
 
 
@@ -98,3 +98,43 @@ def test_the_model_limits_the_length(tiny_bert: Path, fails: Callable[[list[str]
     assert "is an input of this command" in fails([*args, "data.csv", "--output", "data.csv"])
     assert Path("data.csv").read_bytes() == before
     assert "a folder; --output names a file" in fails([*args, "data.csv", "--output", ""])
+
+
+CLASSES = {
+    "strategy": (
+        ["--trainer.strategy.class_path", "lightning.pytorch.strategies.DDPStrategy", "--trainer.strategy.timeout",
+         "0:10:00"],
+        "trainer", "lightning.pytorch.strategies.DDPStrategy",
+    ),
+    "callbacks": (
+        ["--trainer.callbacks+=lightning.pytorch.callbacks.EarlyStopping", "--trainer.callbacks.monitor", "val_loss"],
+        "trainer", "lightning.pytorch.callbacks.EarlyStopping",
+    ),
+    "logger": (
+        ["--trainer.logger", "lightning.pytorch.loggers.CSVLogger", "--trainer.logger.save_dir", "logs"],
+        "trainer", "lightning.pytorch.loggers.CSVLogger",
+    ),
+    "plugins": (
+        ["--trainer.plugins", "lightning.pytorch.plugins.AsyncCheckpointIO"],
+        "trainer", "lightning.pytorch.plugins.AsyncCheckpointIO",
+    ),
+    "optimizer": (
+        ["--model.optimizer", "{class_path: torch.optim.SGD, init_args: {momentum: 0.9}}", "--model.learning_rate",
+         "0.1"],
+        "model", "torch.optim.SGD",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", CLASSES)
+def test_a_class_path_stays(option: str, tiny_bert: Path) -> None:
+    """With its arguments, one of which YAML has no type for; the parser of `fit` reads the same."""
+    typed, section, path = CLASSES[option]
+    write_csv(Path("data.csv"), ["text", "label"], sentences(40))
+    main(["init", "--data.train_file", "data.csv", "--model.model_name_or_path", str(tiny_bert), *typed])
+    written = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))[section][option]
+    (found,) = written if isinstance(written, list) else [written]
+    assert found["class_path"] == path
+    parser = parser_of("fit", "")
+    read = yaml.safe_load(parser.dump(parser.parse_args(["--config", "config.yaml"])))
+    assert read[section][option] == written

@@ -158,6 +158,30 @@ def test_options_of_lightning_alone_go_there(exported: list[str], capfd: pytest.
     assert "trainer.precision bf16-mixed is ignored" in capfd.readouterr().err
 
 
+def test_other_processes_are_not_used_and_that_is_said(exported: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    main(["predict", *exported, "--text", "good", "--data.num_workers", "2", "--output", "p.csv"])
+    assert "data.num_workers 2 is ignored" in capfd.readouterr().err
+
+
+def test_a_loss_of_nan_is_the_same_error(
+    exported: list[str], rows: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model itself gives NaN, so the same happens in both ways."""
+    from lit_textclf.export.onnx_runtime import OnnxSession
+
+    compute = OnnxSession.run
+    monkeypatch.setattr(OnnxSession, "run", lambda self, inputs: compute(self, inputs) * float("nan"))
+    args = ["predict", *exported, "--data.predict_file", str(rows), "--output", "p.csv", "--overwrite"]
+    lines = []
+    for callbacks in ([Callback()], []):
+        with pytest.raises(SystemExit) as stopped:
+            main(args, callbacks=callbacks)
+        assert stopped.value.code == 2
+        lines.append([line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")])
+    assert lines[0] == lines[1]
+    assert "predict_loss is NaN" in lines[0][0]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
