@@ -26,7 +26,6 @@ OPSETS = (23, 20)
 """Tried in this order: 23 has an operator for attention, which is faster; ONNX Runtime 1.32 refuses ModernBERT's."""
 CLOSE = 1e-4
 """The largest difference of logits between torch and ONNX Runtime in float32 that is accepted."""
-_ONE_FILE = 2**31 - 2**20  # protobuf's limit, below which weights stay in the model's own file
 
 
 class _Logits(nn.Module):
@@ -66,9 +65,11 @@ class OnnxExporter(Exporter):
     quantizations = ("int8",)
 
     def write(self, stored: CheckpointInfo, folder: Path) -> CheckpointInfo:
-        """Writes `model.onnx`, configuration, tokenizer, and what a checkpoint carries.
+        """Writes the model, configuration, tokenizer, and what a checkpoint carries.
 
-        The last layer is computed only for the token that the classifier reads, as in training.
+        The last layer is computed only for the token that the classifier reads, as in training. The weights are in
+        `model.onnx.data`, which ONNX Runtime maps into memory: it loads MiniLM-L6 in 0.15 s and 56 MB; from one file
+        of both, it takes 0.3 s and 140 MB.
 
         Raises:
             UserError: if a package is missing, torch cannot export the model, or ONNX Runtime's logits differ.
@@ -130,12 +131,11 @@ def _export(module: _Logits, names: list[str], longest: int, path: Path, opset: 
     mask = torch.ones_like(tokens)
     inputs = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": torch.zeros_like(tokens)}
     batch, length = torch.export.Dim("batch"), torch.export.Dim("tokens", max=max(longest, 10))
-    size = sum(parameter.nbytes for parameter in module.parameters())
     with quiet():
         torch.onnx.export(
             module, tuple(inputs[name] for name in names), path,
             input_names=names, output_names=["logits"], opset_version=opset, dynamo=True, verbose=False,
-            dynamic_shapes=(tuple({0: batch, 1: length} for _ in names),), external_data=size > _ONE_FILE,
+            dynamic_shapes=(tuple({0: batch, 1: length} for _ in names),), external_data=True,
         )  # fmt: skip
 
 

@@ -113,7 +113,9 @@ def test_options_that_cannot_be(
     assert not Path("predictions.csv").exists()
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "lit_textclf.json", "config.json", "trained_on.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["model.onnx", "model.onnx.data", "lit_textclf.json", "config.json", "trained_on.safetensors"]
+)
 def test_damaged_files(name: str, exported: list[str], fails: Callable[[Sequence[str]], str]) -> None:
     path = Path("model", name)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -54,8 +54,8 @@ def test_one_label(capfd: pytest.CaptureFixture[str]) -> None:
     assert captured.err.splitlines()[-1].startswith("next: lit-textclf predict --engine onnx --model_dir model")
     names = {path.name for path in Path("model").iterdir()}
     assert names == {
-        "model.onnx", "config.json", "tokenizer.json", "tokenizer_config.json", "README.md", "lit_textclf.json",
-        "trained_on.safetensors",
+        "model.onnx", "model.onnx.data", "config.json", "tokenizer.json", "tokenizer_config.json", "README.md",
+        "lit_textclf.json", "trained_on.safetensors",
     }  # fmt: skip
     assert not list(Path().glob(".model*"))
     texts = [*(text for text, _ in sentences(30)), "good " * 40, ""]
@@ -189,8 +189,9 @@ def test_int8_is_measured_on_the_runs_own_validation_rows(
     assert "16 validation rows" in line
     assert found["rounded"]["val_loss"] == pytest.approx(found["exact"]["val_loss"], rel=0.1)
     assert found["rounded"]["val_loss"] != found["exact"]["val_loss"]
-    sizes = [Path(folder, "model.onnx").stat().st_size for folder in ("rounded", "exact")]
+    sizes = [sum(file.stat().st_size for file in Path(folder).glob("model.onnx*")) for folder in ("rounded", "exact")]
     assert sizes[0] < sizes[1]
+    assert not Path("rounded/model.onnx.data").exists()
     assert "rounded to int8" in Path("rounded/README.md").read_text(encoding="utf-8")
 
 
