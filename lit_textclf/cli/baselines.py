@@ -10,14 +10,15 @@ import lightning.pytorch as pl
 import numpy as np
 from lightning.pytorch.callbacks import Callback
 
+from lit_textclf.classifier.inference.decisions import decisions_of
 from lit_textclf.classifier.metrics.table import baseline_metric_of, higher_is_better, plain_name
-from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.compare.statistics import Interval, Measure, bootstrap
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.trainer import data_module_of
-from lit_textclf.evaluation.baselines import Baseline, Compared, fit_baselines
+from lit_textclf.evaluation.baselines import Baseline, fit_baselines
 from lit_textclf.evaluation.evaluation import Evaluation
+from lit_textclf.evaluation.report.sections import Compared
 from lit_textclf.evaluation.skill import MIN_ROWS
 from lit_textclf.training.callbacks.collect_outcomes import MeasureProbe
 from lit_textclf.training.callbacks.fit_report import EpochReport
@@ -75,9 +76,10 @@ def compare_with_baselines(
         baselines = fit_baselines(train, outcomes.rows, target)
     if probe is not None:
         baselines.append(probe)
-    evaluations = [evaluation, *(Evaluation(replace(outcomes, logits=baseline.logits)) for baseline in baselines)]
+    logits = [baseline.logits.numpy() for baseline in baselines]
+    evaluations = [evaluation, *(Evaluation(replace(outcomes, logits=each)) for each in logits)]
     predicted = [each.predicted for each in evaluations]
-    losses = np.stack([each.losses.numpy() for each in evaluations])
+    losses = np.stack([each.losses for each in evaluations])
     intervals = bootstrap(
         Measure(target.task, evaluation.true, predicted, losses, target.positive_label), RESAMPLES, seed=0
     )
@@ -90,7 +92,7 @@ def compare_with_baselines(
         for baseline, value, difference in zip(baselines, values, differences, strict=True)
     ]
     for baseline, each in zip(baselines, compared, strict=True):
-        if baseline.name == rules_of(target).constant[0] and not evaluation.has_skill:
+        if baseline.name == decisions_of(target).constant[0] and not evaluation.has_skill:
             continue  # noted with the calibration
         note(f"baseline: {each.baseline} has {metric} {each.value}, this model {of_model}: {each.verdict}")
     metrics = {

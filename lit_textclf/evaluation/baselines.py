@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from lit_textclf.classifier.inference.decisions import decisions_of
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.holdout import stratified_sample
@@ -53,16 +54,6 @@ class Baseline(NamedTuple):
     logits: Tensor
 
 
-class Compared(NamedTuple):
-    """A baseline beside a model, as texts: its description, the metric and both its values, and the difference."""
-
-    baseline: str
-    metric: str
-    value: str
-    of_model: str
-    verdict: str
-
-
 def fit_baselines(train: Rows, rows: Rows, target: Target) -> list[Baseline]:
     """Fits the baselines on training rows, and predicts other rows.
 
@@ -76,7 +67,7 @@ def fit_baselines(train: Rows, rows: Rows, target: Target) -> list[Baseline]:
     rules, outputs = rules_of(target), target.num_outputs
     targets = torch.from_numpy(target.standardized(target.encode(train)))
     constant = rules.fit_constant(outputs, targets).expand(len(rows), outputs)
-    found = [Baseline(*rules.constant, target.unstandardized(constant))]
+    found = [Baseline(*decisions_of(target).constant, target.unstandardized(constant))]
     if len(train) > MOST_ROWS:
         sample = stratified_sample(target.strata(train), len(train), MOST_ROWS, seed=0)
         note(f"baseline: TF-IDF learns from a stratified sample of {MOST_ROWS:,} of {plural(len(train), 'row')}")

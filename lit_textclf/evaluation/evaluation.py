@@ -8,17 +8,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
-from torchmetrics.functional.classification import (
-    multiclass_confusion_matrix,
-    multiclass_stat_scores,
-    multilabel_stat_scores,
-)
 
 from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.classifier.inference.decisions import decisions_of
-from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation.label_errors import LabelIssues, find_label_issues, find_label_set_issues
 from lit_textclf.evaluation.outcomes import Outcomes
@@ -61,8 +53,8 @@ class Decisions(NamedTuple):
     A decision is a row's label, or in a multi-label task whether a row has a label.
     """
 
-    score: Tensor
-    right: Tensor
+    score: np.ndarray
+    right: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -81,20 +73,21 @@ class Evaluation:
     thresholds: Mapping[str, float] | None = None
 
     @cached_property
-    def probabilities(self) -> Tensor:
+    def probabilities(self) -> np.ndarray:
         """Probabilities of each label, float32 `(rows, labels)`; the values, `(rows, 1)`, for regression."""
-        return torch.from_numpy(self.calibration.probabilities(self.target, self.outcomes.logits))
+        return self.calibration.probabilities(self.target, self.outcomes.logits)
 
     @cached_property
-    def decided(self) -> Tensor:
+    def decided(self) -> np.ndarray:
         """Label indices int64 `(rows,)`, label sets int64 `(rows, labels)`, or values float32 `(rows,)`."""
-        logits = self.calibration.apply(self.outcomes.logits).numpy()
-        return torch.from_numpy(decisions_of(self.target).decide(self.target, logits, self.thresholds))
+        logits = self.calibration.apply(self.outcomes.logits)
+        return decisions_of(self.target).decide(self.target, logits, self.thresholds)
 
     @cached_property
-    def losses(self) -> Tensor:
+    def losses(self) -> np.ndarray:
         """The loss of each row before calibration, float32 `(rows,)`; their mean is `val_loss` or `test_loss`."""
-        return rules_of(self.target).row_losses(self.outcomes.logits, self.outcomes.targets)
+        losses = decisions_of(self.target).row_losses(self.outcomes.logits, self.outcomes.targets)
+        return losses.astype(np.float32)
 
     @cached_property
     def uncalibrated(self) -> Evaluation:
@@ -139,33 +132,32 @@ class Evaluation:
         """Every decision with its probability; None for regression."""
         if self.score is None:
             return None
-        right = self.decided == self.outcomes.targets.to(self.decided.dtype)
+        right = self.decided == self.outcomes.targets
         if self.target.one_label_per_row:
             return Decisions(self.score, right)
-        score = torch.where(self.decided.bool(), self.probabilities, 1 - self.probabilities)
-        return Decisions(score.flatten(), right.flatten())
+        score = np.where(self.decided == 1, self.probabilities, 1 - self.probabilities)
+        return Decisions(score.ravel(), right.ravel())
 
     @cached_property
-    def score(self) -> Tensor | None:
+    def score(self) -> np.ndarray | None:
         """The model's confidence in each row, float32 `(rows,)`; None for regression.
 
         This is the probability of the predicted label; for label sets that of the least certain decision.
         """
-        scores = decisions_of(self.target).scores(self.probabilities.numpy(), self.decided.numpy())
-        return None if scores is None else torch.from_numpy(scores)
+        return decisions_of(self.target).scores(self.probabilities, self.decided)
 
     @cached_property
     def wrong(self) -> np.ndarray:
         """Whether each row is misclassified, bool `(rows,)`; all False for regression."""
         if self.decisions is None:
             return np.zeros(len(self), bool)
-        return np.asarray(~self.decisions.right.view(len(self), -1).all(1).numpy())
+        return np.asarray(~self.decisions.right.reshape(len(self), -1).all(1))
 
     @cached_property
     def worst(self) -> np.ndarray:
         """Indices of the misclassified rows (for regression of all rows), int64, highest loss first."""
         rows = np.arange(len(self)) if self.decisions is None else np.flatnonzero(self.wrong)
-        return np.asarray(rows[np.argsort(-self.losses.numpy()[rows], kind="stable")])
+        return np.asarray(rows[np.argsort(-self.losses[rows], kind="stable")])
 
     @cached_property
     def has_skill(self) -> bool:
@@ -178,7 +170,7 @@ class Evaluation:
         if not self.target.has_probabilities or not self.has_skill:
             return False
         labels = (self.decided, self.outcomes.targets)
-        return are_related(*(rules_of(self.target).presence(each, self.target.num_outputs) for each in labels))
+        return are_related(*(decisions_of(self.target).presence(each, self.target.num_outputs) for each in labels))
 
     @cached_property
     def label_issues(self) -> LabelIssues | None:
@@ -188,16 +180,17 @@ class Evaluation:
         if not self.can_suspect_labels:
             return LabelIssues(np.zeros(len(self), np.int64))
         find = find_label_issues if self.target.one_label_per_row else find_label_set_issues
-        labels = self.outcomes.targets.to(self.decided.dtype)
-        fold = None if self.outcomes.fold is None else self.outcomes.fold.numpy()
-        return find(labels.numpy(), self.probabilities.numpy(), self.decided.numpy(), fold)
+        labels = self.outcomes.targets.astype(self.decided.dtype)
+        return find(labels, self.probabilities, self.decided, self.outcomes.fold)
 
     @cached_property
     def confusion(self) -> np.ndarray | None:
         """Number of rows by true and by predicted label, int64 `(labels, labels)`; None unless single-label."""
         if not self.target.one_label_per_row:
             return None
-        return np.asarray(multiclass_confusion_matrix(self.decided, self.outcomes.targets, self.target.num_outputs))
+        counts = np.zeros((self.target.num_outputs, self.target.num_outputs), np.int64)
+        np.add.at(counts, (self.outcomes.targets, self.decided), 1)
+        return counts
 
     @cached_property
     def label_scores(self) -> list[LabelScores]:
@@ -205,12 +198,10 @@ class Evaluation:
         target = self.target
         if not target.has_probabilities:
             return []
-        scores = multiclass_stat_scores if target.one_label_per_row else multilabel_stat_scores
-        counts = scores(self.decided.long(), self.outcomes.targets.long(), target.num_outputs, average="none").tolist()
-        return [
-            LabelScores(name, right + missed, right + false, right)
-            for name, (right, false, _, missed, _) in zip(target.labels, counts, strict=True)
-        ]
+        presence, outputs = decisions_of(target).presence, target.num_outputs
+        true, predicted = (presence(each, outputs) == 1 for each in (self.outcomes.targets, self.decided))
+        counts = [each.sum(0).tolist() for each in (true, predicted, true & predicted)]
+        return [LabelScores(*of_label) for of_label in zip(target.labels, *counts, strict=True)]
 
     def worst_labels(self, limit: int) -> list[LabelScores]:
         """All labels in order; of more than `limit` labels, the seen ones with the lowest F1."""

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import Rows
 
 if TYPE_CHECKING:
-    from lit_textclf.data.datamodule import TextDataModule
+    from lit_textclf.data.encoded_data import EncodedData
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Outcomes:
     Attributes:
         split: `validation` or `test`; `train` for the held-out rows of a cross-validation.
         target: task and labels.
-        rows: the rows, in the order of the tensors.
+        rows: the rows, in the order of the arrays.
         logits: raw, float32 `(rows, outputs)`.
         targets: as :meth:`Target.encode` gives them, `(rows,)` or `(rows, outputs)`.
         lengths: each row's number of tokens, special tokens included, int64 `(rows,)`.
@@ -34,20 +33,24 @@ class Outcomes:
     split: str
     target: Target
     rows: Rows
-    logits: Tensor
-    targets: Tensor
-    lengths: Tensor
+    logits: np.ndarray
+    targets: np.ndarray
+    lengths: np.ndarray
     max_length: int
-    fold: Tensor | None = None
+    fold: np.ndarray | None = None
 
     @classmethod
-    def from_rows(cls, data: TextDataModule, split: str, row: Tensor, logits: Tensor, targets: Tensor) -> Outcomes:
-        """The outcomes of some of a split's rows, whose indices in the split, int64 `(rows,)`, are sorted."""
+    def from_rows(
+        cls, data: EncodedData, split: str, row: np.ndarray, logits: np.ndarray, targets: np.ndarray
+    ) -> Outcomes:
+        """The outcomes of some of a split's rows, with their indices in the split, int64 `(rows,)`, in any order."""
         assert data.target is not None
+        order = row.argsort()
+        row, logits, targets = row[order], logits[order], targets[order]
         rows, encoded = data.rows[split], data.encoded[split]
-        lengths = torch.from_numpy(encoded.full_lengths)[row] + encoded.max_length - encoded.budget
+        lengths = encoded.full_lengths[row] + encoded.max_length - encoded.budget
         if len(row) < len(rows):  # trainer.limit_val_batches
-            rows = rows.take(row.numpy())
+            rows = rows.take(row)
         return cls(split, data.target, rows, logits, targets, lengths, data.max_length)
 
     @classmethod
@@ -56,10 +59,8 @@ class Outcomes:
         rows = Rows.of_parts([part.rows for part in parts])
         order = rows.row_numbers.argsort(kind="stable")
         logits, targets, lengths = (
-            torch.cat([getattr(part, name) for part in parts])[torch.from_numpy(order)]
-            for name in ("logits", "targets", "lengths")
+            np.concatenate([getattr(part, name) for part in parts])[order] for name in ("logits", "targets", "lengths")
         )
-        sizes = torch.tensor([len(part.logits) for part in parts])
-        part = torch.arange(len(parts)).repeat_interleave(sizes)[torch.from_numpy(order)]
+        part = np.repeat(np.arange(len(parts)), [len(part.logits) for part in parts])[order]
         first = parts[0]
         return cls(split, first.target, rows.take(order), logits, targets, lengths, first.max_length, part)

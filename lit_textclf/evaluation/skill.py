@@ -7,9 +7,9 @@ than the labels' frequencies.
 
 from __future__ import annotations
 
-from torch import Tensor
+import numpy as np
 
-from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.classifier.inference.decisions import decisions_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.evaluation.outcomes import Outcomes
 from lit_textclf.utils.messages import plural
@@ -20,7 +20,7 @@ _NORMAL = 2.326
 """The standard errors that chance exceeds in 1 % of samples: one of several epochs was chosen by the same rows."""
 
 
-def are_related(predicted: Tensor, true: Tensor) -> bool:
+def are_related(predicted: np.ndarray, true: np.ndarray) -> bool:
     """Whether rows' predictions fit their own labels better than those of other rows, in a one-sided test.
 
     It is the permutation test of the sum of products of both, with the moments that Hoeffding (1951, "A Combinatorial
@@ -34,32 +34,33 @@ def are_related(predicted: Tensor, true: Tensor) -> bool:
     rows = len(true)
     if rows < MIN_ROWS:
         return False
-    predicted, true = predicted.double() - predicted.double().mean(0), true.double() - true.double().mean(0)
+    predicted, true = (each - each.mean(0) for each in (predicted.astype(float), true.astype(float)))
     variance = ((predicted.T @ predicted) * (true.T @ true)).sum() / (rows - 1)
-    return bool((predicted * true).sum() > _NORMAL * variance.sqrt())
+    return bool((predicted * true).sum() > _NORMAL * np.sqrt(variance))
 
 
-def has_skill(target: Target, logits: Tensor, targets: Tensor) -> bool:
+def has_skill(target: Target, logits: np.ndarray, targets: np.ndarray) -> bool:
     """Whether a model is better than a constant by more than chance, in a one-sided test at the 1 % level.
 
     The constant is the labels' frequencies in the rows, see :func:`are_related`, or for regression their mean, whose
     squared errors are compared row by row. Logits are raw, `(rows, outputs)`, targets those of :meth:`Target.encode`.
     """
-    rules, rows = rules_of(target), len(targets)
+    decisions, rows = decisions_of(target), len(targets)
     if target.has_probabilities:
-        return are_related(logits, rules.presence(targets, target.num_outputs))
+        return are_related(logits, decisions.presence(targets, target.num_outputs))
     if rows < MIN_ROWS:
         return False
-    gain = (rules.row_losses(targets.mean().expand(rows, 1), targets) - rules.row_losses(logits, targets)).double()
-    return bool(gain.mean() > _NORMAL * gain.std() / rows**0.5)
+    constant = np.full((rows, 1), targets.mean())
+    gain = decisions.row_losses(constant, targets) - decisions.row_losses(logits, targets)
+    return bool(gain.mean() > _NORMAL * gain.std(ddof=1) / rows**0.5)
 
 
 def describe_no_skill(outcomes: Outcomes) -> str:
     """One line about a model without skill: on how many rows, what it does not learn therefore, and what to do."""
     target, targets, rows = outcomes.target, outcomes.targets, plural(len(outcomes.targets), "row")
-    constant = rules_of(target).constant[1]
+    constant = decisions_of(target).constant[1]
     if target.one_label_per_row:
-        constant = repr(target.labels[int(targets.mode().values)])
+        constant = repr(target.labels[int(np.bincount(targets).argmax())])
     constant = f"better than always predicting {constant}"
     consequence = "; no temperature, thresholds or suspected labels" if target.has_probabilities else ""
     if len(targets) < MIN_ROWS or bool((targets == targets[0]).all()):

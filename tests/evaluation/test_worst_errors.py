@@ -19,9 +19,8 @@ from lit_textclf.evaluation.worst_errors import escaped, markdown_table, worst_e
 
 
 def outcomes(target: Target, texts: list[str], logits: list[list[float]], targets: list[float]) -> Outcomes:
-    encoded = torch.tensor(targets, dtype=torch.long if target.task == "single_label" else torch.float)
-    scores = torch.tensor(logits, dtype=torch.float)
-    return Outcomes("test", target, rows_of_texts(texts), scores, encoded, torch.ones(len(texts)), 8)
+    encoded = np.array(targets, np.int64 if target.task == "single_label" else np.float32)
+    return Outcomes("test", target, rows_of_texts(texts), np.array(logits, np.float32), encoded, np.ones(len(texts)), 8)
 
 
 def test_by_loss() -> None:

@@ -75,6 +75,15 @@ def test_a_command_imports_only_what_it_needs(
     assert not unused & set(imported)
 
 
+def test_a_report_needs_no_torch() -> None:
+    modules = ", ".join(
+        f"lit_textclf.evaluation.{name}" for name in ("report.html", "report.csv_files", "worst_errors")
+    )
+    script = f"import json, sys, {modules}; print(json.dumps([*sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not HEAVY & {name.partition(".")[0] for name in json.loads(done.stdout)}
+
+
 @pytest.mark.slow
 def test_an_onnx_folder_classifies_without_torch(exported_model: Path) -> None:
     answer = "lit_textclf.load(sys.argv[1]).classify('good')['label']"

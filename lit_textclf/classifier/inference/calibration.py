@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Array = TypeVar("Array", np.ndarray, "Tensor")
 
 NO_PROBABILITIES = "the model is a regression, which has no probabilities: neither --threshold nor --min_score applies"
+BINS = 15
+"""Bins of the expected calibration error, as in Guo et al. 2017."""
 WANTED = re.compile(r"(precision|recall)=(0?\.\d+|1|1\.0*)")
 """What `model.threshold_for` may be besides f1."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,7 +35,13 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 class Decisions(ABC):
-    """What the calibrated logits of a task mean, float32 `(rows, outputs)`; thresholds are by label."""
+    """What the calibrated logits of a task mean, float32 `(rows, outputs)`; thresholds are by label.
+
+    Attributes:
+        constant: the name of the prediction that is the same for all rows, in names of metrics and for people.
+    """
+
+    constant: ClassVar[tuple[str, str]] = ("most_frequent", "the most frequent label")
 
     @abstractmethod
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
@@ -69,6 +75,10 @@ class Decisions(ABC):
         """The probability of each decision, float32 `(rows,)`; None without probabilities."""
         return None
 
+    def presence(self, targets: np.ndarray, outputs: int) -> np.ndarray:
+        """Zeros and ones `(rows, outputs)`: which labels each row has; for tasks with probabilities."""
+        raise NotImplementedError
+
     @staticmethod
     def probability_columns(target: Target, probabilities: np.ndarray) -> Columns:
         """A column `prob_NAME` per label of probabilities `(rows, labels)`."""
@@ -93,6 +103,10 @@ class SingleLabel(Decisions):
     def scores(self, probabilities: np.ndarray, decided: np.ndarray) -> np.ndarray:
         """The probability of the predicted label."""
         return np.asarray(np.take_along_axis(probabilities, decided[:, None], 1)[:, 0])
+
+    def presence(self, targets: np.ndarray, outputs: int) -> np.ndarray:
+        """One-hot."""
+        return np.asarray(np.eye(outputs, dtype=np.int64)[targets])
 
     def row_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Cross entropy."""
@@ -126,6 +140,8 @@ class SingleLabel(Decisions):
 class MultiLabel(Decisions):
     """A sigmoid and a threshold for each label."""
 
+    constant = ("most_frequent", "the set of the most frequent labels")
+
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Sigmoid."""
         return sigmoid(logits)
@@ -138,6 +154,10 @@ class MultiLabel(Decisions):
     def scores(self, probabilities: np.ndarray, decided: np.ndarray) -> np.ndarray:
         """The probability of the least certain decision of the set."""
         return np.asarray(np.where(decided == 1, probabilities, 1 - probabilities).min(-1))
+
+    def presence(self, targets: np.ndarray, outputs: int) -> np.ndarray:
+        """The targets."""
+        return targets
 
     def row_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Binary cross entropy, averaged over labels."""
@@ -163,6 +183,8 @@ class MultiLabel(Decisions):
 
 class Regression(Decisions):
     """The values."""
+
+    constant = ("mean", "the mean")
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """The values, `(rows, 1)`."""

@@ -19,7 +19,6 @@ class RegressionRules(TaskRules):
     problem_type = "regression"
     quality = "R2"
     linear = "ridge regression"
-    constant = ("mean", "the mean")
 
     def loss(
         self, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0

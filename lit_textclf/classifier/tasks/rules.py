@@ -10,8 +10,6 @@ from torch import Tensor
 
 from lit_textclf.data.labels.target import Target
 
-BINS = 15
-"""Bins of the expected calibration error, as in Guo et al. 2017."""
 ITERATIONS = 100
 """Steps of a solver at most: a start need not be the optimum."""
 
@@ -28,7 +26,6 @@ class TaskRules(ABC):
         problem_type: transformers' name for the task.
         quality: the name of one metric for people, see :meth:`measure_quality`.
         linear: the name of :meth:`fit_linear` for people.
-        constant: the name of :meth:`fit_constant` in names of metrics, and for people.
         start_share: the inverse penalty that a head starts with, as a share of the one that predicts held-out rows
             best. A head that fits the frozen encoder as well as it can leaves no errors from which the encoder would
             learn (Ren et al. 2023, "How to Prepare Your Task Head for Finetuning", section 4).
@@ -41,7 +38,6 @@ class TaskRules(ABC):
     # 0.909 (2,500 rows; 0.901 with 0.003), on TREC-6 0.910 and 0.908 (200), 0.932 and 0.952 (1,000), on SST-2 0.806 and
     # 0.812 (200); Pearson on STS-B 0.782 and 0.810 (1,000). To scale the weights by 0.3 gave 0.902 (Banking77, 2,500).
     start_share: ClassVar[float] = 0.03
-    constant: ClassVar[tuple[str, str]] = ("most_frequent", "the most frequent label")
 
     @abstractmethod
     def loss(
@@ -113,7 +109,7 @@ class TaskRules(ABC):
         raise NotImplementedError
 
     def calibration_error(self, logits: Tensor, targets: Tensor) -> float:
-        """The expected calibration error: the mean gap between probability and frequency in :data:`BINS` bins.
+        """The expected calibration error: the mean gap between probability and frequency in 15 bins.
 
         Guo et al. 2017, equation 3. Calibrated logits give the error after calibration, raw ones that before it.
         """

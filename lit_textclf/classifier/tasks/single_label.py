@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from lit_textclf.classifier.tasks.rules import BINS, ITERATIONS, TaskRules
+from lit_textclf.classifier.inference.calibration import BINS
+from lit_textclf.classifier.tasks.rules import ITERATIONS, TaskRules
 from lit_textclf.data.labels.target import Target
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 import yaml
 from lightning.pytorch import seed_everything
@@ -16,6 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.start.head import as_probe
+from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.cli.commands.check import parsed
 from lit_textclf.cli.sections import parser_of
 from lit_textclf.data.datamodule import TextDataModule
@@ -57,7 +59,7 @@ def baseline(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     note(f"baseline: {data.summary()}")
     target, rows = data.target, data.rows[split]
     assert target is not None
-    targets = torch.from_numpy(target.encode(rows))
+    targets, rules = target.encode(rows), rules_of(target)
     root = expand_path(options.trainer.default_root_dir or ".", "trainer.default_root_dir") / LOGS
     dumped = yaml.safe_load(parser.dump(options, skip_none=False))
     settings = {"data": dumped["data"]}
@@ -77,10 +79,10 @@ def baseline(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     written: list[Path] = []
     for found in baselines:
         # No file shows the lengths, and without a model nothing is tokenized.
-        lengths = torch.zeros(len(rows), dtype=torch.int64)
-        evaluation = Evaluation(Outcomes(split, target, rows, found.logits, targets, lengths, data.max_length))
-        metrics = StageMetrics(target, prefix)
-        metrics.update(found.logits, targets, evaluation.losses.mean())
+        lengths, logits = np.zeros(len(rows), np.int64), found.logits.numpy()
+        evaluation = Evaluation(Outcomes(split, target, rows, logits, targets, lengths, data.max_length))
+        metrics, tensor = StageMetrics(target, prefix), torch.from_numpy(targets)
+        metrics.update(found.logits, tensor, rules.loss(found.logits, tensor))
         measured[found.name] = metrics.compute(alone=True)
         folder = new_folder(root, f"baseline_{found.name}_")
         used = settings if found.name == PROBE[0] else {"data": settings["data"]}
@@ -109,7 +111,7 @@ class _Measure(Callback):
         if pl_module.probe is not None:
             loader = data.test_dataloader() if self.split == "test" else data.val_dataloader()
             with as_probe(pl_module):
-                self.logits = outcomes_of(trainer, pl_module, self.split, loader).logits
+                self.logits = torch.from_numpy(outcomes_of(trainer, pl_module, self.split, loader).logits)
 
 
 def measure_probe(options: Any, data: TextDataModule, split: str) -> tuple[TextClassifier, Baseline | None]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -153,7 +154,7 @@ def cross_validate(args: Sequence[str]) -> tuple[dict[str, float], list[Path]]:
     file = file or PredictionFile(root / "predictions.csv")
     parts, temperatures = zip(*held_out, strict=True)
     outcomes = Outcomes.joined(parts, "train")
-    evaluation = Evaluation(outcomes, Calibration(by_row=torch.tensor(temperatures)[outcomes.fold][:, None]))
+    evaluation = Evaluation(outcomes, Calibration(by_row=np.array(temperatures, np.float32)[outcomes.fold][:, None]))
     write_predictions(file, evaluation)
     if not evaluation.has_skill:
         note(f"cross_validate: {describe_no_skill(outcomes)}")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from lit_textclf.data.rows.rows import Rows
 from lit_textclf.data.rows.text_keys import text_keys
@@ -48,7 +47,7 @@ def errors_csv(evaluation: Evaluation) -> str:
         "row": rows.row_numbers.tolist(),
         **_text_columns(rows),
         **_results(evaluation, worst),
-        "loss": format_float32(evaluation.losses[torch.from_numpy(worst)]),
+        "loss": format_float32(evaluation.losses[worst]),
     }
     if issues is not None:
         columns["suspected"] = [rank or None for rank in issues.rank[worst].tolist()]
@@ -61,7 +60,7 @@ def per_class_csv(evaluation: Evaluation) -> str | None:
         return None
     lines: list[Sequence[Any]] = [["label", "rows", "predicted", "precision", "recall", "f1"]]
     for label in evaluation.label_scores:
-        shares = format_float32(torch.tensor([label.precision, label.recall, label.f1])) if label.seen else [None] * 3
+        shares = format_float32(np.array([label.precision, label.recall, label.f1])) if label.seen else [None] * 3
         lines.append([label.label, label.rows, label.predicted, *shares])
     return csv_lines(lines)
 
@@ -153,7 +152,7 @@ def _results(evaluation: Evaluation, indices: np.ndarray) -> dict[str, Iterable[
     true, predicted = ([texts[index] for index in indices] for texts in (evaluation.true, evaluation.predicted))
     if evaluation.score is None:
         return {"label": true, "prediction": predicted}
-    return {"label": true, "predicted": predicted, "score": format_float32(evaluation.score[torch.from_numpy(indices)])}
+    return {"label": true, "predicted": predicted, "score": format_float32(evaluation.score[indices])}
 
 
 def _text_columns(rows: Rows) -> dict[str, Iterable[Any]]:

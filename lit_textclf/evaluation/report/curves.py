@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
-from lit_textclf.classifier.tasks.rules import BINS
-from lit_textclf.classifier.tasks.table import rules_of
+from lit_textclf.classifier.inference.calibration import BINS
+from lit_textclf.classifier.inference.decisions import decisions_of
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.figure_style import short_names
 
@@ -22,12 +21,49 @@ class Curve(NamedTuple):
     """A curve's data: scores, float32 `(decisions,)`, true labels, int64 `(decisions,)`, and the area under it."""
 
     name: str
-    scores: Tensor
-    true: Tensor
+    scores: np.ndarray
+    true: np.ndarray
     area: float
 
 
-def curves(evaluation: Evaluation, area: Callable[[Tensor, Tensor], Tensor]) -> tuple[list[Curve], str]:
+def _counts(scores: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many of the decisions with the highest scores are right and wrong, after each group of equal scores."""
+    order = np.argsort(-scores, kind="stable")
+    right, sorted_scores = np.cumsum(true[order], dtype=float), scores[order]
+    ends = np.append(np.flatnonzero(np.diff(sorted_scores)), len(scores) - 1)
+    return right[ends], ends + 1 - right[ends]
+
+
+def precision_recall(scores: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision at each threshold, from the lowest one to none, as scikit-learn has them.
+
+    Args:
+        scores: float32 `(decisions,)`.
+        true: zeros and ones `(decisions,)`.
+    """
+    right, wrong = _counts(scores, true)
+    recall, precision = right / right[-1], right / (right + wrong)
+    return np.append(recall[::-1], 0.0), np.append(precision[::-1], 1.0)
+
+
+def average_precision(scores: np.ndarray, true: np.ndarray) -> float:
+    """The area under the curve of :func:`precision_recall`, summed in steps."""
+    recall, precision = precision_recall(scores, true)
+    return float(-(np.diff(recall) * precision[:-1]).sum())
+
+
+def roc(scores: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rates, from no decision to all; arguments as of :func:`precision_recall`."""
+    right, wrong = _counts(scores, true)
+    return np.append(0.0, wrong / wrong[-1]), np.append(0.0, right / right[-1])
+
+
+def roc_area(scores: np.ndarray, true: np.ndarray) -> float:
+    """The area under the curve of :func:`roc`."""
+    return float(np.trapezoid(*reversed(roc(scores, true))))
+
+
+def curves(evaluation: Evaluation, area: Callable[[np.ndarray, np.ndarray], float]) -> tuple[list[Curve], str]:
     """The curves of a task, without calibration.
 
     A binary task has one curve, that of the positive label. Other tasks have a curve of all labels together, and one
@@ -36,15 +72,15 @@ def curves(evaluation: Evaluation, area: Callable[[Tensor, Tensor], Tensor]) -> 
     Returns the curves (none if all rows have the same label), and a note for the title if labels are left out.
     """
     target, scores = evaluation.target, evaluation.uncalibrated.probabilities
-    true = rules_of(target).presence(evaluation.outcomes.targets, target.num_outputs).long()
+    true = decisions_of(target).presence(evaluation.outcomes.targets, target.num_outputs).astype(np.int64)
     # A label has a curve if some rows have it and some do not.
-    drawn = ((true.sum(0) > 0) & (true.sum(0) < len(true))).nonzero().flatten().tolist()
+    drawn = np.flatnonzero((true.sum(0) > 0) & (true.sum(0) < len(true))).tolist()
     if target.positive_index is not None:
         drawn = [index for index in drawn if index == target.positive_index]
     names = short_names(target.labels)
 
-    def curve(name: str, scores: Tensor, true: Tensor) -> Curve:
-        return Curve(name, scores, true, float(area(scores, true)))
+    def curve(name: str, scores: np.ndarray, true: np.ndarray) -> Curve:
+        return Curve(name, scores, true, area(scores, true))
 
     each, note = [curve(names[index], scores[:, index], true[:, index]) for index in drawn], ""
     if target.positive_index is not None or not each:
@@ -53,7 +89,7 @@ def curves(evaluation: Evaluation, area: Callable[[Tensor, Tensor], Tensor]) -> 
     if len(each) > limit:
         note = f"\nthe {limit} lowest of {target.num_outputs} labels"
         each = sorted(each, key=lambda curve: curve.area)[:limit]
-    return [curve("all labels (micro)", scores.flatten(), true.flatten()), *each], note
+    return [curve("all labels (micro)", scores.ravel(), true.ravel()), *each], note
 
 
 def thinned(values: np.ndarray, limit: int = _MAX_POINTS) -> np.ndarray:
@@ -84,8 +120,8 @@ def reliability(evaluation: Evaluation) -> Reliability:
     assert decisions is not None
     score, right = decisions
     if evaluation.target.has_label_sets:
-        score, right = evaluation.probabilities.flatten(), evaluation.outcomes.targets.flatten()
-    scores, rights = score.double().numpy(), right.double().numpy()
+        score, right = evaluation.probabilities.ravel(), evaluation.outcomes.targets.ravel()
+    scores, rights = score.astype(float), right.astype(float)
     index = np.minimum((scores * BINS).astype(int), BINS - 1)
     rows = np.bincount(index, minlength=BINS)
     filled = rows > 0

@@ -7,17 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
-from torchmetrics.functional.classification import (
-    binary_auroc,
-    binary_average_precision,
-    binary_precision_recall_curve,
-    binary_roc,
-)
 
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.evaluation.report.curves import curves, reliability, thinned
+from lit_textclf.evaluation.report.curves import (
+    average_precision,
+    curves,
+    precision_recall,
+    reliability,
+    roc,
+    roc_area,
+    thinned,
+)
 from lit_textclf.evaluation.report.figure_style import BLUE, GREY, ORANGE, canvas, legend_below, png, short_names
 from lit_textclf.utils.messages import plural
 
@@ -104,26 +104,21 @@ def per_class_f1_figure(evaluation: Evaluation) -> Figure | None:
 # Curves ---------------------------------------------------------------------------------------------------------------
 def precision_recall_figure(evaluation: Evaluation) -> Figure | None:
     """Precision against recall, of the positive label or of each label against the others."""
-
-    def points(scores: Tensor, true: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        precision, recall, thresholds = binary_precision_recall_curve(scores, true)
-        return recall, precision, thresholds
-
     what = "Precision and recall"
-    return _curves(evaluation, what, "AP", binary_average_precision, points, ("recall", "precision"))
+    return _curves(evaluation, what, "AP", average_precision, precision_recall, ("recall", "precision"))
 
 
 def roc_figure(evaluation: Evaluation) -> Figure | None:
     """True against false positive rate, of the positive label or of each label against the others."""
-    return _curves(evaluation, "ROC", "AUC", binary_auroc, binary_roc, ("false positive rate", "true positive rate"))
+    return _curves(evaluation, "ROC", "AUC", roc_area, roc, ("false positive rate", "true positive rate"))
 
 
 def _curves(
     evaluation: Evaluation,
     what: str,
     measure: str,
-    area: Callable[[Tensor, Tensor], Tensor],
-    points: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+    area: Callable[[np.ndarray, np.ndarray], float],
+    points: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
     axis_names: tuple[str, str],
 ) -> Figure | None:
     if evaluation.decisions is None:
@@ -133,7 +128,7 @@ def _curves(
         return None
     with canvas(_title(evaluation, what + note), 3.8) as (figure, axes):
         for number, (name, scores, true, size) in enumerate(drawn):
-            x, y, _ = (thinned(values.numpy()) for values in points(scores, true))
+            x, y = (thinned(values) for values in points(scores, true))
             first = number == 0
             axes.plot(
                 x, y, color="black" if first else f"C{(number - 1) % 10}", linewidth=1.8 if first else 1.1,
@@ -173,7 +168,7 @@ def score_histogram_figure(evaluation: Evaluation) -> Figure | None:
     decisions = evaluation.without_thresholds.decisions
     if decisions is None:
         return None
-    right, wrong = decisions.score[decisions.right].numpy(), decisions.score[~decisions.right].numpy()
+    right, wrong = decisions.score[decisions.right], decisions.score[~decisions.right]
     low, high = np.floor(50 * float(decisions.score.min())) / 50, np.ceil(50 * float(decisions.score.max())) / 50
     edges = np.linspace(low, max(high, low + 0.02), 21).tolist()  # scores of many classes may all be small
     of = "decisions" if evaluation.target.has_label_sets else "rows"
@@ -192,15 +187,15 @@ def coverage_figure(evaluation: Evaluation) -> Figure | None:
     decisions = evaluation.without_thresholds.decisions
     if decisions is None or evaluation.target.has_label_sets:
         return None
-    score, order = decisions.score.sort(descending=True, stable=True)
-    kept = torch.arange(1, len(score) + 1)
-    accuracy = decisions.right[order].cumsum(0) / kept
-    last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])  # rows with equal scores are kept together
+    order = np.argsort(-decisions.score, kind="stable")
+    score, kept = decisions.score[order], np.arange(1, len(order) + 1)
+    accuracy = decisions.right[order].cumsum() / kept
+    last = np.append(np.diff(score) != 0, True)  # rows with equal scores are kept together
     share = kept[last] / len(score)
     with canvas(_title(evaluation, "Accuracy on the most confident rows")) as (figure, axes):
-        axes.plot(thinned(share.numpy()), thinned(accuracy[last].numpy()), color=BLUE)
+        axes.plot(thinned(share), thinned(accuracy[last]), color=BLUE)
         for number, threshold in enumerate((0.5, 0.8, 0.9, 0.95, 0.99)):
-            above = int((score >= threshold).sum())
+            above = int((score >= np.float32(threshold)).sum())
             if 0 < above < len(score):
                 reached, right = above / len(score), float(accuracy[above - 1])
                 label = f"score ≥ {threshold}: {reached:.1%} of rows, accuracy {right:.1%}"
@@ -216,7 +211,7 @@ def prediction_figure(evaluation: Evaluation) -> Figure | None:
     """Predicted against true values."""
     if evaluation.target.has_probabilities:
         return None
-    true, predicted = evaluation.outcomes.targets.double().numpy(), evaluation.decided.double().numpy()
+    true, predicted = evaluation.outcomes.targets.astype(float), evaluation.decided.astype(float)
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
     opacity = float(np.clip(300 / len(true), 0.08, 0.7))
     with canvas(_title(evaluation, "Predicted and true values"), 4.2) as (figure, axes):
@@ -230,7 +225,7 @@ def residual_figure(evaluation: Evaluation) -> Figure | None:
     """The distribution of errors."""
     if evaluation.target.has_probabilities:
         return None
-    residuals = (evaluation.decided.double() - evaluation.outcomes.targets.double()).numpy()
+    residuals = evaluation.decided.astype(float) - evaluation.outcomes.targets.astype(float)
     with canvas(_title(evaluation, "Residuals")) as (figure, axes):
         axes.hist(residuals, 40, color=BLUE)
         axes.axvline(0, color=GREY, linestyle=":", linewidth=1)
@@ -243,7 +238,7 @@ def residual_figure(evaluation: Evaluation) -> Figure | None:
 
 def length_histogram_figure(evaluation: Evaluation) -> Figure | None:
     """The distribution of lengths in tokens, and how many rows exceed the maximum length."""
-    lengths, limit = evaluation.outcomes.lengths.numpy(), evaluation.outcomes.max_length
+    lengths, limit = evaluation.outcomes.lengths, evaluation.outcomes.max_length
     longest, cut = int(lengths.max()), int((lengths > limit).sum())
     step = max(1, -(-longest // 40))
     near = limit <= 1.5 * longest

@@ -10,9 +10,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lit_textclf.classifier.metrics.table import plain_name, shown_in
-from lit_textclf.evaluation.baselines import Compared
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.evaluation.report.sections import SECTIONS, Page
+from lit_textclf.evaluation.report.sections import SECTIONS, Compared, Page
 from lit_textclf.utils.atomic import write_file
 from lit_textclf.utils.run_folder import CONFIG, OTHER_ROOT
 from lit_textclf.version import __version__

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup, escape
 
-from lit_textclf.evaluation.baselines import Compared
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.report.figures import FIGURES
 
@@ -24,6 +23,16 @@ MAX_CHARS = 2000
 """Characters shown of a text; the CSV files have all of them."""
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _MAX_FILES = 10
+
+
+class Compared(NamedTuple):
+    """A baseline beside a model, as texts: its description, the metric and both its values, and the difference."""
+
+    baseline: str
+    metric: str
+    value: str
+    of_model: str
+    verdict: str
 
 
 class Page(NamedTuple):
@@ -152,7 +161,7 @@ def _coverage(page: Page) -> list[Block]:
         return []
     rows = []
     for threshold in THRESHOLDS:
-        kept = (evaluation.score >= threshold).numpy()
+        kept = evaluation.score >= np.float32(threshold)
         count = int(kept.sum())
         right = f"{100 * (1 - evaluation.wrong[kept].mean()):.1f} %" if count else ""
         share = f"{100 * count / len(evaluation):.1f} %"

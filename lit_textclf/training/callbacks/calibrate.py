@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from lit_textclf.classifier.calibration import fit_temperature, thresholds_of
@@ -41,8 +42,8 @@ class Calibrate(Callback):
             self._noted = True
         if trainer.sanity_checking or outcomes is None or not outcomes.target.has_probabilities:
             return
-        target, logits, targets = outcomes.target, outcomes.logits, outcomes.targets
-        if trainer.state.fn == "fit" and has_skill(target, logits, targets):
+        target, logits, targets = outcomes.target, *map(torch.from_numpy, (outcomes.logits, outcomes.targets))
+        if trainer.state.fn == "fit" and has_skill(target, outcomes.logits, outcomes.targets):
             temperature = fit_temperature(target.task, logits, targets) if pl_module.calibrate else 1.0
             calibrated = Calibration(temperature).apply(logits)
             thresholds = thresholds_of(target, calibrated, targets, pl_module.threshold_for)
@@ -92,6 +93,5 @@ def note_calibration(best: Mapping[str, float], evaluation: Evaluation | None, r
 
 def _given_to_all(evaluation: Evaluation, thresholds: Mapping[str, float]) -> list[str]:
     """The labels that these thresholds would give to all rows of an evaluation."""
-    target, logits = evaluation.target, evaluation.calibration.apply(evaluation.outcomes.logits)
-    scores = rules_of(target).probabilities(logits).double()
-    return [name for name, value in thresholds.items() if bool((scores[:, target.labels.index(name)] >= value).all())]
+    labels, scores = evaluation.target.labels, evaluation.probabilities.astype(float)
+    return [name for name, value in thresholds.items() if (scores[:, labels.index(name)] >= value).all()]

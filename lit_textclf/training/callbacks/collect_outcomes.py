@@ -81,11 +81,10 @@ def _gathered(trainer: pl.Trainer, split: str, batches: Sequence[tuple[Tensor, T
     parts = [torch.cat(part) for part in zip(*batches, strict=True)]
     if trainer.world_size > 1:
         parts = [torch.cat(gather_all_tensors(part.contiguous())) for part in parts]
-    row, logits, targets = (part.cpu() for part in parts)
-    order = row.argsort()
     data = data_module_of(trainer)
     assert isinstance(data, TextDataModule)
-    return Outcomes.from_rows(data, split, row[order], logits[order], targets[order])
+    row, logits, targets = (part.cpu().numpy() for part in parts)
+    return Outcomes.from_rows(data, split, row, logits, targets)
 
 
 class MeasureProbe(Callback):
@@ -135,8 +134,8 @@ class MeasureProbe(Callback):
         started = time.perf_counter()
         with as_probe(pl_module):
             outcomes = outcomes_of(trainer, pl_module, "validation", data.val_dataloader())
-        self._state = {"rows": _digest(outcomes.rows), "logits": outcomes.logits}
-        target, logits, targets = outcomes.target, outcomes.logits, outcomes.targets
+        target, logits, targets = outcomes.target, *map(torch.from_numpy, (outcomes.logits, outcomes.targets))
+        self._state = {"rows": _digest(outcomes.rows), "logits": logits}
         metrics = StageMetrics(target, "val_", pl_module.hparams["metrics"])
         metrics.update(logits, targets, rules_of(target).loss(logits, targets))
         values = metrics.compute(alone=True)

@@ -182,9 +182,9 @@ def _inputs(features: Sequence[str], evaluation: Evaluation) -> dict[str, Any]:
     feature `prediction_scores` gets probabilities before calibration; with two labels, those of the positive label.
     """
     index, scores = evaluation.target.positive_index, evaluation.uncalibrated.probabilities
-    references = evaluation.outcomes.targets.to(evaluation.decided.dtype)
+    references = evaluation.outcomes.targets.astype(evaluation.decided.dtype)
     if "prediction_scores" not in features:
-        return {"predictions": evaluation.decided.numpy(), "references": references.numpy()}
+        return {"predictions": evaluation.decided, "references": references}
     if index is not None:
-        return {"prediction_scores": scores[:, index].numpy(), "references": references.eq(index).long().numpy()}
-    return {"prediction_scores": scores.squeeze(-1).numpy(), "references": references.numpy()}
+        return {"prediction_scores": scores[:, index], "references": (references == index).astype(np.int64)}
+    return {"prediction_scores": scores[:, 0] if scores.shape[1] == 1 else scores, "references": references}

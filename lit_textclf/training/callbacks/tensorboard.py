@@ -19,14 +19,13 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from PIL import Image
 from torch import Tensor, nn
-from torchmetrics.functional.classification import binary_average_precision
 
 from lit_textclf.classifier.metrics.table import charts_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.data.batches.collate import pool
 from lit_textclf.data.trainer import data_module_of
 from lit_textclf.evaluation.evaluation import Evaluation
-from lit_textclf.evaluation.report.curves import curves
+from lit_textclf.evaluation.report.curves import average_precision, curves
 from lit_textclf.evaluation.report.figures import FIGURES
 from lit_textclf.evaluation.worst_errors import describe_row, markdown_table, worst_errors
 from lit_textclf.models.layers import last_linear
@@ -226,7 +225,7 @@ def write_evaluation(writer: SummaryWriter, evaluation: Evaluation, step: int) -
     group = evaluation.split
     histograms = {"tokens_of_a_row": evaluation.outcomes.lengths}
     if (found := evaluation.without_thresholds.decisions) is not None:
-        for curve in curves(evaluation, binary_average_precision)[0]:
+        for curve in curves(evaluation, average_precision)[0]:
             writer.add_pr_curve(f"{group}/{curve.name}", curve.true, curve.scores, step)
         histograms |= {"scores_of_right": found.score[found.right], "scores_of_wrong": found.score[~found.right]}
     for name, values in histograms.items():

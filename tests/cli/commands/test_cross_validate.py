@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score
 from torch.nn import functional as F
 
@@ -72,18 +73,19 @@ class RecordedFile(PredictionFile):
 
 def test_each_row_has_the_temperature_of_its_fold() -> None:
     """In probabilities; losses are those before calibration, as everywhere."""
-    logits, targets = torch.tensor([[0.0, 1.0], [2.0, 0.0], [0.5, 0.25]]), torch.tensor([1, 0, 0])
+    logits, targets = np.array([[0, 1], [2, 0], [0.5, 0.25]], np.float32), np.array([1, 0, 0])
     rows, target = rows_of_texts(["a", "b", "c"]), Target("single_label", ("no", "yes"))
-    by_row = torch.tensor([[0.5], [2.0], [0.5]])
+    by_row = np.array([[0.5], [2.0], [0.5]], np.float32)
     evaluation = Evaluation(Outcomes("train", target, rows, logits, targets, targets, 8), Calibration(by_row=by_row))
-    assert torch.equal(evaluation.probabilities, (logits / by_row).double().softmax(1).float())
-    assert torch.equal(evaluation.losses, F.cross_entropy(logits, targets, reduction="none"))
+    assert evaluation.probabilities == pytest.approx(softmax(logits / by_row, 1))
+    losses = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets), reduction="none")
+    assert evaluation.losses == pytest.approx(losses.numpy())
 
 
 def test_predictions_are_formatted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of_texts(["a", "b,c", 'd "e"', "f", "g"])
-    logits = torch.tensor([[0.0, 1.0], [2.0, 0.0], [0.5, 0.25], [1.0, -1.0], [0.0, 0.0]])
-    nothing = torch.zeros(5, dtype=torch.int64)
+    logits = np.array([[0, 1], [2, 0], [0.5, 0.25], [1, -1], [0, 0]], np.float32)
+    nothing = np.zeros(5, np.int64)
     evaluation = Evaluation(Outcomes("train", Target("single_label", ("no", "yes")), rows, logits, nothing, nothing, 8))
     whole, parts = PredictionFile(Path("whole.csv")), RecordedFile(Path("parts.csv"))
     cross_validate.write_predictions(whole, evaluation)

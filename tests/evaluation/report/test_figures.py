@@ -10,8 +10,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from scipy.special import softmax
 from sklearn import metrics
-from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from lit_textclf.classifier.inference.calibration import Calibration
@@ -19,7 +19,14 @@ from lit_textclf.data.labels.target import Target
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes
-from lit_textclf.evaluation.report.curves import reliability, thinned
+from lit_textclf.evaluation.report.curves import (
+    average_precision,
+    precision_recall,
+    reliability,
+    roc,
+    roc_area,
+    thinned,
+)
 from lit_textclf.evaluation.report.figure_style import png, short_names
 from lit_textclf.evaluation.report.figures import (
     FIGURES,
@@ -56,7 +63,8 @@ def outcomes(target: Target, rows: int = 200, max_length: int = 64, better: floa
     else:
         targets = logits[:, 0] + torch.randn(rows, generator=generator)
     lengths = torch.randint(3, 90, (rows,), generator=generator)
-    return Outcomes("validation", target, rows_of_texts(["text"] * rows), logits, targets, lengths, max_length)
+    arrays = (each.numpy() for each in (logits, targets, lengths))
+    return Outcomes("validation", target, rows_of_texts(["text"] * rows), *arrays, max_length)
 
 
 def two() -> Outcomes:
@@ -74,10 +82,6 @@ def texts(figure: Figure | None) -> list[str]:
 def of_legend(figure: Figure | None) -> list[str]:
     assert figure is not None
     return [text.get_text() for text in figure.legends[0].get_texts()]
-
-
-def numpy(values: Tensor) -> np.ndarray:
-    return values.numpy()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ def test_nothing_is_cut_off_and_ticks_do_not_overlap(target: Target) -> None:
 
 def test_confusion_numbers() -> None:
     found = two()
-    expected = metrics.confusion_matrix(numpy(found.targets), numpy(found.logits.argmax(-1)))
+    expected = metrics.confusion_matrix(found.targets, found.logits.argmax(-1))
     evaluation = Evaluation(found)
     shown = texts(confusion_figure(evaluation))
     assert {str(value) for value in expected.flatten()} <= set(shown)
@@ -136,12 +140,12 @@ def test_confusion_numbers() -> None:
 
 def test_many_classes_show_the_most_confused() -> None:
     names = tuple(f"c{number:02}" for number in range(40))
-    targets = torch.arange(40).repeat(10)
-    guesses = targets.clone()
+    targets = np.tile(np.arange(40), 10)
+    guesses = targets.copy()
     guesses[targets == 33] = 5  # ten rows of c33 taken for c05: these two have the most errors
-    logits = torch.nn.functional.one_hot(guesses, 40).float()
+    logits = np.eye(40, dtype=np.float32)[guesses]
     rows = rows_of_texts(["x"] * 400)
-    found = Outcomes("test", Target("single_label", names), rows, logits, targets, torch.ones(400), 8)
+    found = Outcomes("test", Target("single_label", names), rows, logits, targets, np.ones(400), 8)
     figure = confusion_figure(evaluated(found))
     assert figure is not None
     ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
@@ -154,12 +158,12 @@ def test_many_classes_show_the_most_confused() -> None:
 def test_f1_numbers(task: str) -> None:
     found = outcomes(Target(task, ("a", "b", "c")))  # type: ignore[arg-type]
     if task == "single_label":
-        guesses = numpy(found.logits.argmax(-1))
-        rows = np.bincount(numpy(found.targets))
+        guesses = found.logits.argmax(-1)
+        rows = np.bincount(found.targets)
     else:
-        guesses = numpy(found.logits > 0).astype(int)
-        rows = numpy(found.targets).sum(0).astype(int)
-    scores = metrics.f1_score(numpy(found.targets).astype(int), guesses, average=None)
+        guesses = (found.logits > 0).astype(int)
+        rows = found.targets.sum(0).astype(int)
+    scores = metrics.f1_score(found.targets.astype(int), guesses, average=None)
     figure = per_class_f1_figure(evaluated(found))
     assert figure is not None
     shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
@@ -169,7 +173,7 @@ def test_f1_numbers(task: str) -> None:
 
 def test_areas_of_the_positive_label() -> None:
     found = two()
-    true, scores = numpy(found.targets) == 0, numpy(found.logits.softmax(-1)[:, 0])  # "no" is the positive one
+    true, scores = found.targets == 0, softmax(found.logits, -1)[:, 0]  # "no" is the positive one
     assert of_legend(precision_recall_figure(evaluated(found))) == [
         f"AP {metrics.average_precision_score(true, scores):.3f}  no"
     ]
@@ -178,19 +182,32 @@ def test_areas_of_the_positive_label() -> None:
 
 def test_areas_of_the_worst_labels() -> None:
     found = outcomes(Target("single_label", tuple("abcdefgh")))
-    true = np.eye(8)[numpy(found.targets)]
-    scores = numpy(found.logits.softmax(-1))
+    true = np.eye(8)[found.targets]
+    scores = softmax(found.logits, -1)
     areas = metrics.roc_auc_score(true, scores, average=None)
     micro = metrics.roc_auc_score(true, scores, average="micro")
     worst = [f"AUC {areas[place]:.3f}  {'abcdefgh'[place]}" for place in np.argsort(areas)[:5]]
     assert of_legend(roc_figure(evaluated(found))) == [f"AUC {micro:.3f}  all labels (micro)", *worst]
 
 
+@pytest.mark.parametrize("rows", [2, 5, 300])
+def test_curves_are_those_of_scikit_learn(rows: int) -> None:
+    """Of scores some of which are equal."""
+    random = np.random.default_rng(rows)
+    scores, true = random.random(rows).round(1).astype(np.float32), np.arange(rows) % 2
+    precision, recall, _ = metrics.precision_recall_curve(true, scores)
+    found = precision_recall(scores, true)
+    assert found[0] == pytest.approx(recall)
+    assert found[1] == pytest.approx(precision)
+    for ours, theirs in zip(roc(scores, true), metrics.roc_curve(true, scores, drop_intermediate=False), strict=False):
+        assert ours == pytest.approx(theirs)
+    assert average_precision(scores, true) == pytest.approx(metrics.average_precision_score(true, scores))
+    assert roc_area(scores, true) == pytest.approx(metrics.roc_auc_score(true, scores))
+
+
 def test_labels_without_rows_have_no_curve() -> None:
     found = two()
-    one = Outcomes(
-        found.split, found.target, found.rows, found.logits, torch.ones_like(found.targets), found.lengths, 9
-    )
+    one = Outcomes(found.split, found.target, found.rows, found.logits, np.ones_like(found.targets), found.lengths, 9)
     assert precision_recall_figure(evaluated(one)) is None
     assert {"roc", "precision_recall"}.isdisjoint(figures_of(Evaluation(one)))
 
@@ -198,8 +215,8 @@ def test_labels_without_rows_have_no_curve() -> None:
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_calibration_error(temperature: float) -> None:
     found = outcomes(Target("single_label", tuple("abcde")))
-    chances = (found.logits / temperature).softmax(-1)
-    expected = multiclass_calibration_error(chances, found.targets, 5, n_bins=15)
+    chances = (torch.from_numpy(found.logits) / temperature).softmax(-1)
+    expected = multiclass_calibration_error(chances, torch.from_numpy(found.targets), 5, n_bins=15)
     drawn = reliability(Evaluation(found, Calibration(temperature)))
     assert drawn.error == pytest.approx(float(expected), abs=1e-6)
     assert drawn.share.sum() == pytest.approx(1)
@@ -207,11 +224,11 @@ def test_calibration_error(temperature: float) -> None:
 
 def test_coverage_by_hand() -> None:
     # Scores 0.9, 0.8 (wrong), 0.7, 0.6: a threshold of 0.8 keeps two rows, of which one is right.
-    chances = torch.tensor([0.9, 0.8, 0.7, 0.6])
-    logits = torch.stack([torch.zeros(4), (chances / (1 - chances)).log()], 1)
+    chances = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
+    logits = np.stack([np.zeros(4, np.float32), np.log(chances / (1 - chances))], 1)
     rows = rows_of_texts(["x"] * 4)
     labels = Target("single_label", ("no", "yes"))
-    found = Outcomes("test", labels, rows, logits, torch.tensor([1, 0, 1, 1]), torch.ones(4), 8)
+    found = Outcomes("test", labels, rows, logits, np.array([1, 0, 1, 1]), np.ones(4), 8)
     figure = coverage_figure(evaluated(found))
     assert figure is not None
     line = figure.axes[0].lines[0]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-import torch
 
 from lit_textclf import Target
 from lit_textclf.classifier.inference.calibration import Calibration
@@ -15,10 +15,10 @@ from lit_textclf.training.callbacks.calibrate import note_calibration
 
 def evaluation(threshold: float) -> Evaluation:
     """Of a model that is right about all 40 rows; its scores of `spam` are 0.018 and 0.982."""
-    target, targets = Target("single_label", ("ham", "spam"), "spam"), torch.arange(40) % 2
-    logits = torch.stack([torch.zeros(40), torch.where(targets == 1, 4.0, -4.0)], 1)
+    target, targets = Target("single_label", ("ham", "spam"), "spam"), np.arange(40) % 2
+    logits = np.stack([np.zeros(40), np.where(targets == 1, 4.0, -4.0)], 1).astype(np.float32)
     rows = rows_of_texts([f"text {row}" for row in range(40)])
-    outcomes = Outcomes("validation", target, rows, logits, targets, torch.ones(40, dtype=torch.long), 8)
+    outcomes = Outcomes("validation", target, rows, logits, targets, np.ones(40, np.int64), 8)
     return Evaluation(outcomes, Calibration(1.0, {"spam": threshold}))
 
 

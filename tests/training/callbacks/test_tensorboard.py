@@ -150,7 +150,7 @@ def test_embeddings_and_graph(fit_args: list[str], capsys: pytest.CaptureFixture
     state = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     logits = vectors @ state["model.classifier.weight"].T + state["model.classifier.bias"]
     assert collected.outcomes is not None
-    torch.testing.assert_close(logits, collected.outcomes.logits[:10], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits, torch.from_numpy(collected.outcomes.logits[:10]), atol=1e-4, rtol=1e-4)
     lines = (folder / "metadata.tsv").read_text(encoding="utf-8").splitlines()
     assert lines[0].split("\t") == ["text", "true", "predicted"]
     assert [line.split("\t")[:2] for line in lines[1:]] == [list(row) for row in sentences(58)[48:]]
