@@ -42,6 +42,8 @@ LISTED = [
     ),
     ("lightning.pytorch.cli:LightningCLI", "_parse_ckpt_path", "cli/lightning_cli.py"),
     ("lightning.pytorch.cli:LightningCLI", "_parser", "cli/commands/cross_validate.py cli/lightning_cli.py"),
+    ("lightning.pytorch.cli:LightningCLI", "_subcommand_method_arguments", "cli/lightning_cli.py"),
+    ("lightning.pytorch.cli:LightningCLI", "_subcommand_parsers", "cli/lightning_cli.py"),
     (
         "lightning.pytorch.strategies.launchers",
         "_MultiProcessingLauncher",

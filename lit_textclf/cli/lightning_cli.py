@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import shutil
 import sys
 from collections.abc import Sequence
@@ -56,6 +57,9 @@ from lit_textclf.utils.messages import UserError, agree, note, plural, rank
 from lit_textclf.utils.paths import expand_path
 from lit_textclf.utils.run_folder import LOGS, folder_of, new_folder, write_metrics
 
+_PARSERS: dict[tuple[type[TextCLI], str], tuple[Any, ...]] = {}
+"""What LightningCLI builds for a command: its parser, that of the options, the arguments of the Trainer's method."""
+
 
 def run(args: Sequence[str], callbacks: Sequence[Callback] = ()) -> tuple[dict[str, float], list[Path]]:
     """Runs `fit`, `validate`, `test` or `predict`; returns the metrics, and the files that were written."""
@@ -103,6 +107,15 @@ class TextCLI(LightningCLI):
         """
         skipped = {"weights_only", "verbose", "return_predictions", "dataloaders"}
         return {self.command: LightningCLI.subcommands()[self.command] | skipped}
+
+    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
+        """Copies the parser that an earlier run in this process has built, see :func:`built_once`."""
+        key = (type(self), self.command)
+        if key not in _PARSERS:
+            super().setup_parser(*args, **kwargs)
+            _PARSERS[key] = (self.parser, self._subcommand_parsers, self._subcommand_method_arguments)
+        copied = copy.deepcopy(_PARSERS[key])
+        self.parser, self._subcommand_parsers, self._subcommand_method_arguments = copied
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the options of trainer, model and data."""

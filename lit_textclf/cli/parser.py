@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar
 
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
 from lit_textclf.utils.messages import UserError, did_you_mean, either
 from lit_textclf.utils.run_folder import SECTIONS
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _MEANT = {
     "trainer.max_epochs": "epochs num_epochs n_epochs num_train_epochs nb_epochs",
     "model.learning_rate": "lr base_lr",
@@ -78,6 +82,21 @@ class Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raises a UserError with the message, and with the nearest option if one was mistyped."""
         raise UserError(one_line(message, self.option_keys))
+
+
+def built_once(build: Callable[P, T]) -> Callable[P, T]:
+    """Builds a parser at the first call, and copies it at each: 5 ms in place of 100 for that of `fit`.
+
+    Commands that run one after another in a process need the same parsers, as the folds of `cross_validate` do. Each
+    gets its own, because `set_defaults` changes it.
+    """
+    built = functools.cache(build)
+
+    @functools.wraps(build)
+    def copied(*args: P.args, **kwargs: P.kwargs) -> T:
+        return copy.deepcopy(built(*args, **kwargs))  # type: ignore[arg-type]
+
+    return copied
 
 
 def config_parser(**settings: Any) -> Parser:

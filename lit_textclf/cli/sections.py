@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser
 
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.options import CARRIED, CLASSES
-from lit_textclf.cli.parser import Parser, add_data_options, config_parser
+from lit_textclf.cli.parser import Parser, add_data_options, built_once, config_parser
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.prediction.options import written_as
 from lit_textclf.prediction.writer import PredictionWriter
@@ -79,6 +79,7 @@ def add_options(parser: ArgumentParser, command: str) -> None:
     )  # fmt: skip
 
 
+@built_once
 def parser_of(command: str, description: str) -> Parser:
     """The complete parser of a command besides those of Lightning's CLI, which accepts configs of `fit`."""
     parser = config_parser(prog=f"lit-textclf {command}", description=description)

@@ -95,3 +95,13 @@ def test_a_config_has_the_same_table() -> None:
 )
 def test_what_to_type(args: list[str], expected: str, fails: Fails) -> None:
     assert fails(args) == f"error: {expected}"
+
+
+def test_defaults_of_a_checkpoint_stay_in_its_parser() -> None:
+    first = parser_of("check", "")
+    first.set_defaults({"data.batch_size": 77, "data.labels": ["a", "b"]})
+    second = parser_of("check", "")
+    assert first.get_defaults().data.batch_size == 77
+    assert second.get_defaults().data.batch_size == 32
+    assert second.get_defaults().data.labels is None
+    assert second.parse_args([]).data.batch_size == 32

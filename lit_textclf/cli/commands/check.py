@@ -15,7 +15,7 @@ from lit_textclf.check.findings import Examination, Finding
 from lit_textclf.check.suggest import suggested
 from lit_textclf.check.tables import show
 from lit_textclf.classifier.options import CARRIED, ClassifierOptions
-from lit_textclf.cli.parser import Parser, add_data_options, config_parser
+from lit_textclf.cli.parser import Parser, add_data_options, built_once, config_parser
 from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
 from lit_textclf.data.text_data import TextData
 from lit_textclf.data.tokens.special_tokens import SpecialTokens
@@ -139,6 +139,7 @@ def read_options(
             return *parsed(parser, args), parser
 
 
+@built_once
 def plain_parser() -> Parser:
     """A parser of options whose types need no Lightning."""
     parser = config_parser(add_help=False, print_config=None)

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
 WIDTH = 4.8
@@ -90,5 +91,6 @@ def png(figure: Figure) -> bytes:
         # Matplotlib draws boxes for scripts that no installed font has; the tables next to the figure have the names.
         warnings.filterwarnings("ignore", message=r"(?s).*Glyph .* missing from (current )?font.*")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
-        figure.savefig(buffer, format="png")
+        # Not savefig, which first draws everything a second time for the layout (matplotlib 3.11, print_figure).
+        cast("FigureCanvasAgg", figure.canvas).print_png(buffer)  # type: ignore[no-untyped-call]
     return buffer.getvalue()
