@@ -39,8 +39,9 @@ typecheck: install
 test: lint typecheck
 	HF_HUB_OFFLINE=1 $(BIN)/python $(QUICK)
 
+# Two at a time, on any number of cores: some of these tests start several processes of their own.
 test-slow: install
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow --numprocesses 2 --dist worksteal
 
 # The quick suite on the lowest versions that pyproject.toml allows. Their warnings, most of them about newer versions of
 # packages that they need in turn, are not errors here.

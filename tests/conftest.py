@@ -180,15 +180,20 @@ def exported(exported_model: Path, fitted: Path) -> list[str]:
     return ["--engine", "onnx", "--model_dir", "model"]
 
 
-@pytest.fixture
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def leave_out_figures(patch: pytest.MonkeyPatch) -> None:
     """Leaves out the figures of `test` and `validate`: drawing takes a second, more than all else that they do."""
     from lit_textclf.evaluation.report import csv_files, sections
 
     for figure in sections.FIGURES:
         if figure.file:
-            monkeypatch.delitem(csv_files.FILES, figure.file)
-    monkeypatch.setattr(sections, "FIGURES", ())
+            patch.delitem(csv_files.FILES, figure.file)
+    patch.setattr(sections, "FIGURES", ())
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See :func:`leave_out_figures`."""
+    leave_out_figures(monkeypatch)
 
 
 @pytest.fixture

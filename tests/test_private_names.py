@@ -11,6 +11,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ LISTED = [
         ("torch.nn:Module", f"_{kind}", "models/last_layer.py")
         for kind in ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")
     ),
+    ("torch.nn:Module", "_apply", "classifier/metrics/stage.py"),
     ("torch.nn:Module", "_modules", "classifier/outputs.py"),
     ("transformers:PreTrainedConfig", "_attn_implementation", "models/attention.py models/last_layer.py"),
 ]
@@ -124,11 +126,17 @@ def has(owner: Any, name: str) -> bool:
     """Whether a module or a class has a name, or a class sets it in its own code."""
     if name in vars(owner) or name in inspect.get_annotations(owner):
         return True
+    return name in assigned_by(owner)
+
+
+@cache
+def assigned_by(owner: Any) -> set[str]:
+    """The private attributes that a class sets in its own code."""
     try:
         source = inspect.getsource(owner) if inspect.isclass(owner) else ""
     except (OSError, TypeError):  # made without a file, or in C
-        return False
-    return re.search(rf"self\.{name}\b *[:=]", source) is not None
+        return set()
+    return set(re.findall(r"self\.(_\w+) *[:=]", source))
 
 
 @pytest.mark.parametrize(("owner", "name", "files"), LISTED, ids=[f"{owner}.{name}" for owner, name, _ in LISTED])

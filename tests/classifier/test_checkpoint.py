@@ -23,6 +23,8 @@ from lit_textclf import Target, TextClassifier, TextDataModule, Trainer, UserErr
 from lit_textclf.classifier.checkpoint import FORMAT, MIGRATIONS, find_checkpoint, read_checkpoint, refuse
 from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, link_or_copy
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 class Runs:
     """Pickled code, as an attacker would hide it in a checkpoint."""

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, mean_
 from lit_textclf import main
 from lit_textclf.compare.runs import differing, read_runs, shared_rows
 from lit_textclf.compare.statistics import Measure, _draws, bootstrap, mcnemar
-from tests.conftest import sentences, write_csv
+from tests.conftest import leave_out_figures, sentences, shared_folder, write_csv
 
 Fails = Callable[[Sequence[str]], str]
 
@@ -41,8 +42,8 @@ def runs(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--trainer.accelerator", "cpu", "--trainer.precision", "32-true", "--trainer.default_root_dir", str(folder),
         "--model.head_init", "random",
     ]  # fmt: skip
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    with shared_folder(folder), pytest.MonkeyPatch.context() as patch:
+        leave_out_figures(patch)
         main([*fit, "--model.learning_rate", "1e-4", "--trainer.max_epochs", "1"])
         main([*fit, "--model.learning_rate", "3e-3", "--trainer.max_epochs", "6"])
         for number in range(2):
@@ -274,23 +275,30 @@ def test_bootstrap_of_labels() -> None:
     predicted = [np.where(random.random(80) < share, given, names[random.integers(5, size=80)]) for share in (0.7, 0.4)]
     loss = random.random((2, 80))
     measure = Measure("single_label", given.tolist(), [run.tolist() for run in predicted], loss)
-    found = bootstrap(measure, 300, seed=5)
+    found = bootstrap(measure, 150, seed=5)
     assert set(found.of_runs) == {"accuracy", "f1_macro", "loss"}
+
+    @cache
+    def macro_of(run: int, draw: tuple[int, ...]) -> float:
+        # Labels that are neither there nor given are no part of the mean, as in scikit-learn without `labels`.
+        rows = list(draw)
+        return float(f1_score(given[rows], predicted[run][rows], average="macro", zero_division=0))
+
+    def macro(draw: np.ndarray, run: int) -> float:
+        return macro_of(run, tuple(draw.tolist()))
+
     for run in range(2):
-
-        def macro(draw: np.ndarray, run: int = run) -> float:
-            # Labels that are neither there nor given are no part of the mean, as in scikit-learn without `labels`.
-            return float(f1_score(given[draw], predicted[run][draw], average="macro", zero_division=0))
-
         one = found.of_runs["f1_macro"][run]
-        assert (one.low, one.high) == pytest.approx(by_hand(measure, run, macro, 300, 5))
-        assert one.value == pytest.approx(macro(np.arange(80)))
+        assert (one.low, one.high) == pytest.approx(
+            by_hand(measure, run, lambda draw, run=run: macro(draw, run), 150, 5)
+        )
+        assert one.value == pytest.approx(macro(np.arange(80), run))
         mean = found.of_runs["loss"][run]
         assert (mean.low, mean.high) == pytest.approx(
-            by_hand(measure, run, lambda draw, run=run: loss[run][draw].mean(), 300, 5)
+            by_hand(measure, run, lambda draw, run=run: loss[run][draw].mean(), 150, 5)
         )
     difference = found.differences["f1_macro"][0]
-    low_high = by_hand(measure, 0, lambda draw: macro(draw, 1) - macro(draw, 0), 300, 5)
+    low_high = by_hand(measure, 0, lambda draw: macro(draw, 1) - macro(draw, 0), 150, 5)
     assert (difference.low, difference.high) == pytest.approx(low_high)
 
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from lit_textclf import TextDataModule, main
-from tests.conftest import sentences, write_csv
+from tests.conftest import leave_out_figures, sentences, write_csv
 from tests.training.callbacks.test_hf_evaluate import write_script
 
 ROOT = Path(__file__).parent.parent.parent
@@ -62,6 +62,7 @@ def template(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         environment(patch, tiny_bert)
+        leave_out_figures(patch)
         for name in ("reviews", "more_reviews", "train", "validation", "test", "mine"):
             write_csv(Path(f"{name}.csv"), ["text", "label"], sentences(40))
         write_csv(Path("new.csv"), ["text"], [("good film",), ("bad film",)])

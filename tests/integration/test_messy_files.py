@@ -14,6 +14,8 @@ from lit_textclf import main
 from lit_textclf.classifier.checkpoint import find_checkpoint, read_checkpoint
 from tests.conftest import write_csv
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 Fails = Callable[[Sequence[str]], str]
 
 

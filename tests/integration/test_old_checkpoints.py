@@ -16,6 +16,8 @@ import torch
 
 from lit_textclf import TextClassifier, main
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 RELEASES = sorted((Path(__file__).parent.parent / "checkpoints").iterdir())
 LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
 ON_CPU = ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.precision", "32-true"]

@@ -87,7 +87,15 @@ def test_an_encoder_of_single_texts_learns_to_read_pairs(
     assert isinstance(plain.probe, Probe)
     assert isinstance(learned.probe, Probe)
     assert learned.probe.quality > plain.probe.quality
-    again = fit(sentence_bert, file)
+
+
+@pytest.mark.slow
+def test_what_is_learned_depends_on_the_seed_alone(
+    sentence_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_pairs(tmp_path / "train.csv")
+    learned, again = fit(sentence_bert, file), fit(sentence_bert, file)
+    assert capsys.readouterr().err.count("the encoder first learns from it to read pairs") == 2
     for name, value in learned.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 

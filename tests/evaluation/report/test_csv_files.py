@@ -57,6 +57,7 @@ def judged(fit_args: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_every_wrong_row_once(judged: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     metrics = main(["validate", *judged])
     captured = capfd.readouterr()

@@ -107,6 +107,7 @@ def test_alone_and_harmless(target: Target, figures: int, written: Callable[...,
     assert any(HARMFUL in part for part in found.texts)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_what_the_tables_say(written: Callable[..., Path]) -> None:
     target = Target("single_label", ("no", "yes", "maybe"))
     evaluation = Evaluation(outcomes(target, better=0.5))
@@ -130,6 +131,7 @@ def test_what_the_tables_say(written: Callable[..., Path]) -> None:
     assert suspects == [str(number) for number in evaluation.label_issues.rows[:MAX_ROWS]]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_long_text_is_cut_and_a_model_without_errors(written: Callable[..., Path]) -> None:
     numbers = written(Target("regression")).read_text(encoding="utf-8")
     assert numbers.count(f"[the first {MAX_CHARS} characters]") <= 1
@@ -168,7 +170,8 @@ def test_in_a_browser(width: int, target: Target, written: Callable[..., Path]) 
         assert not [entry for entry in driver.get_log("browser") if "favicon" not in entry["message"]]
 
 
-def test_figures_follow_the_temperature(written: Callable[..., Path]) -> None:
+@pytest.mark.usefixtures("no_figures")
+def test_tables_follow_the_temperature(written: Callable[..., Path]) -> None:
     target = Target("single_label", ("no", "yes", "maybe"))
     path = written(target, temperature=2.0)
     chances = softmax(outcomes(target).logits / 2, -1).max(-1)
