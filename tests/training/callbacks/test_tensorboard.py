@@ -11,10 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pytest
 import torch
-import wandb
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
@@ -200,6 +198,8 @@ def test_every_logger_gets_what_it_can_take(loggers: str, fit_args: list[str]) -
 def test_weights_and_biases_offline(fit_args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
+    import wandb  # which takes a second: only where it is used
+
     logged: list[dict[str, Any]] = []
     log = wandb.Run.log
 
@@ -222,6 +222,8 @@ def test_weights_and_biases_offline(fit_args: list[str], monkeypatch: pytest.Mon
 @pytest.mark.filterwarnings("ignore:.*filesystem:FutureWarning")  # MLflow prefers a database
 def test_mlflow_in_a_folder(fit_args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    import mlflow  # which takes a second: only where it is used
+
     config = config_with("  - class_path: MLFlowLogger\n    init_args: {tracking_uri: ./store}\n")
     metrics = main(["fit", *config, *fit_args[1:], *FIGURES])
     client = mlflow.MlflowClient("./store")
