@@ -58,19 +58,12 @@ POSTPONED: Mapping[str, Names] = {
     ),
     "torch._dynamo._trace_wrapped_higher_order_op": Names(("TransformGetItemToIndex",)),
     "torch.distributed._composable.fsdp": Names(("fully_shard",)),
+    "torch.distributed.checkpoint": Names(),
+    "torch.distributed.checkpoint.hf_storage": Names(("HuggingFaceStorageReader", "HuggingFaceStorageWriter")),
     "torch.distributed.fsdp": Names(("CPUOffloadPolicy", "FullyShardedDataParallel", "MixedPrecisionPolicy")),
     "torch.distributed.tensor": Names(("DTensor", "Partial", "Replicate", "Shard", "distribute_tensor")),
     "torch.distributed.tensor._utils": Names(("compute_local_shape_and_global_offset",)),
     "torch.distributed.tensor.placement_types": Names(("Shard", "_StridedShard")),
-    "transformers.distributed.checkpoint": Names(
-        (
-            "_get_resolved_distributed_checkpoint_files",
-            "_load_model_checkpoint_distributed",
-            "_save_model_checkpoint_distributed",
-            "consolidate_distributed_checkpoint",
-            "get_distributed_checkpoint_dir",
-        )
-    ),
     "transformers.distributed.expert_parallel": Names(("apply_expert_parallelism",)),
     "transformers.distributed.tensor_parallel": Names(
         ("apply_tensor_parallelism", "gather_state_dict_for_save", "get_kv_heads_per_rank", "verify_tp_plan")
