@@ -36,8 +36,8 @@ from lit_textclf.cli.sections import add_options, names_a_class, writer_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.evaluation.report.csv_files import write_evaluation, write_outcomes
 from lit_textclf.evaluation.report.html import write_report
-from lit_textclf.evaluation.report.tables import print_labels, print_table
-from lit_textclf.evaluation.skill import describe_no_skill
+from lit_textclf.evaluation.report.results import show_and_write
+from lit_textclf.evaluation.report.tables import print_table
 from lit_textclf.prediction.options import PredictOptions
 from lit_textclf.prediction.writer import write_predictions
 from lit_textclf.training.callbacks.calibrate import Calibrate, note_calibration
@@ -367,21 +367,13 @@ class TextCLI(LightningCLI):
         self.metrics = stage_metrics(self.trainer, prefix)
         if not self.trainer.is_global_zero or self.folder is None or self.stored is None:
             return
-        measured = self.stored.path
-        self.written.append(write_metrics(self.metrics, self.folder))
-        print_table(self.metrics, f"{split} of {measured}")
         evaluation = self.collected.evaluation(self.model)
-        if evaluation is None:  # the rows were not collected
+        self.written += show_and_write(evaluation, self.metrics, self.folder, split, str(self.stored.path))
+        if evaluation is None:
             return
-        print_labels(evaluation)
-        if not evaluation.has_skill:
-            note(f"{split}: {describe_no_skill(evaluation.outcomes)}")
-        write_evaluation(evaluation, self.folder)
-        report = write_report(evaluation, self.metrics, self.folder, str(measured))
-        self.written.append(report)
         if self.engine is None:
-            note(f"next: lit-textclf predict --ckpt_path {measured} --data.predict_file FILE --output FILE.csv")
-        note(f"next: open {report} in a browser")
+            note(f"next: lit-textclf predict --ckpt_path {self.stored.path} --data.predict_file FILE --output FILE.csv")
+        note(f"next: open {self.written[-1]} in a browser")
 
     def predict(self, **kwargs: Any) -> None:
         """Predicts to a file, or to one for each input file."""

@@ -14,11 +14,11 @@ from lightning.pytorch.accelerators import XLAAccelerator
 from torch.utils.data import DataLoader, Sampler
 
 from lit_textclf.data.batches.collate import Collator
-from lit_textclf.data.batches.dataset import TokenizedDataset
+from lit_textclf.data.batches.dataset import WINDOW_BATCHES, TokenizedDataset
 from lit_textclf.data.batches.loaders import ResumableLoader
 from lit_textclf.data.batches.parts import part_rows_for
 from lit_textclf.data.batches.predict_dataset import PredictDataset
-from lit_textclf.data.batches.samplers import WINDOW_BATCHES, SortedWindowSampler, make_sampler
+from lit_textclf.data.batches.samplers import SortedWindowSampler, make_sampler
 from lit_textclf.data.encoded_data import EncodedData, ReadsText
 from lit_textclf.data.options import CARRIED
 from lit_textclf.data.rows.holdout import stratified_sample

@@ -18,6 +18,7 @@ ALL = HEAVY | {"lightning_utilities", "jsonargparse", "numpy", "pyarrow", "yaml"
 
 CHECK = "check --model.model_name_or_path MODEL"
 ONNX = "predict --engine onnx --model_dir ONNX --output PREDICTIONS"
+EVALUATE = "test --engine onnx --model_dir ONNX --data.test_file train.csv --trainer.logger false"
 # What is typed, the exit code, and what is not imported. RUN are the folders of two runs.
 TABLE = [
     ("", 0, ALL),
@@ -37,6 +38,8 @@ TABLE = [
     ("predict --ckpt_path best --text good --output PREDICTIONS", 0, {"datasets", "pandas", "sklearn"}),
     (f"{ONNX} --text good", 0, HEAVY | {"rich"}),
     (f"{ONNX} --data.predict_file train.csv --data.eval_batch_size 7 --with_logits", 0, HEAVY),  # and metrics
+    # The figures of the report need matplotlib.
+    (f"{EVALUATE} --trainer.default_root_dir PREDICTIONS", 0, HEAVY - {"matplotlib"}),
 ]
 SCRIPT = """
 import json, sys

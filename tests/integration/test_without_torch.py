@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -59,9 +60,28 @@ def test_predicts_the_same_bytes(python: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("exported")
+def test_measures_the_same(python: str) -> None:
+    write_csv(Path("rows.csv"), ["text", "label"], sentences(150))
+    engine = ["test", "--engine", "onnx", "--model_dir", "model", "--data.test_file", "rows.csv"]
+    main([*engine, "--trainer.default_root_dir", "through_torch"], callbacks=[Callback()])
+    done = run(python, "-m", "lit_textclf", *engine, "--trainer.default_root_dir", "plain")
+    assert done.returncode == 0, done.stderr
+    assert "tensorboard: no events are written, because torch is not installed" in done.stderr
+    folders = [Path(name) / "lightning_logs/version_0" for name in ("through_torch", "plain")]
+    for name in ("outcomes.csv", "errors.csv", "per_class.csv", "confusion_matrix.csv"):
+        first, second = (folder / name for folder in folders)
+        assert first.read_bytes() == second.read_bytes()
+    first, second = (json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in folders)
+    assert second == pytest.approx(first, abs=1e-6)
+    assert (folders[1] / "report.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("exported")
 def test_what_needs_torch_says_so(python: str) -> None:
     for args, words in (
         (["predict", "--ckpt_path", "last", "--text", "good"], "error: predict needs torch here, which is not"),
+        (["test", "--ckpt_path", "last"], "error: test needs torch here, which is not"),
         (["fit", "--data.train_file", "rows.csv"], "error: fit needs torch here, which is not"),
         (["predict", "--engine", "onnx", "--model_dir", "model", "--text", "a", "--trainer.devices", "1"],
          "error: no option --trainer.devices (torch, which has more options, is not installed)"),

@@ -24,8 +24,15 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "fit": Command("fine-tune a model on labelled rows", "lightning_cli:run", takes_callbacks=True),
-    "validate": Command("measure a checkpoint on the validation rows", "lightning_cli:run", takes_callbacks=True),
-    "test": Command("measure a checkpoint on the test rows", "lightning_cli:run", takes_callbacks=True),
+    "validate": Command(
+        "measure a checkpoint on the validation rows",
+        "commands.evaluate:evaluate",
+        lightning=False,
+        takes_callbacks=True,
+    ),
+    "test": Command(
+        "measure a checkpoint on the test rows", "commands.evaluate:evaluate", lightning=False, takes_callbacks=True
+    ),
     "predict": Command(
         "write a checkpoint's predictions to a CSV file",
         "commands.predict:predict",

@@ -68,6 +68,23 @@ class Encoder:
         return [self._special.build(*ends)]
 
 
+WINDOW_BATCHES = 100
+"""Batches whose rows are sorted by length together.
+
+Padding at 32 rows a batch, windows of 25, 50 and 100 batches: SST-2 5.8, 3.7 and 2.5 %, STS-B 7.4, 4.3 and 2.6 %,
+Banking77 10.3, 5.9 and 3.5 %.
+"""
+
+
+def sorted_in_windows(lengths: np.ndarray, window: int) -> np.ndarray:
+    """The order in which rows are evaluated: sorted by length within windows of input order, int64 `(rows,)`.
+
+    The longest come first: a batch that does not fit into memory is noticed at once. Windows of one row are input
+    order.
+    """
+    return np.lexsort((-lengths, np.arange(len(lengths)) // window))
+
+
 class TokenizedDataset(Base):
     """Rows ready for the collator.
 
