@@ -44,4 +44,5 @@ class SaveRunConfig(SaveConfigCallback):
 
     def _write(self, trainer: pl.Trainer, config: Any) -> None:
         if trainer.is_global_zero:
-            self.parser.save(config, str(self.folder / CONFIG), skip_none=False, overwrite=True, multifile=False)
+            file = str(self.folder / CONFIG)
+            self.parser.save(config, file, skip_none=False, skip_validation=True, overwrite=True, multifile=False)
