@@ -88,14 +88,40 @@ def _threads() -> int:
     return int(allowed) if allowed.isdigit() else 0
 
 
+_NAME = "name a checkpoint, the folder of a run, or a folder that export wrote"
+
+
+def _of_transformers(folder: Path) -> TextClassifier:
+    """The classifier in a folder of `export --format hf`, whose weights have the temperature and the scale of values.
+
+    Long texts are cut at the tokenizer's `model_max_length`, as transformers' pipeline does.
+    """
+    from lit_textclf.classifier.module import TextClassifier
+    from lit_textclf.classifier.tasks.table import RULES
+    from lit_textclf.data.labels.table import TASKS
+    from lit_textclf.data.labels.target import Target
+    from lit_textclf.models.config import load_config
+
+    config = load_config(str(folder))
+    task = next((name for name, rules in RULES.items() if rules.problem_type == config.problem_type), None)
+    if task is None:
+        raise UserError(f"load: {folder}: config.json has no problem_type, so that the task is not known; {_NAME}")
+    labels = [name for _, name in sorted(dict(config.id2label or {}).items())] if TASKS[task].has_probabilities else []
+    target = Target.from_dict({"task": task, "labels": labels})
+    classifier = TextClassifier(str(folder), pooling="own", head_init="random", target=target)
+    classifier.configure_model()
+    classifier.remember({"max_length": classifier.tokenizer.model_max_length}, None)
+    return classifier.eval()
+
+
 def load(path: str | os.PathLike[str]) -> TextClassifier | OnnxClassifier:
     """Loads a trained model, whose `classify` takes texts; that of an ONNX folder needs no torch.
 
     Args:
-        path: a checkpoint, a run's folder, or a folder that `export --format onnx` wrote.
+        path: a checkpoint, a run's folder, or a folder that `export` wrote, for ONNX Runtime or for transformers.
 
     Raises:
-        UserError: if there is neither at this path, or it is damaged.
+        UserError: if there is none of these at this path, or it is damaged.
 
     Example:
         >>> from lit_textclf import load
@@ -106,8 +132,12 @@ def load(path: str | os.PathLike[str]) -> TextClassifier | OnnxClassifier:
     if (found / MODEL).is_file():
         return OnnxClassifier(read_model_folder(found))
     if (found / "model.safetensors").is_file():
-        raise UserError(f"load: {found} is for transformers; name a checkpoint, or a folder of export --format onnx")
-    from lit_textclf.classifier.checkpoint import find_checkpoint
+        return _of_transformers(found)
+    if found.is_dir() and not (found / "checkpoints" / "best.ckpt").is_file():
+        raise UserError(f"load: {found} has neither a checkpoint nor an exported model; {_NAME}")
+    from lit_textclf.classifier.checkpoint import ALIASES, find_checkpoint
     from lit_textclf.classifier.module import TextClassifier
 
+    if not found.exists() and str(found) not in ALIASES:
+        raise UserError(f"load: {found}: no such file or folder; {_NAME}")
     return TextClassifier.load_from_checkpoint(find_checkpoint(str(found), Path.cwd()), map_location="cpu").eval()

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from lit_textclf import TextClassifier, UserError, load
+from lit_textclf import TextClassifier, UserError, load, main
 from lit_textclf.export.load import OnnxClassifier
 from lit_textclf.export.onnx_model import OnnxModel
 from lit_textclf.export.onnx_runtime import read_model_folder
+from tests.conftest import sentences, write_csv
 
 pytestmark = pytest.mark.slow
 
@@ -77,9 +78,9 @@ def test_a_pickled_classifier_answers_alike() -> None:
 
 @pytest.mark.usefixtures("exported")
 def test_what_cannot_be_loaded() -> None:
-    with pytest.raises(UserError, match="nowhere: no such checkpoint"):
+    with pytest.raises(UserError, match="nowhere: no such file or folder; name a checkpoint, the folder of a run"):
         load("nowhere")
-    with pytest.raises(UserError, match="a folder, not a checkpoint"):
+    with pytest.raises(UserError, match="has neither a checkpoint nor an exported model"):
         load(".")
     with pytest.raises(UserError, match=r"classify: texts\[1\] is 3: must be a string"):
         load("model").classify(["good", 3])  # type: ignore[list-item]
@@ -88,5 +89,35 @@ def test_what_cannot_be_loaded() -> None:
         load("model")
     Path("model/model.safetensors").touch()
     Path("model/model.onnx").unlink()
-    with pytest.raises(UserError, match="is for transformers; name a checkpoint"):
+    with pytest.raises(UserError, match="model"):
         load("model")
+
+
+@pytest.mark.usefixtures("exported")
+def test_a_folder_for_transformers() -> None:
+    """Its weights have the temperature; long texts are cut as in training."""
+    main(["export", "--ckpt_path", "lightning_logs/version_0/checkpoints/best.ckpt", "--output", "hf"])
+    found, expected = (load(path).classify(TEXTS) for path in ("hf", "lightning_logs/version_0"))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours["label"] == theirs["label"]
+        assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-5)
+
+
+@pytest.mark.parametrize("task", ["multi_label", "regression"])
+def test_a_folder_for_transformers_of_another_task(task: str, tiny_bert: Path) -> None:
+    labels = ["a", "b", "a|b", ""] if task == "multi_label" else ["100.5", "2", "30", "7.25"]
+    rows = [(text, labels[index % 4]) for index, (text, _) in enumerate(sentences(24))]
+    write_csv(Path("data.csv"), ["text", "label"], rows)
+    main([
+        "fit", "--model.model_name_or_path", str(tiny_bert), "--data.train_file", "data.csv", "--data.task", task,
+        "--data.max_length", "16", "--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", "--trainer.precision",
+        "32-true",
+    ])  # fmt: skip
+    main(["export", "--ckpt_path", "last", "--output", "hf"])
+    found, expected = (load(path).classify(TEXTS) for path in ("hf", "last"))
+    for ours, theirs in zip(found, expected, strict=True):
+        if task == "regression":
+            assert ours["prediction"] == pytest.approx(theirs["prediction"], rel=1e-4)
+        else:
+            assert ours["labels"] == theirs["labels"]
+            assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-5)
