@@ -77,6 +77,7 @@ def prepare(folder: Path, args: argparse.Namespace) -> dict[str, list[str]]:
         "predict --text --engine onnx": [*predict, "--engine", "onnx", "--model_dir", str(folder / "onnx")],
         "TextClassifier.classify, one text": [*code, CLASSIFY, checkpoint, TEXT],
         "fit, to its first step": [*code, FIRST_STEP, *fit],
+        "fit without a probe, to its first step": [*code, FIRST_STEP, *fit, "--model.head_init", "random"],
         "test": [*tool, "test", "--ckpt_path", checkpoint, "--data.test_file", str(test), *root],
     }
 
