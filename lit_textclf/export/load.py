@@ -121,7 +121,7 @@ def load(path: str | os.PathLike[str]) -> TextClassifier | OnnxClassifier:
         path: a checkpoint, a run's folder, or a folder that `export` wrote, for ONNX Runtime or for transformers.
 
     Raises:
-        UserError: if there is none of these at this path, or it is damaged.
+        UserError: if this path has neither, or it is damaged.
 
     Example:
         >>> from lit_textclf import load
