@@ -65,7 +65,8 @@ def test_each_file_is_that_of_a_command_of_its_own(
     assert list(files_in("out")) == ["a.csv", "b.x.csv", "c.csv"]
     assert loaded == [1]
     assert out.splitlines()[-1] == "wrote out/a.csv out/b.x.csv out/c.csv"
-    assert found == expected
+    # The loss of a batch is a float32 mean, and the batches of two files are not those of one.
+    assert found == pytest.approx(expected, rel=1e-7)
     assert "last.ckpt, 2 of 3 files\n" in out
     assert "predict: file 2 of 3: in/b.x.jsonl\npredict: 11 rows\n" in err
     for output in ("a.csv", "b.x.csv"):

@@ -59,7 +59,8 @@ class PlainRun(ABC):
         """
         if not _may_be_onnx(args):
             return None
-        parser, has_torch = cls._parser(), importlib.util.find_spec("torch") is not None
+        found = importlib.util.find_spec("torch")
+        parser, has_torch = cls._parser(), found is not None and found.origin is not None  # a folder has no origin
         try:
             typed = in_order_of_precedence(args, parser.option_keys)
             options = parser.parse_args(typed.args[1:])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from matplotlib.figure import Figure
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util.tensor_util import make_ndarray
@@ -90,16 +90,16 @@ def test_fit_and_test(
     for name in ("the most frequent label", "the frozen encoder with a linear model"):
         assert f'<td class="text">{name}</td>' in report
     assert Path("lightning_logs/version_0/errors.csv").is_file()  # the report names it
-    saved, save = list[Figure](), Figure.savefig
+    drawn, draw = list[FigureCanvasAgg](), FigureCanvasAgg.print_png
 
-    def count(figure: Figure, *args: Any, **kwargs: Any) -> None:
-        saved.append(figure)
-        save(figure, *args, **kwargs)
+    def count(canvas: FigureCanvasAgg, *args: Any, **kwargs: Any) -> None:
+        drawn.append(canvas)
+        draw(canvas, *args, **kwargs)
 
-    monkeypatch.setattr(Figure, "savefig", count)
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", count)
     main(["test", "--ckpt_path", "best", "--data.test_file", str(reviews["test"]), *FIGURES])
     assert images(events(1)) == {"test": CLASSES}
-    assert len(saved) == len(CLASSES)  # once for TensorBoard, report.html and the files
+    assert len(drawn) == len(CLASSES)  # once for TensorBoard, report.html and the files
     page = Path("lightning_logs/version_1/report.html").read_text(encoding="utf-8")
     for name in ("confusion_matrix.png", "calibration.png"):
         content = Path("lightning_logs/version_1", name).read_bytes()
