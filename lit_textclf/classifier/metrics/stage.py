@@ -53,14 +53,16 @@ class StageMetrics(nn.Module):
         )
         # A sum of a thousand float32 errors differs in the sixth digit with the order, that is with the ranks.
         self._wide = torch.float32 if torch.backends.mps.is_available() else torch.float64  # MPS has no float64
+        self._widen()
+
+    def _widen(self) -> None:
         for metric in self.loggable().values():
             metric.set_dtype(self._wide)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StageMetrics:
         """Moves the states, but keeps their type: torchmetrics 1.9.0 does in `half()`, and not in `to(torch.half)`."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for metric in self.loggable().values():
-            metric.set_dtype(self._wide)
+        self._widen()
         return self
 
     def update(self, logits: Tensor, target: Tensor, loss: Tensor, predicted: Tensor | None = None) -> None:

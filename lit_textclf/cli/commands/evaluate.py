@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lit_textclf.classifier.inference.calibration import formatted
-from lit_textclf.cli.commands.plain import PlainRun, padder_of, stopped_by_sigterm
+from lit_textclf.cli.commands.plain import PlainRun, padder_of, run_plain_or_with_lightning, stopped_by_sigterm
 from lit_textclf.cli.parser import Parser
 from lit_textclf.data.batches.dataset import WINDOW_BATCHES, sorted_in_windows
 from lit_textclf.data.encoded_data import EncodedData
@@ -31,14 +31,7 @@ if TYPE_CHECKING:
 
 def evaluate(args: Sequence[str], callbacks: Sequence[Callback] = ()) -> tuple[dict[str, float], list[Path]]:
     """Measures a model; returns the metrics, and the files that were written."""
-    if not callbacks and (plain := PLAIN[args[0]].of(args)) is not None:
-        return plain.run()
-    from lit_textclf.cli.lightning_process import lightning_process
-
-    with lightning_process():
-        from lit_textclf.cli.lightning_cli import run
-
-        return run(args, callbacks)
+    return run_plain_or_with_lightning(PLAIN[args[0]], args, callbacks)
 
 
 class PlainEvaluation(PlainRun):

@@ -10,7 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
@@ -27,6 +27,9 @@ from lit_textclf.export.load import OnnxClassifier
 from lit_textclf.training.config import TensorBoardOptions
 from lit_textclf.utils.imports.arrow import leave_out_pandas
 from lit_textclf.utils.messages import ENVIRONMENT_PREFIX, UserError, note
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
 
 
 class PlainRun(ABC):
@@ -77,6 +80,10 @@ class PlainRun(ABC):
                 return None
             note(f"model.metrics {', '.join(metrics)}: not measured, because torch is not installed")
         return cls(engine, typed, parser)
+
+    @abstractmethod
+    def run(self) -> tuple[dict[str, float], list[Path]]:
+        """The metrics, and the files that were written."""
 
     @classmethod
     @abstractmethod
@@ -137,6 +144,20 @@ class PlainRun(ABC):
                 decided = decisions_of(target).decide(target, model.calibration.apply(logits), model.thresholds)
             metrics.update(logits, targets, decided)
         return metrics.compute()
+
+
+def run_plain_or_with_lightning(
+    kind: type[PlainRun], args: Sequence[str], callbacks: Sequence[Callback]
+) -> tuple[dict[str, float], list[Path]]:
+    """Runs a command, with Lightning only where it is needed; returns the metrics, and the files that were written."""
+    if not callbacks and (plain := kind.of(args)) is not None:
+        return plain.run()
+    from lit_textclf.cli.lightning_process import lightning_process
+
+    with lightning_process():
+        from lit_textclf.cli.lightning_cli import run
+
+        return run(args, callbacks)
 
 
 def _may_be_onnx(args: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lit_textclf.cli.commands.plain import PlainRun, padder_of, stopped_by_sigterm
+from lit_textclf.cli.commands.plain import PlainRun, padder_of, run_plain_or_with_lightning, stopped_by_sigterm
 from lit_textclf.cli.engine import check_predict_input, refuse_text_and_file
 from lit_textclf.cli.parser import Parser
 from lit_textclf.data.batches.dataset import TokenizedDataset
@@ -29,14 +29,7 @@ if TYPE_CHECKING:
 
 def predict(args: Sequence[str], callbacks: Sequence[Callback] = ()) -> tuple[dict[str, float], list[Path]]:
     """Writes predictions; returns the metrics, if all rows have labels, and the files that were written."""
-    if not callbacks and (plain := PlainPrediction.of(args)) is not None:
-        return plain.run()
-    from lit_textclf.cli.lightning_process import lightning_process
-
-    with lightning_process():
-        from lit_textclf.cli.lightning_cli import run
-
-        return run(args, callbacks)
+    return run_plain_or_with_lightning(PlainPrediction, args, callbacks)
 
 
 class PlainPrediction(PlainRun):
