@@ -23,7 +23,7 @@ ROOT = Path(lit_textclf.__file__).parent
 CHECKPOINT = "lightning.pytorch.callbacks:ModelCheckpoint"
 LISTED = [
     # owner, private name, the files that use it
-    ("argparse:ArgumentParser", "_actions", "cli/commands/cross_validate.py cli/parser.py"),
+    ("argparse:ArgumentParser", "_actions", "cli/commands/runs/cross_validate.py cli/parser.py"),
     ("atexit", "_run_exitfuncs", "cli/main.py"),
     ("codecs:CodecInfo", "_is_text_encoding", "data/readers/open_text.py prediction/output_file.py"),
     ("evaluate:Metric", "_compute", "training/callbacks/hf_evaluate.py"),
@@ -42,7 +42,7 @@ LISTED = [
         "training/callbacks/checkpoints.py",
     ),
     ("lightning.pytorch.cli:LightningCLI", "_parse_ckpt_path", "cli/lightning_cli.py"),
-    ("lightning.pytorch.cli:LightningCLI", "_parser", "cli/commands/cross_validate.py cli/lightning_cli.py"),
+    ("lightning.pytorch.cli:LightningCLI", "_parser", "cli/commands/runs/cross_validate.py cli/lightning_cli.py"),
     ("lightning.pytorch.cli:LightningCLI", "_subcommand_method_arguments", "cli/lightning_cli.py"),
     ("lightning.pytorch.cli:LightningCLI", "_subcommand_parsers", "cli/lightning_cli.py"),
     (

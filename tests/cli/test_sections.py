@@ -13,7 +13,7 @@ import pytest
 from lit_textclf import main
 from lit_textclf.classifier.options import ClassifierOptions
 from lit_textclf.cli.commands import COMMANDS
-from lit_textclf.cli.commands.export import export
+from lit_textclf.cli.commands.inference.export import export
 from lit_textclf.cli.sections import NOT_OPTIONS, names_a_class, parser_of
 from lit_textclf.data.batches.sampler_names import SAMPLERS
 from lit_textclf.data.labels.table import TASKS

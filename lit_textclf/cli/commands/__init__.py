@@ -26,35 +26,40 @@ COMMANDS = {
     "fit": Command("fine-tune a model on labelled rows", "lightning_cli:run", takes_callbacks=True),
     "validate": Command(
         "measure a checkpoint on the validation rows",
-        "commands.evaluate:evaluate",
+        "commands.inference.evaluate:evaluate",
         lightning=False,
         takes_callbacks=True,
     ),
     "test": Command(
-        "measure a checkpoint on the test rows", "commands.evaluate:evaluate", lightning=False, takes_callbacks=True
+        "measure a checkpoint on the test rows",
+        "commands.inference.evaluate:evaluate",
+        lightning=False,
+        takes_callbacks=True,
     ),
     "predict": Command(
         "write a checkpoint's predictions to a CSV file",
-        "commands.predict:predict",
+        "commands.inference.predict:predict",
         lightning=False,
         takes_callbacks=True,
     ),
     "check": Command(
-        "look at the data before training: what is in it, and what is wrong", "commands.check:check", lightning=False
+        "look at the data before training: what is in it, and what is wrong",
+        "commands.data.check:check",
+        lightning=False,
     ),
-    "init": Command("write a complete, commented config for this data", "commands.init:init", lightning=False),
-    "export": Command("write a checkpoint as a folder that transformers loads", "commands.export:export"),
+    "init": Command("write a complete, commented config for this data", "commands.data.init:init", lightning=False),
+    "export": Command("write a checkpoint as a folder that transformers loads", "commands.inference.export:export"),
     "cross_validate": Command(
         "fit once for each fold: mean and spread of the metrics, out-of-fold predictions",
-        "commands.cross_validate:cross_validate",
+        "commands.runs.cross_validate:cross_validate",
     ),
     "baseline": Command(
         "measure the most frequent label and linear models of words and of a frozen encoder, without fine-tuning",
-        "commands.baseline:baseline",
+        "commands.runs.baseline:baseline",
     ),
     "compare": Command(
         "runs side by side: settings, metrics, and whether they differ by more than chance",
-        "commands.compare:compare",
+        "commands.runs.compare:compare",
         lightning=False,
     ),
 }

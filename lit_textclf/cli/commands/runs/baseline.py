@@ -18,7 +18,7 @@ from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.start.head import as_probe
 from lit_textclf.classifier.tasks.table import rules_of
-from lit_textclf.cli.commands.check import parsed
+from lit_textclf.cli.commands.data.check import parsed
 from lit_textclf.cli.sections import parser_of
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.trainer import data_module_of

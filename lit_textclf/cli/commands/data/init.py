@@ -14,7 +14,7 @@ import yaml
 from lit_textclf.check.findings import Examination
 from lit_textclf.check.suggest import suggested
 from lit_textclf.classifier.options import CARRIED, ClassifierOptions
-from lit_textclf.cli.commands.check import look, read_options
+from lit_textclf.cli.commands.data.check import look, read_options
 from lit_textclf.cli.parser import Parser
 from lit_textclf.cli.precedence import Arguments
 from lit_textclf.data.text_data import TextData

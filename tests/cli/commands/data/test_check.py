@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lit_textclf import main
-from lit_textclf.cli.commands.check import _add_own_options, parsed, plain_parser
+from lit_textclf.cli.commands.data.check import _add_own_options, parsed, plain_parser
 from lit_textclf.cli.sections import parser_of
 from tests.conftest import sentences, write_csv
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lit_textclf import Target, TextDataModule, UserError, main
 from lit_textclf.classifier.inference.calibration import Calibration
-from lit_textclf.cli.commands import cross_validate
+from lit_textclf.cli.commands.runs import cross_validate
 from lit_textclf.data.rows.rows import rows_of_texts
 from lit_textclf.evaluation.evaluation import Evaluation
 from lit_textclf.evaluation.outcomes import Outcomes

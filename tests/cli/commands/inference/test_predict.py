@@ -12,7 +12,7 @@ import pytest
 from lightning.pytorch.callbacks import Callback
 
 from lit_textclf import main
-from lit_textclf.cli.commands.predict import PlainPrediction
+from lit_textclf.cli.commands.inference.predict import PlainPrediction
 from tests.conftest import sentences, write_csv
 
 pytestmark = pytest.mark.slow

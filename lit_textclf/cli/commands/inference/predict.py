@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lit_textclf.cli.commands.plain import PlainRun, padder_of, run_plain_or_with_lightning, stopped_by_sigterm
+from lit_textclf.cli.commands.inference.plain import (
+    PlainRun,
+    padder_of,
+    run_plain_or_with_lightning,
+    stopped_by_sigterm,
+)
 from lit_textclf.cli.engine import check_predict_input, refuse_text_and_file
 from lit_textclf.cli.parser import Parser
 from lit_textclf.data.batches.dataset import TokenizedDataset

@@ -12,8 +12,8 @@ import pytest
 from lightning.pytorch.callbacks import Callback
 
 from lit_textclf import main
-from lit_textclf.cli.commands.evaluate import PLAIN
-from tests.cli.commands.test_predict import carry
+from lit_textclf.cli.commands.inference.evaluate import PLAIN
+from tests.cli.commands.inference.test_predict import carry
 from tests.conftest import sentences, write_csv
 
 pytestmark = pytest.mark.slow

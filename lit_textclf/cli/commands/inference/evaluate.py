@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lit_textclf.classifier.inference.calibration import formatted
-from lit_textclf.cli.commands.plain import PlainRun, padder_of, run_plain_or_with_lightning, stopped_by_sigterm
+from lit_textclf.cli.commands.inference.plain import (
+    PlainRun,
+    padder_of,
+    run_plain_or_with_lightning,
+    stopped_by_sigterm,
+)
 from lit_textclf.cli.parser import Parser
 from lit_textclf.data.batches.dataset import WINDOW_BATCHES, sorted_in_windows
 from lit_textclf.data.encoded_data import EncodedData

@@ -1,0 +1,1 @@
+"""Commands on rows, before training."""

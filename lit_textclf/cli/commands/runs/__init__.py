@@ -1,0 +1,1 @@
+"""Commands that train several times, or compare runs."""
