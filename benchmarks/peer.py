@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import PRECISIONS, best_precision
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from transformers import (
@@ -135,8 +136,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         num_labels=len(labels) if labels else 1,
         problem_type=f"{'multi' if several else 'single'}_label_classification" if labels else "regression",
     )
+    precision = args.precision if args.precision != "auto" else PRECISIONS[best_precision()]
     tuned = {
-        "bf16": args.precision == "bf16",
+        "bf16": precision == "bf16",
+        "fp16": precision == "fp16",
         "train_sampling_strategy": "group_by_length",
         "optim": "adamw_torch_fused",
     }
@@ -192,7 +195,9 @@ def main() -> None:
     parser.add_argument("--validation_split", type=float, help="share of the training rows to hold out")
     parser.add_argument("--splits", nargs="*", default=["validation", "test"], help="splits to predict and score")
     parser.add_argument("--padded", action="store_true", help="pad every row to --max_length, as run_glue.py does")
-    parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"], help="of a tuned Trainer")
+    parser.add_argument(
+        "--precision", default="auto", choices=["auto", *PRECISIONS.values()], help="of a tuned Trainer"
+    )
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--tuned", action=argparse.BooleanOptionalAction, default=True)
     args = parser.parse_args()

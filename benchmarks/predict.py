@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from machine import PRECISIONS, best_precision, describe
 from train import copy_rows, timed
 
 PEERS = ("Trainer, tuned", "Trainer, dynamic padding", "pipeline")
@@ -41,10 +42,10 @@ def peer(args: argparse.Namespace) -> None:
 
     with open(args.peer_rows, encoding="utf-8", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
-    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    tokenizer, cuda = AutoTokenizer.from_pretrained(args.model), torch.cuda.is_available()
     started = time.perf_counter()
     if args.peer == "pipeline":
-        classify = pipeline("text-classification", model=args.model, tokenizer=tokenizer, device=-1)
+        classify = pipeline("text-classification", model=args.model, tokenizer=tokenizer, device=0 if cuda else -1)
         part = texts[: args.pipeline_rows]
         started = time.perf_counter()
         results = [classify(text, truncation=True, max_length=args.max_length)[0] for text in part]
@@ -54,9 +55,12 @@ def peer(args: argparse.Namespace) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(args.model)
     encoded = tokenizer(texts, truncation=True, max_length=args.max_length)
     data = [{name: values[row] for name, values in encoded.items()} for row in range(len(texts))]
-    tuned = {"bf16": True, "train_sampling_strategy": "group_by_length"} if args.peer == "Trainer, tuned" else {}
+    tuned: dict[str, Any] = {}
+    if args.peer == "Trainer, tuned":
+        mixed = {"bf16": args.peer_precision == "bf16", "fp16": args.peer_precision == "fp16"}
+        tuned = {**mixed, "train_sampling_strategy": "group_by_length"}
     with tempfile.TemporaryDirectory() as out:
-        options = TrainingArguments(out, per_device_eval_batch_size=64, report_to="none", use_cpu=True, **tuned)
+        options = TrainingArguments(out, per_device_eval_batch_size=64, report_to="none", use_cpu=not cuda, **tuned)
         found = Trainer(model, options, data_collator=DataCollatorWithPadding(tokenizer)).predict(data)
     probabilities = torch.tensor(found.predictions).softmax(-1)
     with open(f"{args.peer_rows}.out", "w", encoding="utf-8", newline="") as file:
@@ -77,10 +81,13 @@ def main() -> None:
     parser.add_argument("--sides", nargs="*", choices=PEERS, default=PEERS)
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--peer_rows", help=argparse.SUPPRESS)
+    parser.add_argument("--peer_precision", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
         peer(args)
         return
+    precision = best_precision()
+    args.peer_precision = PRECISIONS[precision]
     found: dict[str, list[float]] = {side: [] for side in ("here", *args.sides)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -89,6 +96,7 @@ def main() -> None:
             for side, seconds in found.items():
                 seconds.append(_run(side, folder, rows, checkpoint, model, args))
                 print(f"round {number + 1}, {side}: {seconds[-1]:.1f} s", file=sys.stderr, flush=True)
+    print(f"{describe()}, {precision}")
     print("| side | seconds | rows/s | here is faster by |\n|---|---|---|---|")
     for side, seconds in found.items():
         ratios = [theirs / mine for mine, theirs in zip(found["here"], seconds, strict=True)]
@@ -149,7 +157,14 @@ def _run(side: str, folder: Path, rows: Path, checkpoint: Path, model: Path, arg
         command = ["-m", "lit_textclf", "predict", "--ckpt_path", str(checkpoint), "--data.predict_file", str(rows)]
         return timed([sys.executable, *command, "--output", str(folder / "p.csv"), "--overwrite"])[0]
     command = [__file__, "--peer", side, "--peer_rows", str(rows), "--model", str(model)]
-    command += ["--max_length", str(args.max_length), "--pipeline_rows", str(args.pipeline_rows)]
+    command += [
+        "--peer_precision",
+        args.peer_precision,
+        "--max_length",
+        str(args.max_length),
+        "--pipeline_rows",
+        str(args.pipeline_rows),
+    ]
     seconds, _, out = timed([sys.executable, *command])
     return seconds + float(json.loads(out.strip().splitlines()[-1])["not_run_seconds"])
 

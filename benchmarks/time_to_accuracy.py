@@ -1,9 +1,9 @@
 """How long `fit` takes to reach what Trainer reaches in three epochs at its best learning rate.
 
-Both sides train on all rows and are measured on the test rows. Trainer has dynamic padding by length and a fused
-optimizer, and the rate of 2e-5, 5e-5, 1e-4 and 2e-4 that does best on the test rows. `fit` has its defaults, except
-for the number of epochs: one, two or three, the first that reaches Trainer's accuracy. Seconds are those of whole
-processes, without the test.
+Both sides train on all rows and are measured on the test rows. Trainer has dynamic padding by length, a fused
+optimizer, the precision that the machine is best at, and the rate of 2e-5, 5e-5, 1e-4 and 2e-4 that does best on the
+test rows. `fit` has its defaults, except for the number of epochs: one, two or three, the first that reaches Trainer's
+accuracy. Seconds are those of whole processes, without the test.
 
 Example::
 
@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 from defaults import RATES, SETS
+from machine import PRECISIONS, best_precision
 from train import HERE, timed
 
 from lit_textclf.utils.paths import resolve_path
@@ -28,11 +29,11 @@ from lit_textclf.utils.paths import resolve_path
 def trainer(name: str, rate: float, folder: Path, args: argparse.Namespace) -> tuple[float, float]:
     """Trainer's test accuracy and seconds."""
     output = folder / "peer.json"
-    # bf16 is slower than float32 on a CPU without instructions for it.
     seconds, _, _ = timed(
         [sys.executable, str(HERE / "peer.py"), "--data_dir", args.data_dir, "--task", name, "--model",
          str(resolve_path(args.model)), "--learning_rate", str(rate), "--splits", "test", "--seed", str(args.seed),
-         "--batch_size", "32", "--max_length", "128", "--output", str(output), "--precision", args.precision]
+         "--batch_size", "32", "--max_length", "128", "--output", str(output), "--precision",
+         PRECISIONS[args.precision]]
     )  # fmt: skip
     found = json.loads(output.read_text(encoding="utf-8"))
     return found[f"test_{SETS[name].metric}"], seconds
@@ -58,9 +59,9 @@ def main() -> None:
     parser.add_argument("--data_dir", required=True, help="folder with SET/{train,test}.csv")
     parser.add_argument("--model", required=True, help="a folder, or package:NAME/PATH")
     parser.add_argument("--sets", nargs="+", default=["sst2", "trec6", "banking77"], choices=SETS)
-    parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"], help="of Trainer; ours is its default")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
+    args.precision = best_precision()
     os.environ["HF_HUB_OFFLINE"] = "1"
     for name in args.sets:
         with tempfile.TemporaryDirectory() as temporary:

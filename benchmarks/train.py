@@ -1,8 +1,9 @@
 """Training beside `transformers.Trainer`: the same rows, weights, seed, batch size and epochs, measured in turn.
 
 Each side runs in a process of its own, A B C A B C ..., and the medians of the ratios are printed: of the training
-loop's rows a second, and of the whole process from start to exit. `peak_share` is what the linear layers do for real
-tokens, as a share of the matrix products that this machine was measured to do in the same round.
+loop's rows a second, and of the whole process from start to exit. `fit` and a tuned Trainer compute in the precision
+that the machine is best at. `peak_share` is what the linear layers do for real tokens, as a share of the products in
+that precision that this machine was measured to do in the same round.
 
 Example::
 
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import PRECISIONS, best_precision, describe, matrix_product_peak
 
 HERE = Path(__file__).parent
 # Trainer trains the model's own pooler and a random head.
@@ -73,7 +75,7 @@ def trainer(*flags: str) -> Run:
             sys.executable, str(HERE / "peer.py"), "--data_dir", str(folder), "--task", "rows",
             "--model", args.model_folder, "--output", str(output), "--epochs", str(args.epochs),
             "--max_length", str(args.max_length), "--batch_size", str(args.batch_size), "--splits",
-            "validation", *flags,
+            "validation", "--precision", PRECISIONS[args.precision], *flags,
         ]  # fmt: skip
         seconds, memory, _ = timed(command)
         found = json.loads(output.read_text(encoding="utf-8"))
@@ -88,7 +90,7 @@ SIDES: dict[str, Run] = {
     "Trainer, dynamic padding": trainer("--no-tuned"),
     "Trainer, padded": trainer("--no-tuned", "--padded"),
 }
-"""Tuned: bf16, `group_by_length` and fused AdamW."""
+"""Tuned: the best precision of the machine, `group_by_length` and fused AdamW."""
 
 
 def copy_rows(source: str, target: Path, rows: int | None, seed: int = 0) -> None:
@@ -106,20 +108,6 @@ def copy_rows(source: str, target: Path, rows: int | None, seed: int = 0) -> Non
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*(column.to_pylist() for column in columns.values()), strict=True))
-
-
-def matrix_product_peak() -> float:
-    """The most that this machine multiplies in bf16, in FLOP/s: the best of 30 times ten products of 1,024 x 1,024."""
-    import torch
-
-    one, other = (torch.randn(1024, 1024, dtype=torch.bfloat16) for _ in range(2))
-    best = 0.0
-    for _ in range(30):
-        started = time.perf_counter()
-        for _ in range(10):
-            one @ other
-        best = max(best, 10 * 2 * 1024**3 / (time.perf_counter() - started))
-    return best
 
 
 def flop_per_token(model: str) -> int:
@@ -172,9 +160,13 @@ def main() -> None:
     parser.add_argument("--max_length", type=int, default=128)
     parser.add_argument("--batch_size", type=int, default=32)
     args = parser.parse_args()
+    import torch
+
     from lit_textclf.utils.paths import resolve_path
 
     args.model_folder = str(resolve_path(args.model))
+    args.precision = best_precision()
+    args.device = "cuda" if torch.cuda.is_available() else "cpu"
     found: dict[str, list[dict[str, float]]] = {side: [] for side in ("here", *args.sides)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -184,12 +176,12 @@ def main() -> None:
             copy_rows(args.validation_file, folder / "rows" / "validation.csv", None)
         peaks = []
         for number in range(args.rounds):
-            peaks.append(matrix_product_peak())
+            peaks.append(matrix_product_peak(args.precision, args.device))
             for side, runs in found.items():
                 runs.append(SIDES[side](folder, args))
                 print(f"round {number + 1}, {side}: {_shown(runs[-1])}", file=sys.stderr, flush=True)
     add_peak_share(found, peaks, flop_per_token(args.model_folder))
-    print(f"matrix products of this machine, bf16: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s")
+    print(f"{describe()}; matrix products, {args.precision}: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s")
     report(found)
 
 
