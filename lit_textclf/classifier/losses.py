@@ -87,6 +87,46 @@ class TrainingLoss:
         return loss
 
 
+class FiniteLosses:
+    """Stops training at a loss that is not finite.
+
+    A GPU would wait for the loss in each step. There losses are looked at together, after some steps and before
+    anything is written that they may have spoiled; the first wrong one is named.
+
+    Args:
+        every: steps after which the losses are looked at; with 1, a wrong one changes no weights.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
+        self._seen: list[tuple[int, Tensor]] = []
+
+    def add(self, loss: Tensor, step: int) -> None:
+        """Takes the loss of a step, a scalar.
+
+        Raises:
+            UserError: if this or an earlier loss is not finite.
+        """
+        self._seen.append((step, loss.detach()))
+        if len(self._seen) >= self.every:
+            self.look()
+
+    def look(self) -> None:
+        """Looks at the losses that nobody looked at yet.
+
+        Raises:
+            UserError: if one is not finite.
+        """
+        seen, self._seen = self._seen, []
+        if not seen:
+            return
+        losses = torch.stack([loss for _, loss in seen]).tolist()
+        for (step, _), loss in zip(seen, losses, strict=True):
+            if not math.isfinite(loss):
+                remedy = "lower model.learning_rate or set trainer.precision to 32-true"
+                raise UserError(f"the loss of step {step} is {loss}; {remedy}")
+
+
 def _users_loss(spec: Spec) -> Callable[[Tensor, Tensor], Tensor]:
     """An instance of the class, or the function with its `init_args`."""
     path, arguments = split_spec(spec, OPTION)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from lit_textclf.classifier.checkpoint import (
@@ -21,7 +20,7 @@ from lit_textclf.classifier.checkpoint import (
 )
 from lit_textclf.classifier.inference.calibration import Calibration
 from lit_textclf.classifier.inference.classify import ClassifiesTexts
-from lit_textclf.classifier.losses import TrainingLoss, class_weights_of
+from lit_textclf.classifier.losses import FiniteLosses, TrainingLoss, class_weights_of
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.metrics.table import shown_in
 from lit_textclf.classifier.network import Network, overridable
@@ -46,6 +45,8 @@ from lit_textclf.models.adapters import say_what_is_trained
 from lit_textclf.utils.messages import UserError
 
 STAGES = ("val", "test", "predict")
+_MOST_LOSSES = 100
+"""Losses that are kept on a GPU before they are looked at."""
 
 
 class TextClassifier(ClassifierOptions, Network, ClassifiesTexts):
@@ -63,6 +64,7 @@ class TextClassifier(ClassifierOptions, Network, ClassifiesTexts):
         self.thresholds: dict[str, float] | None = None
         self._training_loss: TrainingLoss | None = None
         self._loss_counts_data = False
+        self.finite_losses = FiniteLosses()
         self.stages: nn.ModuleDict | None = None
 
     # Building ---------------------------------------------------------------------------------------------------------
@@ -114,7 +116,7 @@ class TextClassifier(ClassifierOptions, Network, ClassifiesTexts):
             The mean loss of the batch, a scalar.
 
         Raises:
-            UserError: if the loss is not finite.
+            UserError: if the loss is not finite, see :class:`FiniteLosses`.
         """
         batch = as_labelled_batch(batch)
         logits = self.logits_of(batch)
@@ -123,10 +125,7 @@ class TextClassifier(ClassifierOptions, Network, ClassifiesTexts):
             self.configure(self.target)
         assert self._training_loss is not None
         loss = self._training_loss(logits, batch["target"])
-        if not torch.isfinite(loss):
-            step = self.trainer.global_step if self._trainer is not None else batch_idx
-            remedy = "lower model.learning_rate or set trainer.precision to 32-true"
-            raise UserError(f"the loss of step {step} is {loss.item()}; {remedy}")
+        self.finite_losses.add(loss, self.trainer.global_step if self._trainer is not None else batch_idx)
         if self._trainer is not None:
             self.log("train_loss", loss * self._training_loss.unit, prog_bar=True, batch_size=len(batch["target"]))
             if not self._training_loss.is_measured_loss:
@@ -205,6 +204,16 @@ class TextClassifier(ClassifierOptions, Network, ClassifiesTexts):
     def on_train_start(self) -> None:
         """Applies a learning rate or weight decay that was changed on resume, and reports it."""
         take_up_changes(self.lr_schedulers(), float(self.learning_rate), self.weight_decay)
+        every: int = self.trainer.log_every_n_steps or _MOST_LOSSES  # type: ignore[attr-defined]
+        self.finite_losses = FiniteLosses(1 if self.device.type == "cpu" else min(every, _MOST_LOSSES))
+
+    def on_validation_start(self) -> None:
+        """Looks at the last losses of training."""
+        self.finite_losses.look()
+
+    def on_train_end(self) -> None:
+        """Looks at the last losses of training."""
+        self.finite_losses.look()
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Steps the schedule, in which layers that a callback unfroze take part."""
@@ -222,6 +231,7 @@ class TextClassifier(ClassifierOptions, Network, ClassifiesTexts):
         """Adds target, architecture and tokenizer as plain values, so that the checkpoint can be used alone."""
         if self.target is None:
             raise UserError("a checkpoint needs the labels: call fit first, or give TextClassifier a target")
+        self.finite_losses.look()  # weights after a step with a loss that is not finite are worth nothing
         checkpoint[WRITTEN_BY] = written_by()
         leave_out_other_data(checkpoint, self)
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = carried(

@@ -124,6 +124,22 @@ def attention(
     return output, None
 
 
+def padding_mask(*, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
+    """Transformers' `sdpa` mask; a batch without padding also gets one, except on a CPU.
+
+    To leave it out transformers 5.23 asks whether any token is padding, and a GPU would wait for the answer.
+    The signature is that of `transformers.AttentionMaskInterface`.
+
+    Returns:
+        Boolean `(batch, 1, queries, tokens)`, or None if nothing is masked.
+    """
+    from transformers.masking_utils import sdpa_mask
+
+    if attention_mask is not None and attention_mask.device.type != "cpu":
+        kwargs["allow_is_bidirectional_skip"] = False
+    return sdpa_mask(attention_mask=attention_mask, **kwargs)
+
+
 def use_fast_kernels(model: Any) -> None:
     """Replaces a transformers model's attention and dropout with this project's; state dict keys do not change.
 
@@ -144,10 +160,9 @@ class _Registration:
 
     def __init__(self) -> None:
         from transformers import AttentionInterface, AttentionMaskInterface
-        from transformers.masking_utils import sdpa_mask
 
         AttentionInterface.register(ATTENTION, attention)
-        AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+        AttentionMaskInterface.register(ATTENTION, padding_mask)
 
     def __reduce__(self) -> tuple[type[_Registration], tuple[()]]:
         return _Registration, ()

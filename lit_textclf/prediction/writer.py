@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lit_textclf.classifier.checkpoint import digest_of
 from lit_textclf.classifier.module import TextClassifier
 from lit_textclf.classifier.outputs import Prediction
-from lit_textclf.data.batches.parts import part_rows_for
+from lit_textclf.data.batches.parts import Part, part_rows_for
 from lit_textclf.data.datamodule import TextDataModule
 from lit_textclf.data.trainer import data_module_of
 from lit_textclf.prediction.folder import write_files
@@ -27,6 +28,9 @@ from lit_textclf.prediction.options import PREDICTIONS, PredictOptions
 from lit_textclf.prediction.writing.job import Measure, PredictionJob
 from lit_textclf.utils.messages import SharedError, UserError
 from lit_textclf.utils.paths import expand_path
+
+_AHEAD = 4
+"""Batches that a GPU may be ahead of the copies of their logits."""
 
 
 class PredictionWriter(Callback):
@@ -69,6 +73,7 @@ class PredictionWriter(Callback):
         )  # fmt: skip
         self.job = PredictionJob(options, progress_bar=progress_bar)
         self._data: TextDataModule
+        self._copies: deque[_Copy] = deque()
 
     @property
     def path(self) -> Path | None:
@@ -142,6 +147,7 @@ class PredictionWriter(Callback):
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
+        self._copies.clear()  # of a prediction that was stopped
         own = [index for index in self.job.left if index % trainer.world_size == trainer.global_rank]
         self.job.start(own, shown=trainer.is_global_zero)
 
@@ -151,12 +157,19 @@ class PredictionWriter(Callback):
     ) -> None:  # fmt: skip
         """Takes a batch, and writes its part if that is complete."""
         assert isinstance(outputs, Prediction)
-        row, logits = outputs.row.cpu().numpy(), outputs.logits.float().cpu().numpy()
-        self.job.take(row, logits, batch.get("part"), as_given=torch.from_numpy)
+        self._copies.append(_Copy(outputs, batch.get("part")))
+        self._take(but=_AHEAD if outputs.logits.is_cuda else 0)
+
+    def _take(self, *, but: int) -> None:
+        """Takes the oldest batches except for so many."""
+        while len(self._copies) > but:
+            copy = self._copies.popleft()
+            self.job.take(*copy.arrays(), copy.part, as_given=torch.from_numpy)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Joins the parts on rank 0, when all ranks have written theirs."""
         assert isinstance(pl_module, TextClassifier)
+        self._take(but=0)
         trainer.strategy.barrier("all parts are written")
         self.job.stop_clock()
         found: str | dict[str, float] = {}
@@ -179,6 +192,26 @@ class PredictionWriter(Callback):
         if self.job.is_open:
             self._data.predict_parts(None)
             self.job.close()
+
+
+class _Copy:
+    """A batch's row numbers and logits on their way from a device."""
+
+    def __init__(self, outputs: Prediction, part: Part | None) -> None:
+        self.part = part
+        tensors, is_cuda = (outputs.row, outputs.logits.float()), outputs.logits.is_cuda
+        self._tensors = [each.to("cpu", non_blocking=is_cuda) for each in tensors]
+        self._arrived = None
+        if is_cuda:
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._arrived.record()
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers `(batch,)` and logits, float32 `(batch, outputs)`, when they have arrived."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        row, logits = self._tensors
+        return row.numpy(), logits.numpy()
 
 
 def _check_trainer(trainer: pl.Trainer) -> None:

@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 import lit_textclf
 from lit_textclf import Target, TextClassifier, TextDataModule, Trainer, UserError, main
 from lit_textclf.classifier.checkpoint import FORMAT, MIGRATIONS, find_checkpoint, read_checkpoint, refuse
+from lit_textclf.classifier.losses import FiniteLosses
 from lit_textclf.training.callbacks.checkpoints import CheckpointFiles, link_or_copy
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -38,6 +39,15 @@ def test_no_code_runs_when_a_checkpoint_is_read() -> None:
     with pytest.raises(UserError, match=r"evil\.ckpt: not a checkpoint, or one that would run code"):
         read_checkpoint(Path("evil.ckpt"))
     assert not Path("was_here").exists()
+
+
+def test_none_is_written_after_a_loss_that_is_not_finite() -> None:
+    """On a GPU losses are looked at some steps later, but not later than this."""
+    classifier = TextClassifier(target=Target("regression"))
+    classifier.finite_losses = FiniteLosses(every=10)
+    classifier.finite_losses.add(torch.tensor(torch.inf), 7)
+    with pytest.raises(UserError, match="the loss of step 7 is inf"):
+        classifier.on_save_checkpoint({})
 
 
 def test_find(tmp_path: Path) -> None:

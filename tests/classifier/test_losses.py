@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss, mean_squared_error
 from sklearn.utils.class_weight import compute_class_weight
 
 from lit_textclf import Target, UserError
-from lit_textclf.classifier.losses import class_weights_of
+from lit_textclf.classifier.losses import FiniteLosses, class_weights_of
 from lit_textclf.classifier.tasks.table import RULES
 
 
@@ -123,3 +123,20 @@ def test_weights_that_do_not_fit(option: str | dict[Any, float], target: Target,
     with pytest.raises(UserError) as raised:
         class_weights_of(option, target, {"ham": 3, "spam": 1}, 4)
     assert expected in str(raised.value)
+
+
+@pytest.mark.parametrize(("wrong", "shown"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")])
+def test_a_loss_that_is_not_finite(wrong: float, shown: str) -> None:
+    losses = FiniteLosses()
+    losses.add(torch.tensor(1.0), 0)
+    with pytest.raises(UserError, match=f"the loss of step 1 is {shown}; lower model.learning_rate"):
+        losses.add(torch.tensor(wrong), 1)
+
+
+def test_losses_are_looked_at_together() -> None:
+    losses = FiniteLosses(every=3)
+    for step, loss in enumerate([1.0, 1.0, 1.0, 1.0, math.nan]):
+        losses.add(torch.tensor(loss), step)
+    with pytest.raises(UserError, match="the loss of step 4 is nan"):
+        losses.add(torch.tensor(math.inf), 5)
+    losses.look()  # the error is raised once

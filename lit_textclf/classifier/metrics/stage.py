@@ -9,14 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric, MetricCollection
-from torchmetrics.classification import BinaryAUROC, BinaryMatthewsCorrCoef
-from torchmetrics.regression import R2Score as TorchR2Score
-from torchmetrics.regression import SpearmanCorrCoef as TorchSpearmanCorrCoef
-from torchmetrics.utilities import dim_zero_cat
+from torchmetrics import Metric, MetricCollection
 
 from lit_textclf.classifier.inference.decisions import decisions_of
-from lit_textclf.classifier.metrics.table import METRICS, READS, loss_is_nan, metrics_of
+from lit_textclf.classifier.metrics.classes import MeanLoss
+from lit_textclf.classifier.metrics.table import METRICS, READS, metrics_of
 from lit_textclf.classifier.tasks.table import rules_of
 from lit_textclf.data.labels.target import Target
 from lit_textclf.utils.class_path import Spec, instantiate, load_class, split_spec
@@ -35,15 +32,15 @@ class StageMetrics(nn.Module):
     def __init__(self, target: Target, prefix: str, added: Mapping[str, Spec] | None = None) -> None:
         super().__init__()
         self.target = target
-        # Not "warn", which drops NaNs, nor "disable", which ignores the weights (torchmetrics 1.9.0, aggregation.py).
-        self.loss = MeanMetric(nan_strategy="error")
-        self.prefix = prefix
+        self.loss, self.prefix = MeanLoss(prefix), prefix
         made: dict[str, dict[str, Metric | MetricCollection]] = {}
         with warnings.catch_warnings():
             # AUROC and Spearman's rho keep all scores until the epoch ends; exact values need them.
             warnings.filterwarnings("ignore", message=".*will save all (targets and predictions|.*predictions).*")
             for entry in metrics_of(target.task, binary=target.positive_index is not None):
-                spec = {"class_path": entry.classes[target.task], "init_args": dict(entry.arguments)}
+                # torchmetrics would look at every value; the decisions and the loss have refused wrong ones.
+                arguments = {**entry.arguments, **({} if target.task == "regression" else {"validate_args": False})}
+                spec = {"class_path": entry.classes[target.task], "init_args": arguments}
                 made.setdefault(entry.reads, {})[entry.name] = _build(spec, "the table of metrics", target)
             for name, user_spec in (added or {}).items():
                 made.setdefault("probabilities", {})[name] = _build_added(user_spec, f"model.metrics.{name}", target)
@@ -75,12 +72,9 @@ class StageMetrics(nn.Module):
             predicted: the predicted labels, where thresholds decide: int64 `(batch,)`, or sets `(batch, outputs)`.
 
         Raises:
-            UserError: if the loss is NaN.
+            UserError: if the loss is NaN, on a CPU; :meth:`compute` raises it elsewhere.
         """
-        try:
-            self.loss.update(loss.detach(), weight=len(target))
-        except RuntimeError:
-            raise loss_is_nan(self.prefix) from None
+        self.loss.update(loss.detach(), len(target))
         inputs = self._inputs(logits, target, predicted)
         for reads, collection in self.collections.items():
             collection.update(*inputs[reads])
@@ -131,44 +125,6 @@ class StageMetrics(nn.Module):
 
 def _not_distributed() -> bool:
     return False
-
-
-class MatthewsCorrCoef(BinaryMatthewsCorrCoef):
-    """0 where all rows or all predictions have one label, as in scikit-learn; torchmetrics 1.9.0 differs."""
-
-    def compute(self) -> Tensor:
-        """The coefficient, a scalar."""
-        confusion = self.confmat
-        if (confusion.sum(0) == 0).any() or (confusion.sum(1) == 0).any():
-            return torch.zeros(())
-        return super().compute()
-
-
-class AUROC(BinaryAUROC):
-    """NaN where all rows have one label, as in scikit-learn: torchmetrics' 0 would read as all wrong."""
-
-    def compute(self) -> Tensor:  # type: ignore[override]
-        """The area, a scalar."""
-        target = dim_zero_cat(self.target)
-        return super().compute() if target.min() != target.max() else torch.tensor(torch.nan)
-
-
-class SpearmanCorrCoef(TorchSpearmanCorrCoef):
-    """NaN where all values or all predictions are equal, as in SciPy: torchmetrics' 0 would read as unrelated."""
-
-    def compute(self) -> Tensor:
-        """The coefficient, a scalar."""
-        values = [dim_zero_cat(each) for each in (self.preds, self.target)]
-        return super().compute() if all(each.min() != each.max() for each in values) else torch.tensor(torch.nan)
-
-
-class R2Score(TorchR2Score):
-    """NaN for fewer than two rows, where torchmetrics raises an error, and for equal labels."""
-
-    def compute(self) -> Tensor:
-        """The coefficient of determination, a scalar."""
-        spread = self.sum_squared_error - self.sum_error * self.sum_error / self.total
-        return super().compute() if self.total > 1 and (spread > 0).all() else torch.tensor(torch.nan)
 
 
 # Metrics of the user --------------------------------------------------------------------------------------------------

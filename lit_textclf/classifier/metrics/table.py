@@ -58,8 +58,15 @@ class MetricEntry:
     baseline: int = 0
 
 
+_OWN = "lit_textclf.classifier.metrics.classes."
+
+
 def _single(name: str) -> dict[Task, str]:
     return {"single_label": f"torchmetrics.classification.{name}"}
+
+
+def _own(name: str) -> dict[Task, str]:
+    return {"single_label": f"{_OWN}{name}"}
 
 
 def _values(name: str) -> dict[Task, str]:
@@ -67,8 +74,7 @@ def _values(name: str) -> dict[Task, str]:
 
 
 _MACRO, _MICRO, _WEIGHTED = ({"average": average} for average in ("macro", "micro", "weighted"))
-_OWN = "lit_textclf.classifier.metrics.stage."
-_F1: dict[Task, str] = _single("MulticlassF1Score") | {"multi_label": "torchmetrics.classification.MultilabelF1Score"}
+_F1 = _own("F1Score") | {"multi_label": "torchmetrics.classification.MultilabelF1Score"}
 _SHARES = "accuracy, exact matches, AUROC and MCC"
 
 METRICS: tuple[MetricEntry, ...] = (
@@ -76,11 +82,11 @@ METRICS: tuple[MetricEntry, ...] = (
         "f1_macro", True, _F1, _MACRO, chart="F1", head=3, epoch_line=3, progress_bar=2, interval=3, monitor=1
     ),
     MetricEntry("f1_micro", True, _F1, _MICRO, chart="F1", interval=4, quality=2, baseline=2),
-    MetricEntry("f1_weighted", True, _single("MulticlassF1Score"), _WEIGHTED, chart="F1"),
+    MetricEntry("f1_weighted", True, _own("F1Score"), _WEIGHTED, chart="F1"),
     MetricEntry("f1", True, _single("BinaryF1Score"), reads="positive", chart="F1", head=4, interval=2),
-    MetricEntry("precision_macro", True, _single("MulticlassPrecision"), _MACRO, chart="precision and recall"),
+    MetricEntry("precision_macro", True, _own("Precision"), _MACRO, chart="precision and recall"),
     MetricEntry("precision", True, _single("BinaryPrecision"), reads="positive", chart="precision and recall"),
-    MetricEntry("recall_macro", True, _single("MulticlassRecall"), _MACRO, chart="precision and recall"),
+    MetricEntry("recall_macro", True, _own("Recall"), _MACRO, chart="precision and recall"),
     MetricEntry("recall", True, _single("BinaryRecall"), reads="positive", chart="precision and recall"),
     MetricEntry(
         "accuracy", True, _single("MulticlassAccuracy"), _MICRO, chart=_SHARES, head=1, epoch_line=2, interval=1,
@@ -90,8 +96,8 @@ METRICS: tuple[MetricEntry, ...] = (
         "exact_match", True, {"multi_label": "torchmetrics.classification.MultilabelExactMatch"}, chart=_SHARES,
         head=2, epoch_line=4, interval=5,
     ),
-    MetricEntry("auroc", True, {"single_label": f"{_OWN}AUROC"}, reads="positive_score", chart=_SHARES),
-    MetricEntry("mcc", True, {"single_label": f"{_OWN}MatthewsCorrCoef"}, reads="positive", chart=_SHARES),
+    MetricEntry("auroc", True, _own("AUROC"), reads="positive_score", chart=_SHARES),
+    MetricEntry("mcc", True, _own("MatthewsCorrCoef"), reads="positive", chart=_SHARES),
     MetricEntry("mse", False, _values("MeanSquaredError"), chart="errors", interval=7, baseline=3),
     MetricEntry("mae", False, _values("MeanAbsoluteError"), chart="errors", head=7, interval=8),
     MetricEntry(

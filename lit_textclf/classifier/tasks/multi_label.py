@@ -40,8 +40,10 @@ class MultiLabelRules(TaskRules):
 
     def decide(self, target: Target, logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
         """The labels whose probability is at least their threshold."""
-        limits = [(thresholds or {}).get(name, THRESHOLD) for name in target.labels]
-        return logits.sigmoid().ge(torch.tensor(limits, device=logits.device)).long()
+        if thresholds is None:
+            return logits.sigmoid().ge(THRESHOLD).long()
+        limits = torch.tensor([thresholds.get(name, THRESHOLD) for name in target.labels])
+        return logits.sigmoid().ge(limits.to(logits.device, non_blocking=True)).long()
 
     def fit_linear(self, outputs: int, features: Any, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
         """A logistic regression for each label; one that all rows or none have starts with a bias alone."""

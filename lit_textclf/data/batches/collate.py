@@ -96,7 +96,8 @@ def pool(logits: Tensor, windows: Tensor, pooling: Pooling) -> Tensor:
     Returns:
         float32 `(batch, outputs)`.
     """
-    document = torch.repeat_interleave(torch.arange(len(windows), device=logits.device), windows)
+    index = torch.arange(len(windows), device=logits.device)
+    document = torch.repeat_interleave(index, windows, output_size=len(logits))  # a GPU would wait to add them up
     pooled = logits.new_zeros(len(windows), logits.shape[1])
     if pooling == "max":
         index = document[:, None].expand_as(logits)

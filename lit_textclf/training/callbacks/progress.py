@@ -26,9 +26,17 @@ class Progress(RichProgressBar):
     def __init__(self, report: EpochReport | None = None, *, force: bool = False) -> None:
         super().__init__(console_kwargs={"stderr": True, "force_terminal": force or None})
         self.report = report
+        self._shown: dict[str, Any] = {}
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """The values next to the bar."""
+        """The values next to the bar; within an epoch on a GPU, which waits for them, those of the last logged step."""
+        between = trainer.global_step % (trainer.log_every_n_steps or 1) and not trainer.is_last_batch  # type: ignore[attr-defined]
+        if between and trainer.training and pl_module.device.type != "cpu":
+            return self._shown
+        self._shown = self._values(trainer, pl_module)
+        return self._shown
+
+    def _values(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         shown: dict[str, Any] = dict(super().get_metrics(trainer, pl_module))
         shown.pop("v_num", None)
         if self.report is None or self.report.steps < _FEWEST_STEPS:
