@@ -161,7 +161,7 @@ class PredictionWriter(Callback):
         self._take(but=_AHEAD if outputs.logits.is_cuda else 0)
 
     def _take(self, *, but: int) -> None:
-        """Takes the oldest batches except for so many."""
+        """Takes the oldest batches; leaves the `but` newest ones."""
         while len(self._copies) > but:
             copy = self._copies.popleft()
             self.job.take(*copy.arrays(), copy.part, as_given=torch.from_numpy)
