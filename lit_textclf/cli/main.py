@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lit_textclf.cli.commands import COMMANDS
+from lit_textclf.utils.imports.collection import without_collection
 from lit_textclf.utils.imports.postponed import postpone_unneeded
 from lit_textclf.utils.messages import (
     ENVIRONMENT_PREFIX,
@@ -120,11 +121,12 @@ def run_command(args: list[str], callbacks: Sequence[Callback] = ()) -> dict[str
     with contextlib.ExitStack() as stack:
         stack.enter_context(_torch_is_needed(args[0]))
         stack.enter_context(warnings.catch_warnings())
-        if command.lightning:
-            from lit_textclf.cli.lightning_process import lightning_process
+        with without_collection():
+            if command.lightning:
+                from lit_textclf.cli.lightning_process import lightning_process
 
-            stack.enter_context(lightning_process())
-        function = pkgutil.resolve_name(f"lit_textclf.cli.{command.function}")
+                stack.enter_context(lightning_process())
+            function = pkgutil.resolve_name(f"lit_textclf.cli.{command.function}")
         metrics, written = function(args, callbacks=callbacks) if command.takes_callbacks else function(args)
     if written:
         print(f"wrote {' '.join(map(str, written))}", flush=True)

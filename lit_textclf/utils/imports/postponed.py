@@ -91,8 +91,8 @@ class _Finder(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Finds a postponed module, with a loader that does not run it yet; None for all others."""
         parent = sys.modules.get(name.rpartition(".")[0])
-        if name == _ScansOnce.module:
-            return _loaded_by(_ScansOnce, PathFinder.find_spec(name, path, target))
+        if name == _ScansFast.module:
+            return _loaded_by(_ScansFast, PathFinder.find_spec(name, path, target))
         if name not in POSTPONED:
             _load(parent)  # another submodule needs its package
             return None
@@ -118,22 +118,30 @@ class _Around(Loader):
         return self.loader.create_module(spec)
 
 
-class _ScansOnce(_Around):
-    """Has transformers 5.23.0 read its 549 model folders once; it does twice, by a path and by a string."""
+class _ScansFast(_Around):
+    """Has transformers 5.23.0 read its 549 model folders once; it does twice, by a path and by a string.
+
+    It also splits each file into lines to find the last one that begins with `__all__`, which takes half of the time.
+    """
 
     module = "transformers.utils.import_utils"
 
     def exec_module(self, module: ModuleType) -> None:
-        """Runs the module, and then scans each folder by one name."""
+        """Runs the module, and then scans each folder by one name, and the end of each file."""
         self.loader.exec_module(module)
         scan: Any = getattr(module, "create_import_structure_from_path", None)
-        if not hasattr(scan, "cache_clear"):  # it is cached, by the path as given
+        names: Any = getattr(module, "fetch__all__", None)
+        if names is None or not hasattr(scan, "cache_clear"):  # it is cached, by the path as given
             return
 
         def scan_folder(path: str | os.PathLike[str]) -> Any:
             return scan(os.fspath(path).removesuffix(f"{os.sep}__init__.py"))
 
+        def last_names(content: str) -> Any:
+            return names(content[content.rfind("\n__all__") + 1 :])
+
         module.create_import_structure_from_path = scan_folder  # type: ignore[attr-defined]
+        module.fetch__all__ = last_names  # type: ignore[attr-defined]
 
 
 class _Loader(_Around):

@@ -130,6 +130,25 @@ assert not hasattr(scipy.signal, "__warningregistry__") and is_postponed("scipy.
 """)
 
 
+def test_transformers_finds_the_same_names_of_its_models() -> None:
+    run("""
+from pathlib import Path
+import transformers
+from transformers.utils import import_utils
+scan, names = import_utils.create_import_structure_from_path, import_utils.fetch__all__
+models = Path(transformers.__file__).parent / "models"
+found = scan(models)
+assert scan(f"{models}/__init__.py") is found and "BertModel" in str(found["bert"])
+for name in ("__name__", "__wrapped__"):
+    assert getattr(names, name, "") != "fetch__all__"  # it is ours
+original = names.__closure__[0].cell_contents
+for file in models.glob("*/*.py"):
+    content = file.read_text(encoding="utf-8")
+    assert names(content) == original(content), file
+assert names("__all__ = ['a']\\n__all__ = [\\n    'b',\\n]\\n") == original("__all__ = ['b']") == ["b"]
+""")
+
+
 @pytest.mark.slow
 def test_the_libraries_import_none_of_them() -> None:
     found = run("""

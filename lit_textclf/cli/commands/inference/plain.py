@@ -26,6 +26,7 @@ from lit_textclf.data.encoded_data import EncodedData
 from lit_textclf.export.load import OnnxClassifier
 from lit_textclf.training.config import TensorBoardOptions
 from lit_textclf.utils.imports.arrow import leave_out_pandas
+from lit_textclf.utils.imports.collection import without_collection
 from lit_textclf.utils.messages import ENVIRONMENT_PREFIX, UserError, note
 
 if TYPE_CHECKING:
@@ -152,10 +153,12 @@ def run_plain_or_with_lightning(
     """Runs a command, with Lightning only where it is needed; returns the metrics, and the files that were written."""
     if not callbacks and (plain := kind.of(args)) is not None:
         return plain.run()
-    from lit_textclf.cli.lightning_process import lightning_process
+    with without_collection():
+        from lit_textclf.cli.lightning_process import lightning_process
 
     with lightning_process():
-        from lit_textclf.cli.lightning_cli import run
+        with without_collection():
+            from lit_textclf.cli.lightning_cli import run
 
         return run(args, callbacks)
 
