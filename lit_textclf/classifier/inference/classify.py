@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -46,8 +46,9 @@ class ClassifiesTexts:
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
-        self, texts: str, text_pairs: str | None = None, *, max_length: int | None = None, batch_size: int = 64
-    ) -> dict[str, Any]: ...
+        self, texts: str, text_pairs: str | None = None, *, max_length: int | None = None, batch_size: int = 64,
+        thresholds: Mapping[str, float] | None = None, min_score: float | None = None,
+    ) -> dict[str, Any]: ...  # fmt: skip
 
     @overload
     def classify(
@@ -57,6 +58,8 @@ class ClassifiesTexts:
         *,
         max_length: int | None = None,
         batch_size: int = 64,
+        thresholds: Mapping[str, float] | None = None,
+        min_score: float | None = None,
     ) -> list[dict[str, Any]]: ...
 
     def classify(
@@ -66,6 +69,8 @@ class ClassifiesTexts:
         *,
         max_length: int | None = None,
         batch_size: int = 64,
+        thresholds: Mapping[str, float] | None = None,
+        min_score: float | None = None,
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Classifies a text, or texts in order.
 
@@ -74,18 +79,22 @@ class ClassifiesTexts:
             text_pairs: the second ones of pairs.
             max_length: tokens read of each text, special tokens included; None means as in training.
             batch_size: texts in a batch.
+            thresholds: decision thresholds by label, for two labels or label sets; None takes the most probable label.
+            min_score: a text whose score is lower gets the label None; for one label per text.
 
         Returns:
             For each text `{"label": name, "score": its probability, "probabilities": {name: probability}}`,
             `{"labels": [name], "probabilities": {name: probability}}` for multi-label tasks, or `{"prediction": value}`
-            for regression. A list of them for several texts.
+            for regression. With `min_score`, also `abstained`. A list of them for several texts.
 
         Raises:
             UserError: if a text is not a string, there are not as many second texts as first ones, or batch_size is 0.
         """
         if isinstance(texts, str):
             pairs: Any = None if text_pairs is None else [text_pairs]
-            return self.classify([texts], pairs, max_length=max_length, batch_size=batch_size)[0]
+            return self.classify(
+                [texts], pairs, max_length=max_length, batch_size=batch_size, thresholds=thresholds, min_score=min_score
+            )[0]
         firsts, seconds = checked_texts(texts, text_pairs, "classify")
         if batch_size < 1:
             raise UserError(f"classify: batch_size {batch_size}: must be at least 1")
@@ -96,4 +105,4 @@ class ClassifiesTexts:
         batches = batches_of_texts(firsts, seconds, self.tokenizer, longest, self.trained_with, batch_size)
         logits = self.calibration.apply(self.logits_in_order(batches))
         assert self.target is not None
-        return decisions_of(self.target).answers(self.target, logits)
+        return decisions_of(self.target).answers(self.target, logits, thresholds, min_score)

@@ -59,7 +59,10 @@ class Decisions(ABC):
         """Each row's loss, float64 `(rows,)`, of raw logits; targets are those of :meth:`Target.encode`."""
 
     @abstractmethod
-    def answers(self, target: Target, logits: np.ndarray) -> list[dict[str, Any]]:
+    def answers(
+        self, target: Target, logits: np.ndarray, thresholds: Mapping[str, float] | None = None,
+        min_score: float | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """One dict per row, see :meth:`TextClassifier.classify`."""
 
     @abstractmethod
@@ -115,13 +118,21 @@ class SingleLabel(Decisions):
             wide -= wide.max(-1, keepdims=True)
             return np.asarray(np.log(np.exp(wide).sum(-1)) - wide[np.arange(len(wide)), targets])
 
-    def answers(self, target: Target, logits: np.ndarray) -> list[dict[str, Any]]:
-        """`label`, `score` and `probabilities`."""
-        names, decided = target.labels, self.decide(target, logits).tolist()
-        return [
+    def answers(
+        self, target: Target, logits: np.ndarray, thresholds: Mapping[str, float] | None = None,
+        min_score: float | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """`label`, `score`, `probabilities`, and `abstained` if there is a minimum score."""
+        names, decided = target.labels, self.decide(target, logits, thresholds).tolist()
+        answers: list[dict[str, Any]] = [
             {"label": names[index], "score": row[index], "probabilities": dict(zip(names, row, strict=True))}
             for index, row in zip(decided, softmax(logits).tolist(), strict=True)
         ]
+        if min_score is not None:
+            for answer in answers:
+                answer["abstained"] = answer["score"] < float(np.float32(min_score))
+                answer["label"] = None if answer["abstained"] else answer["label"]
+        return answers
 
     def columns(
         self, target: Target, logits: np.ndarray, thresholds: Mapping[str, float] | None, min_score: float | None
@@ -165,9 +176,12 @@ class MultiLabel(Decisions):
         with np.errstate(invalid="ignore"):  # infinite logits give NaN
             return np.asarray((np.logaddexp(0, wide) - targets * wide).mean(-1))
 
-    def answers(self, target: Target, logits: np.ndarray) -> list[dict[str, Any]]:
+    def answers(
+        self, target: Target, logits: np.ndarray, thresholds: Mapping[str, float] | None = None,
+        min_score: float | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """`labels` and `probabilities`."""
-        sets = names_in_sets(self.decide(target, logits), target.labels)
+        sets = names_in_sets(self.decide(target, logits, thresholds), target.labels)
         return [
             {"labels": names, "probabilities": dict(zip(target.labels, row, strict=True))}
             for names, row in zip(sets, sigmoid(logits).tolist(), strict=True)
@@ -198,7 +212,10 @@ class Regression(Decisions):
         """Squared errors."""
         return np.asarray((logits[:, 0].astype(np.float64) - targets) ** 2)
 
-    def answers(self, target: Target, logits: np.ndarray) -> list[dict[str, Any]]:
+    def answers(
+        self, target: Target, logits: np.ndarray, thresholds: Mapping[str, float] | None = None,
+        min_score: float | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """`prediction`."""
         return [{"prediction": value} for value in logits[:, 0].tolist()]
 

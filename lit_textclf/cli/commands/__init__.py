@@ -42,6 +42,9 @@ COMMANDS = {
         lightning=False,
         takes_callbacks=True,
     ),
+    "serve": Command(
+        "answer requests over HTTP, with a page to try the model", "commands.inference.serve:serve", lightning=False
+    ),
     "check": Command(
         "look at the data before training: what is in it, and what is wrong",
         "commands.data.check:check",

@@ -58,6 +58,19 @@ def test_a_set_of_labels() -> None:
     columns = decisions.columns(SETS, MANY, {"joy": 0.7, "fear": 0.8}, None)
     assert list(columns) == ["labels", "prob_joy", "prob_fear"]
     assert columns["labels"] == ["joy", ""]
+    by_threshold = decisions.answers(SETS, MANY, {"joy": 0.7, "fear": 0.8})
+    assert [answer["labels"] for answer in by_threshold] == [["joy"], []]
+
+
+def test_answers_decide_as_columns_do() -> None:
+    decisions, logits = decisions_of(PAIR), np.array([[0.0, -1.0], [0.0, 0.1], [0.0, 3.0]], np.float32)
+    columns = decisions.columns(PAIR, logits, {"spam": 0.6}, 0.7)
+    answers = decisions.answers(PAIR, logits, {"spam": 0.6}, 0.7)
+    assert [answer["label"] or "" for answer in answers] == columns["label"] == ["ham", "", "spam"]
+    assert [answer["score"] for answer in answers] == columns["score"].tolist()  # type: ignore[union-attr]
+    assert (
+        [str(answer["abstained"]).lower() for answer in answers] == columns["abstained"] == ["false", "true", "false"]
+    )
 
 
 def test_values() -> None:
