@@ -31,7 +31,7 @@ class ServeOptions:
         log_requests: write a line for each request to stderr, with its path, and texts in messages of errors
 
     Raises:
-        UserError: if a value is out of its range, or there is no key.
+        UserError: if a value is out of its range, or the key is missing.
     """
 
     host: str = "127.0.0.1"
