@@ -51,7 +51,7 @@ def test_mistakes_are_one_line(fails: Fails) -> None:
     assert "no such checkpoint" in fails(["serve", "--ckpt_path", "no.ckpt"])
     onnx = ["serve", "--engine", "onnx", "--model_dir", "model"]
     assert "--threshold 1.5: must be" in fails([*onnx, "--threshold", "1.5"])
-    assert "no option --maxqueue; did you mean --max_queue?" in fails([*onnx, "--maxqueue", "3"])
+    assert "no option --maxqueue; did you mean 'max_queue'?" in fails([*onnx, "--maxqueue", "3"])
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
