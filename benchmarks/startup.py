@@ -85,6 +85,7 @@ def prepare(folder: Path, args: argparse.Namespace) -> dict[str, list[str]]:
 def measure(command: list[str]) -> tuple[float, float]:
     """Seconds from the launch of a process to its first output, as on a terminal, and to its end."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
     assert process.stdout is not None
@@ -122,6 +123,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         sides = prepare(Path(name), args)
         found: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+        for command in sides.values():
+            measure(command)  # leaves bytecode and files in the caches
         for number in range(args.rounds):
             for side, command in sides.items():
                 found[side].append(measure(command))

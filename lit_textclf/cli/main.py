@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import importlib
 import io
 import os
 import pkgutil
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from lit_textclf.cli.commands import COMMANDS
 from lit_textclf.utils.imports.collection import without_collection
 from lit_textclf.utils.imports.postponed import postpone_unneeded
+from lit_textclf.utils.imports.torch_library import begin_loading
 from lit_textclf.utils.messages import (
     ENVIRONMENT_PREFIX,
     SHOW_TRACEBACK,
@@ -122,6 +124,8 @@ def run_command(args: list[str], callbacks: Sequence[Callback] = ()) -> dict[str
         stack.enter_context(_torch_is_needed(args[0]))
         stack.enter_context(warnings.catch_warnings())
         with without_collection():
+            if command.needs_torch(args) and begin_loading() is not None:
+                importlib.import_module("lit_textclf.data.encoded_data")  # needs no torch
             if command.lightning:
                 from lit_textclf.cli.lightning_process import lightning_process
 

@@ -31,6 +31,29 @@ as_pinned = pytest.mark.skipif(
 )
 
 
+@pytest.mark.parametrize(
+    ("typed", "needs"),
+    [
+        ("fit --data.train_file onnx.csv", True),
+        ("export --ckpt_path best --format onnx", True),
+        ("predict --ckpt_path best --text good", True),
+        ("test --ckpt_path last", True),
+        ("predict --engine onnx --text good", False),
+        ("validate --engine=onnx", False),
+        ("test --config engine.yaml", False),
+        ("check --data.train_file train.csv", False),
+        ("compare version_0 version_1", False),
+    ],
+)
+def test_which_commands_load_torch_at_once(
+    typed: str, needs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("engine.yaml").write_text("engine: onnx\n", encoding="utf-8")
+    args = typed.split()
+    assert COMMANDS[args[0]].needs_torch(args) is needs
+
+
 @pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["--version"]])
 def test_help_and_version(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
+
+from lit_textclf.utils.messages import ENVIRONMENT_PREFIX
 
 
 class Command(NamedTuple):
@@ -20,6 +26,10 @@ class Command(NamedTuple):
     function: str
     lightning: bool = True
     takes_callbacks: bool = False
+
+    def needs_torch(self, args: Sequence[str]) -> bool:
+        """Whether it needs torch for certain."""
+        return self.lightning or (self.takes_callbacks and not may_be_onnx(args))
 
 
 COMMANDS = {
@@ -66,3 +76,17 @@ COMMANDS = {
         lightning=False,
     ),
 }
+
+
+def may_be_onnx(args: Sequence[str]) -> bool:
+    """Whether the arguments, the environment or a config mention ONNX: all others need not wait for a parser."""
+    ours = [value for name, value in os.environ.items() if name.startswith(ENVIRONMENT_PREFIX)]
+    words = [word for argument in (*args, *ours) for word in (argument, argument.partition("=")[2])]
+    if any("onnx" in word for word in words):
+        return True
+    for word in words:
+        if word.endswith((".yaml", ".yml", ".json")):
+            with contextlib.suppress(OSError, ValueError):
+                if "onnx" in Path(word).expanduser().read_text(encoding="utf-8"):
+                    return True
+    return False

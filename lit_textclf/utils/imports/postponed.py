@@ -47,6 +47,7 @@ POSTPONED: Mapping[str, Names] = {
     "matplotlib.axes": Names(("Axes",)),
     "matplotlib.pyplot": Names(("Figure",), contexts=("style.context",)),
     "numpy.f2py": Names(),
+    "peft": Names(("PeftMixedModel", "PeftModel")),
     "scipy.integrate": Names(("trapezoid",)),
     "scipy.interpolate": Names(("BSpline",)),
     "scipy.optimize": Names(("linear_sum_assignment",)),
@@ -58,6 +59,7 @@ POSTPONED: Mapping[str, Names] = {
     ),
     "torch._dynamo._trace_wrapped_higher_order_op": Names(("TransformGetItemToIndex",)),
     "torch.distributed._composable.fsdp": Names(("fully_shard",)),
+    "torch.distributed._functional_collectives": Names(("wait_tensor",)),
     "torch.distributed.checkpoint": Names(),
     "torch.distributed.checkpoint.hf_storage": Names(("HuggingFaceStorageReader", "HuggingFaceStorageWriter")),
     "torch.distributed.fsdp": Names(("CPUOffloadPolicy", "FullyShardedDataParallel", "MixedPrecisionPolicy")),
@@ -68,6 +70,7 @@ POSTPONED: Mapping[str, Names] = {
     "transformers.distributed.tensor_parallel": Names(
         ("apply_tensor_parallelism", "gather_state_dict_for_save", "get_kv_heads_per_rank", "verify_tp_plan")
     ),
+    "trio": Names(),
 }
 """What is not imported until it is used."""
 

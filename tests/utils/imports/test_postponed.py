@@ -153,7 +153,7 @@ assert names("__all__ = ['a']\\n__all__ = [\\n    'b',\\n]\\n") == original("__a
 def test_the_libraries_import_none_of_them() -> None:
     found = run("""
 import lightning.pytorch, lit_textclf.cli.lightning_cli
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification, get_scheduler
 BertForSequenceClassification(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=9))
 print(*(name for name in POSTPONED if name in sys.modules and not is_postponed(name)))
 print(*(name for name in ("sympy", "matplotlib.figure", "torch._dynamo.utils", "sklearn") if name in sys.modules))

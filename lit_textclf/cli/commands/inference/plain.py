@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -18,6 +17,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from lit_textclf.classifier.inference.calibration import resolve_threshold
 from lit_textclf.classifier.inference.decisions import decisions_of
 from lit_textclf.classifier.metrics.arrays import ArrayMetrics
+from lit_textclf.cli.commands import may_be_onnx
 from lit_textclf.cli.engine import Engine, add_engine_options, carried_data, fill_in
 from lit_textclf.cli.parser import Parser, add_data_options
 from lit_textclf.cli.precedence import Arguments, in_order_of_precedence
@@ -27,7 +27,7 @@ from lit_textclf.export.load import OnnxClassifier
 from lit_textclf.training.config import TensorBoardOptions
 from lit_textclf.utils.imports.arrow import leave_out_pandas
 from lit_textclf.utils.imports.collection import without_collection
-from lit_textclf.utils.messages import ENVIRONMENT_PREFIX, UserError, note
+from lit_textclf.utils.messages import UserError, note
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -61,7 +61,7 @@ class PlainRun(ABC):
         Raises:
             UserError: if something is wrong with the options, and torch is not installed.
         """
-        if not _may_be_onnx(args):
+        if not may_be_onnx(args):
             return None
         found = importlib.util.find_spec("torch")
         parser, has_torch = cls._parser(), found is not None and found.origin is not None  # a folder has no origin
@@ -161,20 +161,6 @@ def run_plain_or_with_lightning(
             from lit_textclf.cli.lightning_cli import run
 
         return run(args, callbacks)
-
-
-def _may_be_onnx(args: Sequence[str]) -> bool:
-    """Whether the arguments, the environment or a config mention ONNX: all others need not wait for a parser."""
-    ours = [value for name, value in os.environ.items() if name.startswith(ENVIRONMENT_PREFIX)]
-    words = [word for argument in (*args, *ours) for word in (argument, argument.partition("=")[2])]
-    if any("onnx" in word for word in words):
-        return True
-    for word in words:
-        if word.endswith((".yaml", ".yml", ".json")):
-            with contextlib.suppress(OSError, ValueError):
-                if "onnx" in Path(word).expanduser().read_text(encoding="utf-8"):
-                    return True
-    return False
 
 
 def padder_of(data: EncodedData) -> Padder:
