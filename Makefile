@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # The quick suite, in as many processes as there are cores.
 QUICK := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: quickstart test test-slow test-min test-imports help-texts install lint typecheck clean
+.PHONY: quickstart test test-slow test-gpu test-min test-imports help-texts install lint typecheck clean
 
 # The stamp is renewed when the requirements change; each install is held to the tested versions.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -42,6 +42,10 @@ test: lint typecheck
 # Two at a time, on any number of cores: some of these tests start several processes of their own.
 test-slow: install
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow --numprocesses 2 --dist worksteal
+
+# On one GPU or more; without one, a single test is skipped, loudly.
+test-gpu: install
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m gpu -n 0
 
 # The quick suite on the lowest versions that pyproject.toml allows. Their warnings, most of them about newer versions of
 # packages that they need in turn, are not errors here.

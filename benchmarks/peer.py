@@ -157,6 +157,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 seed=args.seed,
                 save_strategy="no",
                 report_to="none",
+                dataloader_num_workers=args.workers,
                 use_cpu=not torch.cuda.is_available(),
                 eval_strategy="no",
                 **(tuned if args.tuned else {"optim": "adamw_torch"}),
@@ -198,6 +199,7 @@ def main() -> None:
     parser.add_argument(
         "--precision", default="auto", choices=["auto", *PRECISIONS.values()], help="of a tuned Trainer"
     )
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare its batches")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--tuned", action=argparse.BooleanOptionalAction, default=True)
     args = parser.parse_args()

@@ -94,7 +94,7 @@ def main() -> None:
         rows, checkpoint, model = prepare(folder, args)
         for number in range(args.rounds):
             for side, seconds in found.items():
-                seconds.append(_run(side, folder, rows, checkpoint, model, args))
+                seconds.append(run_side(side, folder, rows, checkpoint, model, args))
                 print(f"round {number + 1}, {side}: {seconds[-1]:.1f} s", file=sys.stderr, flush=True)
     print(f"{describe()}, {precision}")
     print("| side | seconds | rows/s | here is faster by |\n|---|---|---|---|")
@@ -152,7 +152,8 @@ def _texts(texts: list[str], rows: int, repeat: bool) -> Iterator[str]:
         yield from (texts[number % len(texts)] for number in range(rows))
 
 
-def _run(side: str, folder: Path, rows: Path, checkpoint: Path, model: Path, args: argparse.Namespace) -> float:
+def run_side(side: str, folder: Path, rows: Path, checkpoint: Path, model: Path, args: argparse.Namespace) -> float:
+    """Seconds of a side's process."""
     if side == "here":
         command = ["-m", "lit_textclf", "predict", "--ckpt_path", str(checkpoint), "--data.predict_file", str(rows)]
         return timed([sys.executable, *command, "--output", str(folder / "p.csv"), "--overwrite"])[0]

@@ -49,14 +49,14 @@ def timed(command: list[str]) -> tuple[float, int, str]:
         return seconds, usage.ru_maxrss * 1024, out.read()
 
 
-def ours(folder: Path, args: argparse.Namespace) -> dict[str, float]:
-    """`lit-textclf fit`."""
+def ours(folder: Path, args: argparse.Namespace, *more: str) -> dict[str, float]:
+    """`lit-textclf fit`, with more options."""
     root = folder / f"runs{time.time_ns()}"
     command = [
         sys.executable, "-m", "lit_textclf", "fit", "--model.model_name_or_path", args.model,
         "--data.train_file", str(folder / "rows" / "train.csv"), "--data.max_length", str(args.max_length),
         "--data.batch_size", str(args.batch_size), "--trainer.max_epochs", str(args.epochs), "--model.learning_rate",
-        "5e-5", "--trainer.default_root_dir", str(root), *SAME_NETWORK,
+        "5e-5", "--trainer.default_root_dir", str(root), *SAME_NETWORK, *more,
     ]  # fmt: skip
     if (validation := folder / "rows" / "validation.csv").exists():
         command += ["--data.validation_file", str(validation)]

@@ -42,7 +42,7 @@ TESTS_OF_SEVERAL_MODULES = {
     "data/rows/test_label_lists.py": "label sets on their way through columns, rows and labels",
 }
 # Tests that look at the complete program instead of one module.
-TESTS_OF_THE_WHOLE = {"integration", "lightning"}
+TESTS_OF_THE_WHOLE = {"gpu", "integration", "lightning"}
 
 
 def name_of(path: Path) -> str:
