@@ -16,6 +16,7 @@ from lit_textclf.utils.messages import UserError, note
 
 _STOP_SECONDS = 5.0
 _RESTART_SECONDS = 1.0
+_WATCH_SECONDS = 0.5
 
 
 class Answered(NamedTuple):
@@ -119,11 +120,15 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         while True:
             batch = await self._next_batch()
+            worker = self._workers[number]
+            found = [Answered(None, 0)] * len(batch)
             try:
-                texts = [waiting.texts for waiting in batch]
-                found = await loop.run_in_executor(self._threads, _exchange, self._workers[number].connection, texts)
+                if batch:
+                    texts = [waiting.texts for waiting in batch]
+                    found = await loop.run_in_executor(self._threads, _exchange, worker.connection, texts)
             except (EOFError, OSError):
-                found = [Answered(None, 0)] * len(batch)
+                self._ready.discard(number)
+            if not worker.process.is_alive():
                 self._ready.discard(number)
             for waiting, answered in zip(batch, found, strict=True):
                 if not waiting.answered.done():
@@ -132,24 +137,21 @@ class Dispatcher:
                 await self._restart(number)
 
     async def _next_batch(self) -> list[_Waiting]:
-        """The requests that wait, as far as a batch takes them; those that gave up are left out."""
+        """The requests that wait, as far as a batch takes them, without those that gave up; empty if none comes."""
         batch: list[_Waiting] = []
-        texts, until = 0, time.monotonic()
+        texts, until = 0, time.monotonic() + _WATCH_SECONDS
         while texts < self._max_texts:
             try:
-                if not batch:
+                async with asyncio.timeout(max(0.0, until - time.monotonic())):
                     waiting = await self._queue.get()
-                    until = time.monotonic() + self._batch_timeout
-                elif not self._queue.empty():
-                    waiting = self._queue.get_nowait()
-                else:
-                    async with asyncio.timeout(until - time.monotonic()):
-                        waiting = await self._queue.get()
             except TimeoutError:
                 break
-            if not waiting.answered.done():
-                batch.append(waiting)
-                texts += len(waiting.texts.firsts)
+            if waiting.answered.done():
+                continue
+            if not batch:
+                until = time.monotonic() + self._batch_timeout
+            batch.append(waiting)
+            texts += len(waiting.texts.firsts)
         return batch
 
     async def _restart(self, number: int) -> None:

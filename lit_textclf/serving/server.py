@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import copy
+import hashlib
 import importlib.resources
 import multiprocessing
 import os
@@ -28,7 +31,7 @@ from lit_textclf.serving.worker import TextAPI
 from lit_textclf.utils.messages import UserError, note, still_working
 from lit_textclf.version import __version__
 
-_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; " \
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'; connect-src 'self'; " \
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"  # fmt: skip
 
 
@@ -76,7 +79,9 @@ class TextServer(LitServer):  # type: ignore[misc]
             app.add_api_route(path, endpoint, methods=["GET"], summary=summary)
 
     async def _page(self) -> Response:
-        headers = {"Content-Security-Policy": _PAGE_POLICY, "X-Content-Type-Options": "nosniff"}
+        script = self._html.partition("<script>")[2].partition("</script>")[0]
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        headers = {"Content-Security-Policy": _PAGE_POLICY.format(script=digest), "X-Content-Type-Options": "nosniff"}
         return Response(self._html, headers=headers, media_type="text/html")
 
     async def _health(self) -> Response:
@@ -169,9 +174,11 @@ class TextServer(LitServer):  # type: ignore[misc]
     def _http(self) -> uvicorn.Config:
         """The settings of HTTP. Of uvicorn's parsers, h11 has a limit for headers, 64 KB."""
         log, timeout = self.options.log_requests, self.options.timeout
+        lines = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
+        lines["handlers"]["access"]["stream"] = "ext://sys.stderr"
         return uvicorn.Config(
             self.app, http="h11", ws="none", lifespan="on", log_level="info" if log else "warning", access_log=log,
-            server_header=False, proxy_headers=False, limit_concurrency=self.options.max_connections,
+            log_config=lines, server_header=False, proxy_headers=False, limit_concurrency=self.options.max_connections,
             timeout_graceful_shutdown=int(2 * timeout) + 1,
         )  # fmt: skip
 
