@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lit_textclf import load, main
-from tests.conftest import fit_command, shared_folder, write_reviews
+from tests.conftest import fit_command, sentences, shared_folder, write_csv, write_reviews
 from tests.serving.running import Running
 
 pytestmark = pytest.mark.slow
@@ -223,6 +223,32 @@ def test_a_worker_that_dies_is_replaced_and_a_server_that_dies_leaves_none(model
         children = psutil.Process(server.process.pid).children(recursive=True)
         server.process.send_signal(signal.SIGKILL)
         assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_a_checkpoint_of_pairs(tiny_bert: Path, tmp_path: Path) -> None:
+    rows = [(text, other, label) for (text, label), (other, _) in itertools.pairwise(sentences(49))]
+    files = dict.fromkeys(
+        ("train", "validation"), write_csv(tmp_path / "pairs.csv", ["text_a", "text_b", "label"], rows)
+    )
+    main([*fit_command(tiny_bert, files), "--metrics.baseline", "false", "--model.head_init", "random"])
+    checkpoint = str(tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt")
+    firsts, seconds = [row[0] for row in rows], [row[1] for row in rows]
+    expected = load(checkpoint).classify(firsts, seconds)
+    with Running("--ckpt_path", checkpoint, "--workers_per_device", "2", "--top_k", "1") as server:
+        found = server.request("/predict", {"texts": firsts, "text_pairs": seconds}).body
+        assert [answer["label"] for answer in found] == [answer["label"] for answer in expected]
+        assert [answer["score"] for answer in found] == pytest.approx(
+            [answer["score"] for answer in expected], abs=1e-5
+        )
+        assert {len(answer["probabilities"]) for answer in found} == {1}
+        single = server.request("/predict", {"text": firsts[0], "text_pair": seconds[0]}).body
+        assert single["score"] == pytest.approx(expected[0]["score"], abs=1e-5)
+        missing = server.request("/predict", {"text": firsts[0]})
+        assert (missing.status, missing.body["error"]) == (422, "text_pair: missing, the model reads pairs of texts")
+        info = server.request("/info").body
+        assert info["reads_pairs"]
+        assert "val_accuracy" in info["metrics"]
+        assert server.stop() == 0
 
 
 def test_a_key_is_asked_for(model: Path) -> None:

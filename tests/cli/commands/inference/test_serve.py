@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +17,14 @@ Fails = Callable[[Sequence[str]], str]
 
 
 @pytest.mark.usefixtures("exported")
-def test_answers_as_classify_does() -> None:
+def test_answers_as_classify_does_without_torch(tmp_path: Path) -> None:
+    for name in ("torch", "transformers", "lightning"):
+        (tmp_path / "absent").mkdir(exist_ok=True)
+        (tmp_path / "absent" / f"{name}.py").write_text(f"raise ModuleNotFoundError(name={name!r})", encoding="utf-8")
+    paths = os.pathsep.join([str(tmp_path / "absent"), *sys.path[1:]])
     texts = ["the film was good", "<script>alert(1)</script>", ""]
     expected = load("model").classify(texts)
-    with Running("--engine", "onnx", "--model_dir", "model", "--max_texts", "3") as server:
+    with Running("--engine", "onnx", "--model_dir", "model", "--max_texts", "3", PYTHONPATH=paths) as server:
         assert server.request("/health").body == "ok"
         reply = server.request("/predict", {"texts": texts})
         assert reply.status == 200
