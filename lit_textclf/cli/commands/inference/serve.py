@@ -10,6 +10,7 @@ from typing import Any
 
 from lit_textclf.cli.engine import Engine, add_engine_options
 from lit_textclf.cli.parser import Parser
+from lit_textclf.export.onnx_runtime import CPU, import_onnxruntime
 from lit_textclf.serving.options import ServeOptions
 from lit_textclf.serving.served_model import ServedModel
 from lit_textclf.utils.messages import UserError
@@ -49,11 +50,10 @@ def _parser() -> Parser:
 
 def _of_folder(engine: Engine, options: Any, own: ServeOptions) -> ServedModel:
     """The model of `--engine onnx`, which needs no torch."""
-    from lit_textclf.export.onnx_runtime import import_onnxruntime
-
     import_onnxruntime()  # its absence is said here, not in a worker
+    provider = engine.execution_provider
     return ServedModel.of(
-        engine.stored, "onnx", engine.digest, own, options.threshold, engine.execution_provider
+        engine.stored, "onnx", engine.digest, own, options.threshold, provider, on_cpu=provider == CPU
     )  # fmt: skip
 
 
@@ -66,4 +66,5 @@ def _of_checkpoint(options: Any, own: ServeOptions) -> tuple[ServedModel, str]:
     root = expand_path(options.trainer.default_root_dir, "trainer.default_root_dir")
     stored = read_checkpoint(find_checkpoint(options.ckpt_path, root))
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    return ServedModel.of(stored, "torch", digest_of(stored.path), own, options.threshold), accelerator
+    on_cpu = accelerator == "cpu"
+    return ServedModel.of(stored, "torch", digest_of(stored.path), own, options.threshold, on_cpu=on_cpu), accelerator
