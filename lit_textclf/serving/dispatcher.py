@@ -32,7 +32,7 @@ class Answered(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """A worker process, and the connection on which it says True once it is ready, and then answers batches."""
+    """A worker process, and the connection on which it answers batches; first it says why it cannot, or nothing."""
 
     process: BaseProcess
     connection: Connection
@@ -83,9 +83,11 @@ class Dispatcher:
             self._workers.append(self._start(index))
         for index, worker in enumerate(self._workers):
             try:
-                worker.connection.recv()
+                refused = worker.connection.recv()
             except EOFError:
-                raise UserError("the model could not be loaded; the reason is above") from None
+                refused = "the model could not be loaded; the reason is above"
+            if refused:
+                raise UserError(refused)
             self._ready.add(index)
 
     async def answer(self, texts: Texts) -> Answered:
@@ -162,8 +164,8 @@ class Dispatcher:
         note(f"worker {number} died (exit code {worker.process.exitcode}) and is started again")
         worker = self._workers[number] = self._start(number)
         with contextlib.suppress(EOFError):
-            await asyncio.get_running_loop().run_in_executor(self._threads, worker.connection.recv)
-            self._ready.add(number)
+            if not await asyncio.get_running_loop().run_in_executor(self._threads, worker.connection.recv):
+                self._ready.add(number)
 
     def stop(self) -> None:
         """Ends the workers, which have nothing left to do."""

@@ -20,6 +20,7 @@ from lit_textclf.serving.processes import depend_on_the_server
 from lit_textclf.serving.requests import Texts
 from lit_textclf.serving.served_model import ServedModel
 from lit_textclf.utils.imports.postponed import postpone_unneeded
+from lit_textclf.utils.messages import UserError
 
 
 class TextAPI(LitAPI):  # type: ignore[misc]
@@ -29,7 +30,12 @@ class TextAPI(LitAPI):  # type: ignore[misc]
         served: the model.
         threads: of the model on the CPU; None leaves that to its library.
         log_texts: whether errors are printed with their message, which may contain texts.
+
+    Attributes:
+        refused: why the model cannot be loaded; empty if it can.
     """
+
+    refused = ""
 
     def __init__(self, served: ServedModel, threads: int | None = None, log_texts: bool = False) -> None:
         super().__init__(max_batch_size=served.batch_size, loop=BatchLoop())
@@ -42,7 +48,11 @@ class TextAPI(LitAPI):  # type: ignore[misc]
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         if self.threads is not None:
             os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))
-        self.model = self.served.load(device)
+        try:
+            self.model = self.served.load(device)
+        except UserError as error:
+            self.refused = str(error)
+            return
         self.served.answers(self.model, ["ready"], ["ready"] if self.served.reads_pairs else None)
 
     def predict(self, x: list[Texts], **kwargs: Any) -> list[Answered]:
@@ -74,6 +84,6 @@ class BatchLoop(LitLoop):  # type: ignore[misc]
     ) -> None:  # fmt: skip
         """Answers until the server sends None."""
         with contextlib.suppress(OSError, EOFError):  # the server is gone
-            request_queue.send(True)
+            request_queue.send(lit_api.refused)
             for batch in iter(request_queue.recv, None):
                 request_queue.send(lit_api.predict(batch))

@@ -57,6 +57,7 @@ def test_mistakes_are_one_line(fails: Fails) -> None:
     assert "--min_score 2.0: must be" in fails(["serve", "--ckpt_path", "last", "--min_score", "2"])
     assert "no such checkpoint" in fails(["serve", "--ckpt_path", "no.ckpt"])
     onnx = ["serve", "--engine", "onnx", "--model_dir", "model"]
+    assert "--execution_provider 'NoSuch': there are" in fails([*onnx, "--execution_provider", "NoSuch"])
     assert "--threshold 1.5: must be" in fails([*onnx, "--threshold", "1.5"])
     assert "no option --maxqueue; did you mean 'max_queue'?" in fails([*onnx, "--maxqueue", "3"])
     with socket.socket() as taken:
