@@ -162,13 +162,15 @@ class TextServer(LitServer):  # type: ignore[misc]
     def _listen(self) -> socket.socket:
         """The socket of the server."""
         host, port = self.options.host, self.options.port
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            listener = socket.socket(family, kind, protocol)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-        except OSError as error:
-            raise UserError(f"--host {host} --port {port}: {error.strerror}; choose others") from None
+        with contextlib.ExitStack() as stack:
+            try:
+                family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+                listener = stack.enter_context(socket.socket(family, kind, protocol))
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+            except OSError as error:
+                raise UserError(f"--host {host} --port {port}: {error.strerror}; choose others") from None
+            stack.pop_all()
         return listener
 
     def _http(self) -> uvicorn.Config:
