@@ -18,8 +18,8 @@ from lit_textclf.classifier.checkpoint import (
     training_keys_of,
     written_by,
 )
+from lit_textclf.classifier.explanation.explain import GRADIENTS, ExplainsTexts, Method
 from lit_textclf.classifier.inference.calibration import Calibration
-from lit_textclf.classifier.inference.classify import ClassifiesTexts
 from lit_textclf.classifier.losses import FiniteLosses, TrainingLoss, class_weights_of
 from lit_textclf.classifier.metrics.stage import StageMetrics
 from lit_textclf.classifier.metrics.table import shown_in
@@ -49,7 +49,7 @@ _MOST_LOSSES = 100
 """Losses that are kept on a GPU before they are looked at."""
 
 
-class TextClassifier(ClassifierOptions, Network, ClassifiesTexts):
+class TextClassifier(ClassifierOptions, Network, ExplainsTexts):
     """A BERT-family model that classifies texts or pairs of texts, or gives them a number.
 
     Takes the arguments of :class:`ClassifierOptions`.
@@ -260,3 +260,10 @@ class TextClassifier(ClassifierOptions, Network, ClassifiesTexts):
         if self.model is None:
             self.configure_model()
         return logits_in_order(self, map(as_tensors, batches)).numpy()
+
+    @property
+    def explanation_methods(self) -> dict[str, Method]:
+        """See :meth:`ExplainsTexts.explain`."""
+        from lit_textclf.classifier.explanation.gradients import integrated_gradients
+
+        return {GRADIENTS: integrated_gradients, **super().explanation_methods}

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     from lit_textclf.data.encoded_data import EncodedData
 
 
-def add_engine_options(parser: ArgumentParser) -> None:
+def add_runtime_options(parser: ArgumentParser) -> None:
     """Adds `--engine`, `--model_dir` and `--execution_provider`."""
     parser.add_argument("--engine", choices=["torch", "onnx"], default="torch", help="what computes the logits")
     parser.add_argument("--model_dir", type=str | None, help="with --engine onnx: the folder of export --format onnx")
     parser.add_argument(
         "--execution_provider", type=str, default=CPU, help="with --engine onnx: its name in onnxruntime"
     )
+
+
+def add_engine_options(parser: ArgumentParser) -> None:
+    """Adds the options of :func:`add_runtime_options`, and `--threshold`."""
+    add_runtime_options(parser)
     parser.add_argument(
         "--threshold", type=float | Literal["best"] | dict[str, float] | None, default=None,
         help="decision threshold of the positive label, or of every label of a label set, or {label: "
@@ -72,14 +77,14 @@ def carried_data(stored: CheckpointInfo, known: Collection[str]) -> dict[str, An
     return {name: value for name, value in stored.data.items() if f"data.{name}" in known}
 
 
-def check_predict_input(text: str | None, data: EncodedData) -> None:
-    """Refuses `predict` without rows; `--text` is its row.
+def check_rows_or_text(text: str | None, data: EncodedData, command: str) -> None:
+    """Refuses a command on rows to predict without rows; `--text` is its row.
 
     Raises:
         UserError: naming the option to set or to remove.
     """
     if text is None and not data.has("predict"):
-        raise UserError("predict needs rows: set --data.predict_file, or --text")
+        raise UserError(f"{command} needs rows: set --data.predict_file, or --text")
     if text is not None and data.columns.text_pair is not None:
         raise UserError("--text is one text, and the checkpoint's model reads pairs; use --data.predict_file")
     if text is not None:

@@ -25,7 +25,7 @@ from lit_textclf.cli.engine import (
     Engine,
     add_engine_options,
     carried_data,
-    check_predict_input,
+    check_rows_or_text,
     fill_in,
     refuse_text_and_file,
 )
@@ -224,7 +224,7 @@ class TextCLI(LightningCLI):
                 f"{self.command} needs --ckpt_path: a checkpoint, last or best (or --engine onnx --model_dir DIR)"
             )
         if self.command == "predict":
-            check_predict_input(options.text, self.datamodule)
+            check_rows_or_text(options.text, self.datamodule, "predict")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Creates the run folder, and the Trainer with our callbacks."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lit_textclf.classifier.inference.classify import ClassifiesTexts
+from lit_textclf.classifier.explanation.explain import ExplainsTexts
 from lit_textclf.classifier.inference.stored import CheckpointInfo
 from lit_textclf.data.batches.padding import ArrayBatch, pool
 from lit_textclf.data.options import READS_TEXT
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lit_textclf.classifier.module import TextClassifier
 
 
-class OnnxClassifier(ClassifiesTexts):
+class OnnxClassifier(ExplainsTexts):
     """A classifier whose logits ONNX Runtime computes, on numpy alone; pickled, it loads the folder again.
 
     Args:

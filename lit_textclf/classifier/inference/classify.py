@@ -98,11 +98,15 @@ class ClassifiesTexts:
         firsts, seconds = checked_texts(texts, text_pairs, "classify")
         if batch_size < 1:
             raise UserError(f"classify: batch_size {batch_size}: must be at least 1")
-        longest = self.trained_with.get("max_length", READS_TEXT["max_length"]) if max_length is None else max_length
-        longest = min(longest, self.max_tokens or longest)
         if not firsts:
             return []
+        longest = self.longest(max_length)
         batches = batches_of_texts(firsts, seconds, self.tokenizer, longest, self.trained_with, batch_size)
         logits = self.calibration.apply(self.logits_in_order(batches))
         assert self.target is not None
         return decisions_of(self.target).answers(self.target, logits, thresholds, min_score)
+
+    def longest(self, max_length: int | None) -> int:
+        """The most tokens that are read of a text, special tokens included; None means as in training."""
+        longest = self.trained_with.get("max_length", READS_TEXT["max_length"]) if max_length is None else max_length
+        return int(min(longest, self.max_tokens or longest))

@@ -55,6 +55,11 @@ COMMANDS = {
     "serve": Command(
         "answer requests over HTTP, with a page to try the model", "commands.inference.serve:serve", lightning=False
     ),
+    "explain": Command(
+        "write which words speak for the predicted label, and how much",
+        "commands.inference.explain:explain",
+        lightning=False,
+    ),
     "check": Command(
         "look at the data before training: what is in it, and what is wrong",
         "commands.data.check:check",

@@ -39,6 +39,11 @@ def checked_texts(
     return firsts, seconds
 
 
+def long_text_of(read_as: Mapping[str, Any]) -> LongText:
+    """How long texts are read, from `long_text`, `window_stride` and `max_windows`, where they are not the defaults."""
+    return LongText(read_as.get("long_text", "truncate"), read_as.get("window_stride"), read_as.get("max_windows", 8))
+
+
 def batches_of_texts(
     texts: Sequence[str],
     text_pairs: Sequence[str] | None,
@@ -52,9 +57,7 @@ def batches_of_texts(
     They have the inputs of :class:`TokenizedDataset` and a data loader, which take longer for one text than a small
     model does. `read_as` has `long_text`, `window_stride` and `max_windows`, as far as they are not the defaults.
     """
-    long_text = LongText(
-        read_as.get("long_text", "truncate"), read_as.get("window_stride"), read_as.get("max_windows", 8)
-    )
+    long_text = long_text_of(read_as)
     encoder = Encoder(tokenizer, max_length, long_text, pair=text_pairs is not None)
     columns = [_tokens(column, tokenizer) for column in (texts, text_pairs) if column is not None]
     rows = list(zip(*columns, strict=True))

@@ -24,6 +24,7 @@ class SavedTokenizer:
         pad_token_type_id: its segment id.
         padding_side: right or left.
         unk_token_id: the token of unknown words, None if there is none.
+        mask_token_id: the token in place of a hidden word, None if there is none.
     """
 
     backend_tokenizer: Tokenizer
@@ -33,6 +34,7 @@ class SavedTokenizer:
     pad_token_type_id: int
     padding_side: str
     unk_token_id: int | None
+    mask_token_id: int | None = None
 
     @classmethod
     def from_files(cls, files: Mapping[str, str], model_input_names: Sequence[str]) -> SavedTokenizer:
@@ -51,11 +53,11 @@ class SavedTokenizer:
             backend = Tokenizer.from_str(text)
         except Exception as error:  # the only type that the library has
             raise ValueError(f"tokenizer.json: {error}") from None
-        padding, unknown = (_id_of(settings.get(f"{name}_token"), backend) for name in ("pad", "unk"))
+        padding, unknown, mask = (_id_of(settings.get(f"{name}_token"), backend) for name in ("pad", "unk", "mask"))
         side = "left" if settings.get("tokenizer_class") in _PAD_LEFT else "right"
         return cls(
             backend, int(settings.get("model_max_length", 10**30)), model_input_names, padding,
-            settings.get("pad_token_type_id", 0), settings.get("padding_side", side), unknown,
+            settings.get("pad_token_type_id", 0), settings.get("padding_side", side), unknown, mask,
         )  # fmt: skip
 
 

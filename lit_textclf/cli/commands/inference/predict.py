@@ -17,7 +17,7 @@ from lit_textclf.cli.commands.inference.plain import (
     run_plain_or_with_lightning,
     stopped_by_sigterm,
 )
-from lit_textclf.cli.engine import check_predict_input, refuse_text_and_file
+from lit_textclf.cli.engine import check_rows_or_text, refuse_text_and_file
 from lit_textclf.cli.parser import Parser
 from lit_textclf.data.batches.dataset import TokenizedDataset
 from lit_textclf.data.batches.parts import PartBatches, part_rows_for
@@ -57,7 +57,7 @@ class PlainPrediction(PlainRun):
         options = self.options()
         refuse_text_and_file(self.typed.text, options.data)
         data, model = self.start(options)
-        check_predict_input(self.typed.text, data)
+        check_rows_or_text(self.typed.text, data, "predict")
         wanted = options.trainer.enable_progress_bar
         job = PredictionJob(
             PredictOptions(**written_as(options)),
