@@ -72,8 +72,8 @@ def test_onnx_runtime_writes_the_same(fitted: Path, exported: list[str]) -> None
         ([], "error: explain needs --ckpt_path: a checkpoint, last or best (or --engine onnx --model_dir DIR)"),
         (["--ckpt_path", "last"], "error: explain needs rows: set --data.predict_file, or --text"),
         (
-            ["--ckpt_path", "last", "--text", "good", "--label", "postive"],
-            "error: no label 'postive'; did you mean 'positive'?; there are negative, positive",
+            ["--ckpt_path", "last", "--text", "good", "--label", "positives"],
+            "error: no label 'positives'; did you mean 'positive'?; there are negative, positive",
         ),
         (
             ["--ckpt_path", "last", "--text", "good", "--method", "gradient"],
