@@ -50,7 +50,16 @@ LISTED = [
         "_MultiProcessingLauncher",
         "classifier/network.py prediction/writer.py",
     ),
-    ("os", "_exit", "cli/main.py"),
+    *(
+        ("litserve:LitServer", f"_{name}", "serving/server.py")
+        for name in (
+            "callback_runner",
+            "inference_workers_config_for_api",
+            "register_api_endpoints",
+            "register_internal_endpoints",
+        )
+    ),
+    ("os", "_exit", "cli/main.py serving/processes.py"),
     ("sys", "_getframe", "utils/imports/arrow.py"),
     ("threading", "_shutdown", "cli/main.py"),
     ("torch", "_softmax_backward_data", "models/attention.py"),
@@ -80,7 +89,7 @@ def own_names() -> set[str]:
     found = set()
     for _, tree in trees():
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 found.add(node.name)
             elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
                 found.add(node.id if isinstance(node, ast.Name) else node.attr)
