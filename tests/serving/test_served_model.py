@@ -18,12 +18,14 @@ def served(folder: Path, threshold: object = None, **options: object) -> ServedM
     return ServedModel.of(read_model_folder(folder), "onnx", "digest", chosen, threshold)
 
 
+@pytest.mark.slow  # the export of an ONNX model takes ten seconds
 def test_answers_as_classify_does(exported_model: Path) -> None:
     sent = pickle.loads(pickle.dumps(served(exported_model)))
     model = sent.load("cpu")
     assert sent.answers(model, TEXTS, None) == load(exported_model).classify(TEXTS)
 
 
+@pytest.mark.slow  # the export of an ONNX model takes ten seconds
 def test_options_decide(exported_model: Path) -> None:
     positive = "positive"
     strict, lenient = served(exported_model, 1.0), served(exported_model, 0.0)
@@ -37,6 +39,7 @@ def test_options_decide(exported_model: Path) -> None:
     assert not any(answer["abstained"] for answer in served(exported_model, min_score=0.0).answers(model, TEXTS, None))
 
 
+@pytest.mark.slow  # the export of an ONNX model takes ten seconds
 def test_says_what_it_is(exported_model: Path) -> None:
     info = served(exported_model, 0.7).info()
     assert info["labels"] == ["negative", "positive"]
