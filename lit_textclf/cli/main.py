@@ -147,8 +147,8 @@ def _torch_is_needed(command: str) -> Iterator[None]:
             raise
         raise UserError(
             f"{command} needs {error.name} here, which is not installed; run pip install lit-textclf, with all that "
-            "it depends on: without torch there are predict, validate, test and serve --engine onnx, check, init and "
-            "compare"
+            "it depends on: without torch there are predict, validate, test, explain and serve --engine onnx, check, "
+            "init and compare"
         ) from None
 
 

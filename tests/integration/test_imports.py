@@ -38,6 +38,7 @@ TABLE = [
     ("predict --ckpt_path best --text good --output PREDICTIONS", 0, {"datasets", "pandas", "sklearn"}),
     (f"{ONNX} --text good", 0, HEAVY | {"rich"}),
     (f"{ONNX} --data.predict_file train.csv --data.eval_batch_size 7 --with_logits", 0, HEAVY),  # and metrics
+    ("explain --engine onnx --model_dir ONNX --output PREDICTIONS --text good", 0, HEAVY),
     # The figures of the report need matplotlib.
     (f"{EVALUATE} --trainer.default_root_dir PREDICTIONS", 0, HEAVY - {"matplotlib"}),
 ]
