@@ -28,7 +28,7 @@ from tests.serving.running import Running
 
 pytestmark = pytest.mark.slow
 
-REQUESTS = int(os.environ.get("SERVE_REQUESTS", "4000"))
+REQUESTS = int(os.environ.get("SERVE_REQUESTS", "1000"))
 CLIENTS = 32
 WORDS = ("good", "fine", "great", "bad", "awful", "poor", "film", "book", "meal", "the", "a", "was", "very", "not", ".")
 Outcome = tuple[str, int | None, Any]
